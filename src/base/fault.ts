@@ -21,16 +21,40 @@ type Meaning = {
 
 export const FAULTS = {
   internal: { rpc: -32603, http: 500, exit: 1, retry: false, means: 'a defect in NetApp' },
-  invalid_argument: { rpc: -32602, http: 400, exit: 2, retry: false, means: 'an argument is missing or not of its form' },
-  unknown_operation: { rpc: -32601, http: 404, exit: 3, retry: false, means: 'there is no such command, path or method' },
+  invalid_argument: {
+    rpc: -32602,
+    http: 400,
+    exit: 2,
+    retry: false,
+    means: 'an argument is missing or not of its form',
+  },
+  unknown_operation: {
+    rpc: -32601,
+    http: 404,
+    exit: 3,
+    retry: false,
+    means: 'there is no such command, path or method',
+  },
 
   unknown_handle: { rpc: -32010, http: 404, exit: 10, retry: false, means: 'nobody is known by this handle or id' },
-  unknown_id: { rpc: -32011, http: 404, exit: 11, retry: false, means: 'there is no message, file or job with this id' },
+  unknown_id: {
+    rpc: -32011,
+    http: 404,
+    exit: 11,
+    retry: false,
+    means: 'there is no message, file or job with this id',
+  },
   unknown_zone: { rpc: -32012, http: 404, exit: 12, retry: false, means: 'no tracker known here serves this zone' },
 
   name_taken: { rpc: -32020, http: 409, exit: 20, retry: false, means: 'the handle belongs to another key' },
   agent_running: { rpc: -32021, http: 409, exit: 21, retry: false, means: 'another agent runs on this home' },
-  wrong_state: { rpc: -32022, http: 409, exit: 22, retry: false, means: 'the thing is not in a state that allows this' },
+  wrong_state: {
+    rpc: -32022,
+    http: 409,
+    exit: 22,
+    retry: false,
+    means: 'the thing is not in a state that allows this',
+  },
   port_taken: { rpc: -32023, http: 409, exit: 23, retry: false, means: 'another program listens on this port' },
   exists: { rpc: -32024, http: 409, exit: 24, retry: false, means: 'something of this name is already there' },
 
@@ -56,7 +80,13 @@ export const FAULTS = {
 
   malformed: { rpc: -32700, http: 400, exit: 60, retry: false, means: 'bytes that are not of the protocol' },
   too_large: { rpc: -32061, http: 413, exit: 61, retry: false, means: 'more bytes than the bound allows' },
-  unsupported_version: { rpc: -32062, http: 426, exit: 62, retry: false, means: 'the other side speaks another version' },
+  unsupported_version: {
+    rpc: -32062,
+    http: 426,
+    exit: 62,
+    retry: false,
+    means: 'the other side speaks another version',
+  },
   hash_mismatch: { rpc: -32063, http: 502, exit: 63, retry: true, means: 'the data is not what its hash says' },
   bad_name: { rpc: -32064, http: 400, exit: 64, retry: false, means: 'a file name that is not safe to write' },
 

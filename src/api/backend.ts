@@ -1,0 +1,54 @@
+/** What the operations need from whoever stands behind them; the composition root of a node fulfils it. */
+import type { AgentEvent, FileInfo, LinkInfo, Message, Person, Presence, Status } from './shapes.ts';
+
+type Wait = { signal?: AbortSignal | undefined };
+
+/** Every method throws a `Fault`. A handle without `@zone` means one in the node's own zone. */
+export interface Backend {
+  status(): Promise<Status>;
+
+  people: {
+    /** Sends this node's record to its trackers now (the textbook's send_info) and answers with what they took. */
+    announce(options: Wait): Promise<Person>;
+    /** The tracker's list (get_list). */
+    list(options: Wait): Promise<Person[]>;
+    find(handle: string, options: Wait): Promise<Person>;
+    setStatus(status: Presence, text: string, options: Wait): Promise<Person>;
+    /** `autoAccept`: bytes up to which this person's files are fetched unasked; null: none. */
+    setAutoAccept(handle: string, autoAccept: number | null, options: Wait): Promise<Person>;
+  };
+
+  messages: {
+    /** Answers once the entry is signed and durable here; delivery goes on by itself. */
+    say(handle: string, text: string, options: Wait): Promise<Message>;
+    /** Newest last. `before` is a message id: the page that ends just before it. At most `limit` (1 to 1,000). */
+    list(handle: string | undefined, options: { limit: number; before?: string | undefined }): Promise<Message[]>;
+    show(id: string): Promise<Message>;
+  };
+
+  files: {
+    /** Answers at once with an id in state `preparing`; hashing and offering go on by themselves. `path` is absolute. */
+    send(handle: string, path: string, options: Wait): Promise<FileInfo>;
+    list(): Promise<FileInfo[]>;
+    show(id: string): Promise<FileInfo>;
+    /** Consents to an offer and starts the fetch; answers at once. `to`: absolute folder, default the home's downloads. */
+    accept(id: string, options: { to?: string | undefined }): Promise<FileInfo>;
+    decline(id: string): Promise<FileInfo>;
+    cancel(id: string): Promise<FileInfo>;
+    /** Snapshots of one file: the present one at once, then each change, until it is `done`, `declined`, `cancelled` or `failed`. */
+    follow(id: string, options: Wait): AsyncIterable<FileInfo>;
+  };
+
+  links: {
+    list(): Promise<LinkInfo[]>;
+    /** Links to a handle, or to `host:port` whose key the user named as `peerid@host:port`. (peer_connect) */
+    connect(target: string, options: Wait): Promise<LinkInfo>;
+  };
+
+  events: {
+    /** Cursor of the newest event; 0 if there is none. */
+    last(): number;
+    /** Events after `from`, kept ones first, then live ones until `signal`. `match` is a type or a prefix such as `message.*`. */
+    follow(options: Wait & { from: number; match?: string | undefined }): AsyncIterable<AgentEvent>;
+  };
+}

@@ -1,0 +1,134 @@
+/** What the doors show: the nouns of the API, as schemas. Times are ISO 8601 in UTC, sizes are bytes, rates bytes/s. */
+import { z } from 'zod';
+
+/** ISO 8601, UTC, milliseconds. */
+const time = z.iso.datetime();
+
+/** How somebody presents themself. `offline` is what the tracker says of those whose node has gone. */
+export const presence = z.enum(['online', 'away', 'busy', 'offline']);
+
+export const person = z.object({
+  handle: z.string().describe('name@zone'),
+  id: z.string().describe('account id: the account’s public key in base32'),
+  status: presence,
+  text: z.string().describe('the person’s own words beside the status; empty if none'),
+  node: z.string().describe('peer id of the node that hosts the account'),
+  addresses: z.array(z.string()).describe('host:port pairs at which the tracker reached the node'),
+  lastSeen: time,
+  me: z.boolean(),
+  autoAccept: z
+    .number()
+    .int()
+    .nonnegative()
+    .nullable()
+    .describe('files up to this many bytes are fetched unasked; null: none'),
+});
+
+/** What is proven about a message that I wrote; `received` is one that somebody else wrote. */
+export const messageState = z.enum(['queued', 'held', 'delivered', 'read', 'failed', 'received']);
+
+export const message = z.object({
+  id: z.string().describe('hash of the signed entry'),
+  conversation: z.string(),
+  from: z.string().describe('handle of the author'),
+  to: z.string().describe('handle of the recipient'),
+  text: z.string(),
+  at: time.describe('when the author wrote it, by the author’s clock'),
+  state: messageState,
+  deliveredAt: time.nullable().describe('from the recipient’s signed receipt'),
+  file: z.string().nullable().describe('id of the file, where the entry is a file ticket'),
+});
+
+/**
+ * preparing: being hashed. offered: the ticket is written (sender) or here (receiver), nobody fetched yet.
+ * accepted: waits for its holder. fetching, serving: bytes move. done: all is verified on the receiver's disk.
+ */
+export const fileState = z.enum([
+  'preparing',
+  'offered',
+  'accepted',
+  'fetching',
+  'serving',
+  'done',
+  'declined',
+  'cancelled',
+  'failed',
+]);
+
+export const file = z.object({
+  id: z.string(),
+  name: z.string(),
+  size: z.number().int().nonnegative(),
+  hash: z.string().describe('BLAKE3 of the manifest; empty while preparing'),
+  from: z.string(),
+  to: z.string(),
+  direction: z.enum(['in', 'out']),
+  state: fileState,
+  progress: z
+    .number()
+    .int()
+    .nonnegative()
+    .describe('bytes verified here (in), or served and asked for by the receiver (out)'),
+  rate: z.number().nonnegative().describe('bytes/s over the last seconds; 0 when nothing moves'),
+  path: z.string().describe('where the file is or will be on this machine; empty until accepted'),
+  at: time,
+  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+});
+
+export const linkInfo = z.object({
+  peer: z.string().describe('peer id of the other node'),
+  handle: z.string().nullable().describe('handle of the account it hosts; null for a tracker or a node not yet known'),
+  role: z.enum(['node', 'tracker']),
+  rung: z.enum(['lan', 'direct', 'punched', 'relay', 'local']).describe('which step of the ladder the link stands on'),
+  address: z.string(),
+  dialled: z.boolean().describe('true if this side dialled'),
+  since: time,
+  rttMs: z.number().nullable(),
+  sentBytes: z.number().int(),
+  receivedBytes: z.number().int(),
+});
+
+export const trackerInfo = z.object({
+  peer: z.string(),
+  address: z.string(),
+  zone: z.string(),
+  state: z.enum(['up', 'connecting', 'down']),
+  error: z.string().nullable(),
+  invite: z.string(),
+});
+
+export const status = z.object({
+  handle: z.string(),
+  id: z.string(),
+  node: z.string(),
+  status: presence,
+  text: z.string(),
+  home: z.string(),
+  addresses: z.array(z.string()).describe('where this node listens'),
+  version: z.string(),
+  since: time,
+  trackers: z.array(trackerInfo),
+  links: z.number().int(),
+  queue: z.object({
+    messages: z.number().int().describe('entries without a receipt yet'),
+    files: z.number().int().describe('transfers accepted or moving'),
+  }),
+  invite: z.string().nullable().describe('invite link to this person’s tracker; null without a tracker'),
+});
+
+/** `cursor` grows by one with each event and never repeats on this home. */
+export const event = z.object({
+  cursor: z.number().int().positive(),
+  at: time,
+  type: z.string().describe('noun.verb, e.g. message.received'),
+  data: z.record(z.string(), z.unknown()),
+});
+
+export type Presence = z.infer<typeof presence>;
+export type Person = z.infer<typeof person>;
+export type Message = z.infer<typeof message>;
+export type FileInfo = z.infer<typeof file>;
+export type LinkInfo = z.infer<typeof linkInfo>;
+export type TrackerInfo = z.infer<typeof trackerInfo>;
+export type Status = z.infer<typeof status>;
+export type AgentEvent = z.infer<typeof event>;
