@@ -1,0 +1,124 @@
+/** The side that calls: TLS to an address, where only the named key is good enough. [L-2] */
+import { isIP, type OnReadOpts, type TcpSocketConnectOpts } from 'node:net';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { WebSocket } from 'ws';
+import { deadline, reasonOf } from '../base/async.ts';
+import type { Clock } from '../base/clock.ts';
+import { Fault, isFaultCode, toFault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import { formatAddress, parseAddress } from './address.ts';
+import { type Identity, peerOf } from './certificate.ts';
+import { type HelloInfo, SUBPROTOCOL } from './hello.ts';
+import { Link } from './link.ts';
+import { MOST_FRAME_BYTES } from './message.ts';
+import type { Router } from './router.ts';
+import { WebSocketStream } from './stream.ts';
+
+/** Milliseconds from the first packet to the end of the TLS handshake. */
+const DIAL_MS = 5000;
+
+export type DialOptions = {
+  /** `host:port`. */
+  address: string;
+  /** Peer id that must answer. */
+  expect: string;
+  identity: Identity;
+  signal?: AbortSignal | undefined;
+  timeoutMs?: number;
+  /** Reads into a buffer of the caller's; Node offers it on the dialling side only, and it is the fastest way to read. */
+  onread?: OnReadOpts;
+};
+
+/**
+ * A TLS 1.3 connection on which both keys are proved. Throws `peer_unreachable`, `timeout`, `wrong_key` or `cancelled`.
+ * The socket is the caller's to end, and has no error handler yet but one that keeps the process alive.
+ */
+export async function dial(options: DialOptions): Promise<TLSSocket> {
+  const { host, port } = parseAddress(options.address);
+  const what = `dialling "${options.address}"`;
+  using limit = deadline(options.timeoutMs ?? DIAL_MS, what, options.signal);
+  if (limit.aborted) throw reasonOf(limit);
+  return await new Promise<TLSSocket>((resolve, reject) => {
+    const wanted: ConnectionOptions & TcpSocketConnectOpts = {
+      host,
+      port,
+      key: options.identity.key.pem,
+      cert: options.identity.cert,
+      minVersion: 'TLSv1.3',
+      rejectUnauthorized: false, // the key is checked below; no authority vouches for it
+      ALPNProtocols: ['http/1.1'],
+      ...(isIP(host) === 0 && { servername: host }),
+      ...(options.onread && { onread: options.onread }),
+    };
+    const socket = connect(wanted);
+    socket.setNoDelay(true);
+    const abort = (): void => fail(reasonOf(limit));
+    const fail = (fault: Fault): void => {
+      limit.removeEventListener('abort', abort);
+      socket.destroy();
+      reject(fault);
+    };
+    limit.addEventListener('abort', abort, { once: true });
+    socket.on('error', (error) => fail(toFault(error, what, 'peer_unreachable')));
+    socket.once('close', () => fail(new Fault('peer_unreachable', `${what}: the other side hung up`)));
+    socket.once('secureConnect', () => {
+      const peer = peerOf(socket);
+      if (peer !== options.expect) {
+        return fail(new Fault('wrong_key', `${what}: expected the key "${options.expect}", found "${peer ?? 'none'}"`));
+      }
+      limit.removeEventListener('abort', abort);
+      resolve(socket);
+    });
+  });
+}
+
+export type LinkDialOptions = DialOptions & { router: Router; self: () => HelloInfo; clock: Clock; log: Log };
+
+/** A greeted link to `expect` at `address`. Throws as `dial` does, or with the fault that refused the greeting. */
+export async function dialLink(options: LinkDialOptions): Promise<Link> {
+  const socket = await dial(options);
+  const stream = await upgrade(socket, options);
+  const link = new Link({
+    stream,
+    router: options.router,
+    self: options.self(),
+    peer: options.expect,
+    dialled: true,
+    clock: options.clock,
+    log: options.log,
+  });
+  await link.start();
+  return link;
+}
+
+async function upgrade(socket: TLSSocket, options: LinkDialOptions): Promise<WebSocketStream> {
+  const address = formatAddress(parseAddress(options.address));
+  const what = `opening a link to "${options.address}"`;
+  const ws = new WebSocket(`wss://${address}/link`, SUBPROTOCOL, {
+    createConnection: () => socket,
+    perMessageDeflate: false,
+    maxPayload: MOST_FRAME_BYTES,
+    handshakeTimeout: options.timeoutMs ?? DIAL_MS,
+    skipUTF8Validation: false,
+  });
+  return await new Promise<WebSocketStream>((resolve, reject) => {
+    const abort = (): void => fail(options.signal ? reasonOf(options.signal) : new Fault('cancelled', what));
+    const fail = (fault: Fault): void => {
+      options.signal?.removeEventListener('abort', abort);
+      ws.terminate();
+      socket.destroy();
+      reject(fault);
+    };
+    options.signal?.addEventListener('abort', abort, { once: true });
+    ws.on('error', (error) => fail(toFault(error, what, 'peer_unreachable')));
+    ws.once('unexpected-response', (_request, response) => {
+      const code = response.headers['x-netapp-fault'];
+      fail(new Fault(isFaultCode(code) ? code : 'malformed', `${what}: refused with HTTP ${response.statusCode}`));
+    });
+    ws.once('open', () => {
+      options.signal?.removeEventListener('abort', abort);
+      ws.removeAllListeners('error');
+      resolve(new WebSocketStream(ws, socket, options.address));
+    });
+  });
+}

@@ -1,0 +1,37 @@
+/** The first exchange on a link: versions, roles, and the account behind the node. [L-10] */
+import { z } from 'zod';
+import { Fault } from '../base/fault.ts';
+import { binding, bindingHolds } from './binding.ts';
+import { method } from './message.ts';
+
+/** Versions of the protocol that this program speaks, first to last. */
+export const PROTOCOL = { min: 1, max: 1 };
+
+/** WebSocket subprotocol of the link. */
+export const SUBPROTOCOL = 'netapp.1';
+
+export const helloInfo = z.object({
+  protocol: z.object({ min: z.number().int(), max: z.number().int() }),
+  /** Name and version of the program, for people. */
+  software: z.string().max(80),
+  role: z.enum(['node', 'tracker']),
+  /** The account that the node hosts; a tracker has none. */
+  account: binding.nullable(),
+});
+
+export type HelloInfo = z.infer<typeof helloInfo>;
+
+export const hello = method('hello', { params: helloInfo, result: helloInfo });
+
+/** Throws where the other side's hello cannot be lived with. */
+export function checkHello(info: HelloInfo, peer: string, now: number): void {
+  if (info.protocol.min > PROTOCOL.max || info.protocol.max < PROTOCOL.min) {
+    throw new Fault(
+      'unsupported_version',
+      `greeting: the other side speaks protocol ${info.protocol.min} to ${info.protocol.max}, this one ${PROTOCOL.min} to ${PROTOCOL.max}`,
+    );
+  }
+  if (info.account && !bindingHolds(info.account, peer, now)) {
+    throw new Fault('bad_signature', 'greeting: the account does not vouch for this node, or no longer');
+  }
+}

@@ -1,0 +1,386 @@
+/** One authenticated, message-carrying connection. It has one reader and one writer, whatever stream is below it. */
+
+import { z } from 'zod';
+import { deadline, reasonOf } from '../base/async.ts';
+import type { Clock } from '../base/clock.ts';
+import { FAULTS, Fault, type FaultCode, toFault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import type { Binding } from './binding.ts';
+import { checkHello, type HelloInfo, hello } from './hello.ts';
+import {
+  encodeError,
+  encodeNotice,
+  encodeRequest,
+  encodeResult,
+  type Method,
+  type Notice,
+  notice,
+  parseFrame,
+} from './message.ts';
+import type { Router } from './router.ts';
+
+/** What a link needs below it: whole text frames, in order, both ways. */
+export interface MessageStream {
+  /** Text of the remote address, for people. */
+  readonly address: string;
+  /** Bytes accepted by `send` and not yet taken by the network. */
+  readonly bufferedBytes: number;
+  /** Frames arrive only after this. `close` comes once, also after an own `close`. */
+  start(on: { frame(text: string): void; pong(): void; close(code: number, reason: string): void }): void;
+  send(text: string): void;
+  ping(): void;
+  pause(): void;
+  resume(): void;
+  /** Says goodbye with a code and at most 123 bytes of reason, and ends. */
+  close(code: number, reason: string): void;
+}
+
+/** Why a link ended. `normal` is a goodbye. */
+export type Ending = { code: FaultCode | 'normal'; reason: string };
+
+export type LinkOptions = {
+  stream: MessageStream;
+  router: Router;
+  /** What this side says in hello. */
+  self: HelloInfo;
+  /** Id that the other side proved below. */
+  peer: string;
+  dialled: boolean;
+  clock: Clock;
+  log: Log;
+  /** Milliseconds of silence after which the other side is asked for a sign of life, and once more until it is given up. */
+  keepAliveMs?: number;
+};
+
+/** Requests of the other side under way at once; past it, the stream is not read. [L-25] */
+const MOST_IN_FLIGHT = 64;
+/** Own requests that wait for an answer. */
+const MOST_WAITING = 4096;
+/** Bytes that may wait for a slow reader; past it the link is cut. [L-26] */
+const MOST_BUFFERED_BYTES = 16 * 1024 * 1024;
+const HELLO_MS = 10_000;
+const KEEP_ALIVE_MS = 15_000;
+/** A close code is this plus the fault's exit code; 1000 is a goodbye. [L-27] */
+const CLOSE_BASE = 4000;
+
+const cancel = notice('cancel', { params: z.object({ id: z.number().int() }) });
+
+type Waiting = { accept(result: unknown): void; refuse(fault: Fault): void };
+
+export class Link {
+  readonly peer: string;
+  readonly dialled: boolean;
+  readonly address: string;
+  /** Unix milliseconds at which the link was made. */
+  readonly since: number;
+  /** Settles when hello is done; rejects with the fault that prevented it. */
+  readonly ready: Promise<void>;
+  /** Settles when the link has ended; never rejects. */
+  readonly closed: Promise<Ending>;
+  /** Round-trip time of the last sign of life asked for, in milliseconds. */
+  rttMs: number | null = null;
+  sentBytes = 0;
+  receivedBytes = 0;
+
+  readonly #stream: MessageStream;
+  readonly #router: Router;
+  readonly #self: HelloInfo;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #running = new Map<number, AbortController>();
+  readonly #ended = new AbortController();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #closed = Promise.withResolvers<Ending>();
+  #remote: HelloInfo | undefined;
+  #ending: Ending | undefined;
+  #nextId = 1;
+  #paused = false;
+  #heard = true;
+  #pingedAt = 0;
+  readonly #keepAlive: NodeJS.Timeout;
+
+  constructor(options: LinkOptions) {
+    this.peer = options.peer;
+    this.dialled = options.dialled;
+    this.address = options.stream.address;
+    this.since = options.clock.now();
+    this.#stream = options.stream;
+    this.#router = options.router;
+    this.#self = options.self;
+    this.#clock = options.clock;
+    this.#log = options.log.child({ peer: options.peer.slice(0, 8) });
+    this.ready = this.#ready.promise;
+    this.closed = this.#closed.promise;
+    this.ready.catch(() => {}); // whoever waits for it hears of it; nobody has to wait
+    const keepAliveMs = options.keepAliveMs ?? KEEP_ALIVE_MS;
+    this.#keepAlive = setInterval(() => this.#checkLife(), keepAliveMs * (0.9 + Math.random() * 0.2));
+    this.#keepAlive.unref();
+  }
+
+  /** What the other side said in hello; throws before that. */
+  get remote(): HelloInfo {
+    if (!this.#remote) throw new Fault('wrong_state', 'the link has not been greeted yet');
+    return this.#remote;
+  }
+
+  /** The account that the other side hosts and that vouches for it; null for a tracker. */
+  get account(): Binding | null {
+    return this.#remote?.account ?? null;
+  }
+
+  get open(): boolean {
+    return this.#remote !== undefined && this.#ending === undefined;
+  }
+
+  /** Aborts when the link ends. */
+  get signal(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** Starts reading and greets; settles as `ready` does. */
+  start(): Promise<void> {
+    this.#stream.start({
+      frame: (text) => this.#take(text),
+      pong: () => {
+        this.#heard = true;
+        if (this.#pingedAt > 0) this.rttMs = Math.max(0, performance.now() - this.#pingedAt);
+        this.#pingedAt = 0;
+      },
+      close: (code, reason) => this.#finish(endingOf(code, reason)),
+    });
+    const timer = setTimeout(() => this.#fail(new Fault('timeout', `no hello within ${HELLO_MS} ms`)), HELLO_MS);
+    timer.unref();
+    this.ready.then(
+      () => clearTimeout(timer),
+      () => clearTimeout(timer),
+    );
+    if (this.dialled) this.#greet();
+    return this.ready;
+  }
+
+  #greet(): void {
+    this.#ask(hello, this.#self, undefined)
+      .then((info) => this.#meet(info))
+      .catch((error: unknown) => this.#fail(toFault(error, 'greeting', 'malformed')));
+  }
+
+  #meet(info: HelloInfo): void {
+    checkHello(info, this.peer, this.#clock.now());
+    this.#remote = info;
+    this.#ready.resolve();
+    this.#ping();
+  }
+
+  /** Sends a request and gives its answer. Throws the other side's fault, `timeout`, `link_closed` or `cancelled`. */
+  async request<P, R>(
+    spec: Method<P, R>,
+    params: P,
+    options: { signal?: AbortSignal | undefined; timeoutMs?: number } = {},
+  ): Promise<R> {
+    if (!this.open) throw this.#closedFault();
+    using limit = deadline(options.timeoutMs ?? spec.timeoutMs, `calling "${spec.name}"`, options.signal);
+    return await this.#ask(spec, params, limit);
+  }
+
+  #ask<P, R>(spec: Method<P, R>, params: P, signal: AbortSignal | undefined): Promise<R> {
+    return new Promise<R>((resolve, reject) => {
+      if (this.#ending) return reject(this.#closedFault());
+      if (signal?.aborted) return reject(reasonOf(signal));
+      if (this.#waiting.size >= MOST_WAITING) {
+        return reject(new Fault('queue_full', `calling "${spec.name}": ${MOST_WAITING} requests wait already`));
+      }
+      const id = this.#nextId++;
+      const abort = (): void => {
+        this.#waiting.delete(id);
+        this.#send(encodeNotice(cancel.name, { id }));
+        reject(signal ? reasonOf(signal) : new Fault('cancelled', 'the request was cancelled'));
+      };
+      const done = (): void => {
+        this.#waiting.delete(id);
+        signal?.removeEventListener('abort', abort);
+      };
+      this.#waiting.set(id, {
+        accept: (result) => {
+          done();
+          const parsed = spec.result.safeParse(result);
+          if (parsed.success) return resolve(parsed.data);
+          reject(new Fault('malformed', `calling "${spec.name}": the answer is not of its shape`));
+        },
+        refuse: (fault) => {
+          done();
+          reject(fault);
+        },
+      });
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#send(encodeRequest(id, spec.name, params));
+    });
+  }
+
+  /** Sends a notice; on a link that has ended it goes nowhere, as on any cut cable. */
+  notify<P>(spec: Notice<P>, params: P): void {
+    this.#send(encodeNotice(spec.name, params));
+  }
+
+  /** Sends a notice that was encoded before, for many links at once. */
+  notifyEncoded(text: string): void {
+    this.#send(text);
+  }
+
+  /** Ends the link with a goodbye or a fault that the other side is told. */
+  close(fault?: Fault): void {
+    if (fault) this.#fail(fault);
+    else this.#end({ code: 'normal', reason: 'goodbye' });
+  }
+
+  #send(text: string): void {
+    if (this.#ending) return;
+    this.sentBytes += Buffer.byteLength(text);
+    this.#stream.send(text);
+    if (this.#stream.bufferedBytes > MOST_BUFFERED_BYTES) {
+      this.#fail(new Fault('queue_full', `the other side does not read: over ${MOST_BUFFERED_BYTES} bytes wait`));
+    }
+  }
+
+  #take(text: string): void {
+    if (this.#ending) return;
+    this.#heard = true;
+    const bytes = Buffer.byteLength(text);
+    this.receivedBytes += bytes;
+    try {
+      const frame = parseFrame(text);
+      switch (frame.kind) {
+        case 'request':
+          return this.#answer(frame.id, frame.method, frame.params, bytes);
+        case 'notice':
+          return this.#notice(frame.method, frame.params, bytes);
+        case 'result':
+          return this.#waiting.get(frame.id)?.accept(frame.result); // none waits for an answer that came too late
+        case 'error':
+          return this.#waiting.get(frame.id)?.refuse(frame.fault);
+      }
+    } catch (error) {
+      this.#fail(toFault(error, 'reading a frame'));
+    }
+  }
+
+  #notice(name: string, params: unknown, bytes: number): void {
+    if (name === cancel.name) {
+      const parsed = cancel.params.safeParse(params);
+      if (parsed.success) this.#running.get(parsed.data.id)?.abort();
+      return;
+    }
+    if (!this.#remote) throw new Fault('wrong_state', `taking "${name}": hello comes first`);
+    this.#router
+      .take(name, params, bytes, { link: this, signal: this.#ended.signal })
+      .catch((error: unknown) => this.#fail(toFault(error, `taking "${name}"`)));
+  }
+
+  #answer(id: number, name: string, params: unknown, bytes: number): void {
+    if (name === hello.name) return this.#answerHello(id, params);
+    if (!this.#remote) throw new Fault('wrong_state', `calling "${name}": hello comes first`);
+    if (this.#running.has(id)) throw new Fault('malformed', `calling "${name}": request ${id} is under way already`);
+    const controller = new AbortController();
+    this.#running.set(id, controller);
+    if (this.#running.size >= MOST_IN_FLIGHT && !this.#paused) {
+      this.#paused = true;
+      this.#stream.pause();
+    }
+    const signal = AbortSignal.any([controller.signal, this.#ended.signal]);
+    this.#router
+      .answer(name, params, bytes, { link: this, signal })
+      .then(
+        (result) => encodeResult(id, result),
+        (error: unknown) => {
+          const fault = toFault(error);
+          if (fault.code === 'internal') this.#log.error({ err: error, method: name }, 'a request failed by a defect');
+          return encodeError(
+            id,
+            fault.code === 'internal' ? new Fault('internal', `calling "${name}" failed here`) : fault,
+          );
+        },
+      )
+      .then((text) => {
+        this.#running.delete(id);
+        this.#send(text);
+        if (this.#paused && this.#running.size < MOST_IN_FLIGHT / 2) {
+          this.#paused = false;
+          this.#stream.resume();
+        }
+      })
+      .catch((error: unknown) => this.#fail(toFault(error, `answering "${name}"`)));
+  }
+
+  #answerHello(id: number, params: unknown): void {
+    if (this.dialled || this.#remote) throw new Fault('malformed', 'hello is said once, by the side that dialled');
+    const parsed = hello.params.safeParse(params);
+    if (!parsed.success) throw new Fault('malformed', 'greeting: hello is not of its shape');
+    checkHello(parsed.data, this.peer, this.#clock.now());
+    this.#send(encodeResult(id, this.#self));
+    this.#meet(parsed.data);
+  }
+
+  #ping(): void {
+    this.#pingedAt = performance.now();
+    this.#stream.ping();
+  }
+
+  #checkLife(): void {
+    if (!this.#heard && this.#pingedAt > 0)
+      return this.#fail(new Fault('timeout', 'the other side gives no sign of life'));
+    this.#heard = false;
+    this.#ping();
+  }
+
+  #fail(fault: Fault): void {
+    if (this.#ending) return;
+    this.#log.debug({ code: fault.code, reason: fault.message }, 'closing the link');
+    this.#end({ code: fault.code, reason: fault.message });
+  }
+
+  #end(ending: Ending): void {
+    if (this.#ending) return;
+    const code = ending.code === 'normal' ? 1000 : CLOSE_BASE + FAULTS[ending.code].exit;
+    this.#stream.close(code, clip(ending.reason));
+    this.#finish(ending);
+  }
+
+  #finish(ending: Ending): void {
+    if (this.#ending) return;
+    this.#ending = ending;
+    clearInterval(this.#keepAlive);
+    const fault = this.#closedFault();
+    this.#ready.reject(fault);
+    for (const waiting of [...this.#waiting.values()]) waiting.refuse(fault);
+    this.#ended.abort(fault);
+    this.#closed.resolve(ending);
+  }
+
+  #closedFault(): Fault {
+    const ending = this.#ending;
+    if (!ending) return new Fault('wrong_state', 'the link has not been greeted yet');
+    // A refusal in hello is what the asker wants to know; later, what counts is that the link is gone.
+    const code = ending.code === 'normal' || this.#remote ? 'link_closed' : ending.code;
+    return new Fault(code, `the link ended: ${ending.reason}`);
+  }
+}
+
+const codeByClose = new Map<number, FaultCode>(
+  (Object.keys(FAULTS) as FaultCode[]).map((code) => [CLOSE_BASE + FAULTS[code].exit, code]), // keys of the table are its codes
+);
+
+function endingOf(code: number, reason: string): Ending {
+  if (code === 1000 || code === 1001) return { code: 'normal', reason: reason || 'goodbye' };
+  return { code: codeByClose.get(code) ?? 'link_closed', reason: reason || 'the connection was cut' };
+}
+
+/** At most 123 bytes of UTF-8 (RFC 6455, section 5.5). */
+function clip(reason: string): string {
+  const bytes = Buffer.from(reason);
+  return bytes.length <= 123
+    ? reason
+    : `${bytes
+        .subarray(0, 119)
+        .toString()
+        .replace(/\uFFFD+$/, '')}…`;
+}

@@ -1,0 +1,194 @@
+/** The side that is called: one port for links (`GET /link`, upgraded) and for plain HTTP. [L-3] */
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { WebSocketServer } from 'ws';
+import type { Clock } from '../base/clock.ts';
+import { FAULTS, Fault, toFault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import { formatAddress, plainIp } from './address.ts';
+import { type Identity, peerOf } from './certificate.ts';
+import { type HelloInfo, SUBPROTOCOL } from './hello.ts';
+import { Link } from './link.ts';
+import { MOST_FRAME_BYTES } from './message.ts';
+import type { Router } from './router.ts';
+import { WebSocketStream } from './stream.ts';
+
+/** What a plain HTTP request comes with: who asks, as TLS proved it (undefined for a client without a certificate). */
+export type HttpHandler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  context: { peer: string | undefined; path: string; query: URLSearchParams },
+) => void | Promise<void>;
+
+export type ListenOptions = {
+  /** IP to listen on; default `::`, which takes IPv4 too. */
+  host?: string | undefined;
+  /** 0 for any free one. */
+  port: number;
+  identity: Identity;
+  router: Router;
+  self: () => HelloInfo;
+  clock: Clock;
+  log: Log;
+  /** Takes each link once it is greeted. */
+  onLink(link: Link): void;
+};
+
+/** Milliseconds that a stranger has to finish the TLS handshake and to say what they want. */
+const HANDSHAKE_MS = 10_000;
+/** Connections in all; past it the kernel's queue waits, then refuses. */
+const MOST_CONNECTIONS = 20_000;
+
+export class Listener {
+  readonly #options: ListenOptions;
+  readonly #server: Server;
+  readonly #upgrades: WebSocketServer;
+  readonly #routes: { prefix: string; handler: HttpHandler }[] = [];
+  readonly #links = new Set<Link>();
+
+  constructor(options: ListenOptions) {
+    this.#options = options;
+    this.#server = createServer({
+      key: options.identity.key.pem,
+      cert: options.identity.cert,
+      requestCert: true,
+      rejectUnauthorized: false, // the key is the identity; no authority vouches for it
+      minVersion: 'TLSv1.3',
+      ALPNProtocols: ['http/1.1'],
+      handshakeTimeout: HANDSHAKE_MS,
+      headersTimeout: HANDSHAKE_MS,
+      requestTimeout: 30_000,
+      maxHeaderSize: 8192,
+      noDelay: true,
+    });
+    this.#server.maxConnections = MOST_CONNECTIONS;
+    this.#upgrades = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: MOST_FRAME_BYTES,
+      handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+    });
+    this.#server.on('request', (request, response) => void this.#serve(request, response));
+    this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket as TLSSocket, head)); // an https server's
+    this.#server.on('tlsClientError', (error, socket) => {
+      options.log.debug({ err: error, from: plainIp(socket.remoteAddress) }, 'a TLS handshake failed');
+      socket.destroy();
+    });
+    this.#server.on('clientError', (_error, socket) => socket.destroy());
+  }
+
+  /** Serves plain HTTP below `prefix`, e.g. `/blobs/`; the longest prefix that fits wins. */
+  route(prefix: string, handler: HttpHandler): this {
+    this.#routes.push({ prefix, handler });
+    this.#routes.sort((a, b) => b.prefix.length - a.prefix.length);
+    return this;
+  }
+
+  /** Throws `port_taken` or `invalid_argument` (a host that is not this machine's). */
+  async start(): Promise<void> {
+    const { host, port } = this.#options;
+    const wanted = formatAddress({ host: host ?? '::', port });
+    await new Promise<void>((resolve, reject) => {
+      const fail = (error: NodeJS.ErrnoException): void => {
+        if (error.code === 'EADDRINUSE') {
+          reject(
+            new Fault(
+              'port_taken',
+              `listening on "${wanted}": another program uses this port; choose another with --port, or 0 for any`,
+            ),
+          );
+        } else {
+          reject(toFault(error, `listening on "${wanted}"`, 'invalid_argument'));
+        }
+      };
+      this.#server.once('error', fail);
+      this.#server.listen({ host: host ?? '::', port }, () => {
+        this.#server.off('error', fail);
+        this.#server.on('error', (error) => this.#options.log.error({ err: error }, 'the listening socket failed'));
+        resolve();
+      });
+    });
+  }
+
+  /** The port that it listens on, after `start`. */
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port; // a TCP server's address is never a string
+  }
+
+  get links(): ReadonlySet<Link> {
+    return this.#links;
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.setHeader('x-content-type-options', 'nosniff');
+    try {
+      const url = new URL(request.url ?? '/', 'https://node');
+      const route = this.#routes.find(({ prefix }) => url.pathname.startsWith(prefix));
+      if (!route)
+        throw new Fault('unknown_operation', `asking for "${url.pathname.slice(0, 100)}": there is no such path here`);
+      const peer = peerOf(request.socket as TLSSocket); // an https server's
+      await route.handler(request, response, { peer, path: url.pathname, query: url.searchParams });
+    } catch (error) {
+      this.#refuse(response, error);
+    }
+  }
+
+  #refuse(response: ServerResponse, error: unknown): void {
+    const fault = toFault(error);
+    if (fault.code === 'internal') this.#options.log.error({ err: error }, 'an HTTP request failed by a defect');
+    if (response.headersSent) {
+      response.destroy(); // what was promised cannot be kept: a cut says so
+      return;
+    }
+    const message = fault.code === 'internal' ? 'this request failed here' : fault.message;
+    response.writeHead(FAULTS[fault.code].http, { 'content-type': 'application/json', 'x-netapp-fault': fault.code });
+    response.end(`${JSON.stringify({ code: fault.code, message })}\n`);
+  }
+
+  #upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer): void {
+    socket.on('error', () => socket.destroy());
+    const peer = peerOf(socket);
+    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim());
+    if (request.url !== '/link') return refuseUpgrade(socket, 'unknown_operation');
+    if (!peer) return refuseUpgrade(socket, 'unauthenticated');
+    if (!offered.includes(SUBPROTOCOL)) return refuseUpgrade(socket, 'unsupported_version');
+    this.#upgrades.handleUpgrade(request, socket, head, (ws) => {
+      const from = formatAddress({ host: plainIp(socket.remoteAddress), port: socket.remotePort ?? 0 });
+      const link = new Link({
+        stream: new WebSocketStream(ws, socket, from),
+        router: this.#options.router,
+        self: this.#options.self(),
+        peer,
+        dialled: false,
+        clock: this.#options.clock,
+        log: this.#options.log,
+      });
+      this.#links.add(link);
+      void link.closed.then(() => this.#links.delete(link));
+      link.start().then(
+        () => this.#options.onLink(link),
+        (error: unknown) => this.#options.log.debug({ err: error, from }, 'a link was not greeted'),
+      );
+    });
+  }
+
+  /** Says goodbye on every link and stops listening. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const links = [...this.#links];
+    for (const link of links) link.close();
+    await Promise.all(links.map((link) => link.closed));
+    this.#server.closeAllConnections();
+    if (this.#server.listening) this.#server.close();
+    await stopped;
+  }
+}
+
+function refuseUpgrade(socket: TLSSocket, code: keyof typeof FAULTS): void {
+  const { http } = FAULTS[code];
+  socket.end(`HTTP/1.1 ${http} Refused\r\nx-netapp-fault: ${code}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+}

@@ -1,0 +1,76 @@
+/** A WebSocket as the stream below a link: whole text frames, everything said in one tick in one write. */
+import type { Socket } from 'node:net';
+import { WebSocket } from 'ws';
+import type { MessageStream } from './link.ts';
+
+/** Milliseconds that the other side has to answer a close before the socket is cut. */
+const CLOSE_MS = 1000;
+
+export class WebSocketStream implements MessageStream {
+  readonly address: string;
+  readonly #ws: WebSocket;
+  readonly #socket: Socket;
+  #corked = false;
+
+  constructor(ws: WebSocket, socket: Socket, address: string) {
+    this.#ws = ws;
+    this.#socket = socket;
+    this.address = address;
+    ws.on('error', () => {}); // a close event always follows, and tells
+    ws.pause(); // until start()
+  }
+
+  get bufferedBytes(): number {
+    return this.#ws.bufferedAmount + this.#socket.writableLength;
+  }
+
+  start(on: { frame(text: string): void; pong(): void; close(code: number, reason: string): void }): void {
+    this.#ws.on('message', (data, isBinary) => {
+      if (isBinary) this.close(1003, 'frames are text');
+      else on.frame(data.toString());
+    });
+    this.#ws.on('pong', on.pong);
+    this.#ws.on('close', (code, reason) => on.close(code, reason.toString()));
+    if (this.#ws.readyState === WebSocket.CLOSED) on.close(1006, '');
+    this.#ws.resume();
+  }
+
+  send(text: string): void {
+    this.#cork();
+    this.#ws.send(text, { binary: false, compress: false }, () => {}); // a failed write shows as a close
+  }
+
+  ping(): void {
+    if (this.#ws.readyState !== WebSocket.OPEN) return;
+    this.#cork();
+    this.#ws.ping();
+  }
+
+  pause(): void {
+    this.#ws.pause();
+  }
+
+  resume(): void {
+    this.#ws.resume();
+  }
+
+  close(code: number, reason: string): void {
+    this.#uncork();
+    this.#ws.close(code, reason);
+    setTimeout(() => this.#ws.terminate(), CLOSE_MS).unref();
+    this.#ws.resume(); // a paused socket would never read the other side's close
+  }
+
+  #cork(): void {
+    if (this.#corked) return;
+    this.#corked = true;
+    this.#socket.cork();
+    setImmediate(() => this.#uncork());
+  }
+
+  #uncork(): void {
+    if (!this.#corked) return;
+    this.#corked = false;
+    this.#socket.uncork();
+  }
+}
