@@ -1,0 +1,81 @@
+/** The node's home: the folder in which everything that it knows and is lives. */
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { Fault, toFault } from '../base/fault.ts';
+
+/** What stands in a home, by purpose. */
+export function homePaths(home: string) {
+  return {
+    /** Key of the account: who the user is. */
+    accountKey: join(home, 'account.key'),
+    nodeKey: join(home, 'node.key'),
+    lock: join(home, 'agent.lock'),
+    store: join(home, 'netapp.db'),
+    config: join(home, 'config.json'),
+    socket: join(home, 'agent.sock'),
+    token: join(home, 'token'),
+    downloads: join(home, 'downloads'),
+    /** The tracker that `up` runs inside where none is configured. */
+    tracker: join(home, 'tracker'),
+  };
+}
+
+/** What `up` remembers from one start to the next. Flags and environment win over it. */
+const config = z
+  .object({
+    /** The part of the handle before `@`. */
+    name: z.string(),
+    port: z.number().int().min(0).max(65_535),
+    /** Invites of the trackers to announce to; an empty list means: run one inside. */
+    trackers: z.array(z.string()),
+    /** Zone and port of the tracker inside. */
+    zone: z.string(),
+    trackerPort: z.number().int().min(0).max(65_535),
+  })
+  .partial();
+
+export type HomeConfig = z.infer<typeof config>;
+
+/** Makes the home, private to its user. Throws `unwritable`. */
+export async function createHome(home: string): Promise<void> {
+  await mkdir(home, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    throw toFault(error, `making the home "${home}"`, 'unwritable');
+  });
+}
+
+/** The home's configuration; empty if there is none yet. Throws `corrupt` for a damaged file. */
+export async function readConfig(home: string): Promise<HomeConfig> {
+  const path = homePaths(home).config;
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '{}';
+    throw toFault(error, `reading the configuration "${path}"`);
+  });
+  const parsed = config.safeParse(parseJson(text));
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const where = issue?.path.join('.') ?? '';
+  throw new Fault(
+    'corrupt',
+    `reading the configuration "${path}": ${where} ${issue?.message ?? ''}: mend or remove the file`,
+  );
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Replaces the configuration whole: a crash leaves the old one or the new one. */
+export async function writeConfig(home: string, value: HomeConfig): Promise<void> {
+  const path = homePaths(home).config;
+  try {
+    await writeFile(`${path}.new`, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600, flush: true });
+    await rename(`${path}.new`, path);
+  } catch (error) {
+    throw toFault(error, `writing the configuration "${path}"`, 'unwritable');
+  }
+}

@@ -1,0 +1,174 @@
+/** The node's links to other nodes: one for each account, dialled when wanted, shared by all that is said on it. */
+
+import type { OnReadOpts } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { abortable } from '../base/async.ts';
+import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import type { Identity } from '../link/certificate.ts';
+import { dial, dialLink } from '../link/dial.ts';
+import type { HelloInfo } from '../link/hello.ts';
+import type { Link } from '../link/link.ts';
+import type { Router } from '../link/router.ts';
+import { climb } from '../reach/ladder.ts';
+
+/** Where an account's node is: the key that must answer there, and the addresses to try. */
+export type Whereabouts = { node: string; addresses: readonly string[] };
+
+export type PeersOptions = {
+  identity: Identity;
+  router: Router;
+  self: () => HelloInfo;
+  clock: Clock;
+  log: Log;
+  /** Asks the directory; throws its faults. */
+  locate(account: string, options: { signal?: AbortSignal | undefined }): Promise<Whereabouts>;
+  /** Told of each link to an account that is now the one to use. */
+  onUp(link: Link, account: string): void;
+  onDown(link: Link, account: string): void;
+};
+
+/** Milliseconds that a link which lost against a better one has to finish what is under way on it. */
+const RETIRE_MS = 5000;
+/** Links to other nodes at once; past it the one that was silent longest is closed. */
+const MOST_LINKS = 2000;
+
+export class Peers {
+  readonly #options: PeersOptions;
+  readonly #links = new Map<string, Link>();
+  readonly #dialling = new Map<string, Promise<Link>>();
+  readonly #stop = new AbortController();
+
+  constructor(options: PeersOptions) {
+    this.#options = options;
+  }
+
+  /** Links in use, by account. */
+  get links(): ReadonlyMap<string, Link> {
+    return this.#links;
+  }
+
+  /**
+   * A link to the node that hosts `account`: the one there is, or a new one. Throws the directory's faults,
+   * `peer_unreachable`, or `wrong_key`.
+   */
+  async reach(account: string, options: { signal?: AbortSignal | undefined } = {}): Promise<Link> {
+    const link = this.#links.get(account);
+    if (link?.open) return link;
+    // All who want the account wait for one dial; one of them giving up does not end it for the others.
+    let dialling = this.#dialling.get(account);
+    if (!dialling) {
+      dialling = this.#dial(account).finally(() => this.#dialling.delete(account));
+      this.#dialling.set(account, dialling);
+      dialling.catch(() => {}); // each waiter hears of it
+    }
+    return abortable(dialling, options.signal);
+  }
+
+  async #dial(account: string): Promise<Link> {
+    const signal = this.#stop.signal;
+    const { node, addresses } = await this.#options.locate(account, { signal });
+    const link = await climb({
+      addresses,
+      signal,
+      attempt: (address, ends) => this.#dialAt(address, node, ends),
+      discard: (late) => late.close(),
+    });
+    if (link.account?.account !== account) {
+      const fault = new Fault('wrong_key', `reaching "${account}": its node hosts another account now`);
+      link.close(fault);
+      throw fault;
+    }
+    return this.take(link) ?? link;
+  }
+
+  #dialAt(address: string, expect: string, signal: AbortSignal): Promise<Link> {
+    const { identity, router, self, clock, log } = this.#options;
+    return dialLink({ address, expect, identity, router, self, clock, log, signal });
+  }
+
+  /** Links to a node whose key and address the user names. */
+  async connect(address: string, node: string, options: { signal?: AbortSignal | undefined } = {}): Promise<Link> {
+    const signal = options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal;
+    const link = await this.#dialAt(address, node, signal);
+    if (link.remote.role !== 'node' || !link.account) {
+      link.close();
+      throw new Fault(
+        'invalid_argument',
+        `connecting to "${address}": there is a ${link.remote.role}, not somebody’s node`,
+      );
+    }
+    return this.take(link) ?? link;
+  }
+
+  /** A connection for bytes alone, so that a file never delays a message. The caller ends it. */
+  async bulk(
+    account: string,
+    options: { signal?: AbortSignal | undefined; onread?: OnReadOpts } = {},
+  ): Promise<TLSSocket> {
+    const { node, addresses } = await this.#options.locate(account, options);
+    const { identity } = this.#options;
+    const near = this.#links.get(account);
+    return climb({
+      // Where a link stands already is where a second connection is most likely to come about.
+      addresses: near?.dialled && near.peer === node ? [near.address, ...addresses] : addresses,
+      signal: options.signal,
+      attempt: (address, signal) =>
+        dial({ address, expect: node, identity, signal, ...(options.onread && { onread: options.onread }) }),
+      discard: (late) => late.destroy(),
+    });
+  }
+
+  /**
+   * Takes a greeted link, dialled by either side, and says which link is the account's now; undefined for a link without
+   * an account. When two nodes dial each other at once, both keep the link that the lower node id dialled. [L-30]
+   */
+  take(link: Link): Link | undefined {
+    const account = link.account?.account;
+    if (account === undefined) return undefined;
+    const present = this.#links.get(account);
+    if (present?.open && present.peer === link.peer && present.dialled !== link.dialled && this.#isOurs(present)) {
+      retire(link);
+      return present;
+    }
+    this.#links.set(account, link);
+    if (present) retire(present);
+    void link.closed.then(() => this.#drop(link, account));
+    this.#bound();
+    this.#options.onUp(link, account);
+    return link;
+  }
+
+  /** Whether a link was dialled by the side with the lower node id. */
+  #isOurs(link: Link): boolean {
+    return link.dialled === this.#options.identity.id < link.peer;
+  }
+
+  #drop(link: Link, account: string): void {
+    if (this.#links.get(account) !== link) return;
+    this.#links.delete(account);
+    this.#options.onDown(link, account);
+  }
+
+  #bound(): void {
+    if (this.#links.size <= MOST_LINKS) return;
+    const [oldest] = this.#links.values();
+    oldest?.close(
+      new Fault('too_many', `this node keeps ${MOST_LINKS} links; dial again when there is something to say`),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new Fault('cancelled', 'the node is stopping'));
+    const links = [...this.#links.values()];
+    for (const link of links) link.close();
+    await Promise.all(links.map((link) => link.closed));
+  }
+}
+
+function retire(link: Link): void {
+  const timer = setTimeout(() => link.close(), RETIRE_MS);
+  timer.unref();
+  void link.closed.then(() => clearTimeout(timer));
+}

@@ -1,0 +1,92 @@
+import { expect, test } from 'vitest';
+import { Fault } from '../base/fault.ts';
+import { climb, rungOf } from './ladder.ts';
+
+const never = (_address: string, signal: AbortSignal): Promise<string> =>
+  new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+const refuse = (): Promise<string> => Promise.reject(new Fault('peer_unreachable', 'refused'));
+
+test('addresses are classed by their network', () => {
+  expect(['127.0.0.1:1', '[::1]:1', '192.168.1.2:1', '[fd00::1]:1', '203.0.113.5:1'].map(rungOf)).toEqual([
+    'local',
+    'local',
+    'lan',
+    'lan',
+    'direct',
+  ]);
+});
+
+test('nearer rungs are tried first', async () => {
+  const tried: string[] = [];
+  const made = await climb({
+    addresses: ['203.0.113.5:1', '192.168.1.2:1', '127.0.0.1:1'],
+    attempt: async (address) => {
+      tried.push(address);
+      if (address.startsWith('203')) return address;
+      return refuse();
+    },
+    discard: () => {},
+  });
+  expect(made).toBe('203.0.113.5:1');
+  expect(tried).toEqual(['127.0.0.1:1', '192.168.1.2:1', '203.0.113.5:1']);
+});
+
+test('an address that hangs holds nobody up, and is given up when another answers', async () => {
+  let gaveUp = false;
+  const made = await climb({
+    addresses: ['127.0.0.1:1', '192.168.1.2:1'],
+    attempt: async (address, signal) => {
+      if (!address.startsWith('127')) return address;
+      return never(address, signal).catch((error) => {
+        gaveUp = true;
+        throw error;
+      });
+    },
+    discard: () => {},
+    headStartMs: 1,
+  });
+  expect(made).toBe('192.168.1.2:1');
+  await Promise.resolve();
+  expect(gaveUp).toBe(true);
+});
+
+test('of two that answer, the later one is ended', async () => {
+  const discarded: string[] = [];
+  const { promise: late, resolve } = Promise.withResolvers<string>();
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  const made = await climb({
+    addresses: ['127.0.0.1:1', '192.168.1.2:1'],
+    attempt: (address) => (address.startsWith('127') ? late : Promise.resolve(address)),
+    discard: (what) => {
+      discarded.push(what);
+      end();
+    },
+    headStartMs: 1,
+  });
+  resolve('late');
+  await ended;
+  expect([made, discarded]).toEqual(['192.168.1.2:1', ['late']]);
+});
+
+test('where nothing answers, the fault says what happened at each address', async () => {
+  const climbing = climb({ addresses: ['127.0.0.1:1', '192.168.1.2:2'], attempt: refuse, discard: () => {} });
+  await expect(climbing).rejects.toMatchObject({
+    code: 'peer_unreachable',
+    message: expect.stringMatching(/127\.0\.0\.1:1: refused; 192\.168\.1\.2:2: refused/),
+  });
+  await expect(climb({ addresses: [], attempt: refuse, discard: () => {} })).rejects.toMatchObject({
+    code: 'peer_unreachable',
+  });
+});
+
+test('cancelling ends the climb with the reason', async () => {
+  const controller = new AbortController();
+  const climbing = climb({
+    addresses: ['127.0.0.1:1'],
+    attempt: never,
+    discard: () => {},
+    signal: controller.signal,
+  });
+  controller.abort(new Fault('timeout', 'too long'));
+  await expect(climbing).rejects.toMatchObject({ code: 'timeout' });
+});
