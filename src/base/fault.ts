@@ -172,6 +172,8 @@ function codeOf(error: unknown): FaultCode {
 export function toFault(error: unknown, what?: string, fallback: FaultCode = 'internal'): Fault {
   if (error instanceof Fault) return error;
   const message = error instanceof Error ? error.message : String(error);
-  const code = codeOf(error);
-  return new Fault(code === 'internal' ? fallback : code, what ? `${what}: ${message}` : message, { cause: error });
+  const found = codeOf(error);
+  // The system names what it refused, not what was tried: a denied write comes as the same error as a denied read.
+  const code = found === 'internal' || (found === 'unreadable' && fallback === 'unwritable') ? fallback : found;
+  return new Fault(code, what ? `${what}: ${message}` : message, { cause: error });
 }

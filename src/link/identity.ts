@@ -1,5 +1,13 @@
 /** Keys and what they sign. A peer id is an Ed25519 public key in base32; identity is the key. (protocol.md, section 2) */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomUUID,
+  sign,
+  verify,
+} from 'node:crypto';
 import { chmod, link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
@@ -109,7 +117,7 @@ export async function loadOrCreateKey(path: string): Promise<Key> {
 
 async function createKeyFile(path: string): Promise<Key> {
   const key = Key.generate();
-  const whole = `${path}.${process.pid}.new`;
+  const whole = `${path}.${randomUUID()}.new`;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await writeFile(whole, key.pem, { mode: 0o600, flush: true });

@@ -65,6 +65,8 @@ const CLOSE_BASE = 4000;
 
 const cancel = notice('cancel', { params: z.object({ id: z.number().int() }) });
 
+type Asked = { id: number; name: string; params: unknown; bytes: number };
+
 type Waiting = { accept(result: unknown): void; refuse(fault: Fault): void };
 
 export class Link {
@@ -95,7 +97,7 @@ export class Link {
   #remote: HelloInfo | undefined;
   #ending: Ending | undefined;
   #nextId = 1;
-  #paused = false;
+  readonly #backlog: Asked[] = [];
   #heard = true;
   #pingedAt = 0;
   readonly #keepAlive: NodeJS.Timeout;
@@ -279,36 +281,40 @@ export class Link {
   #answer(id: number, name: string, params: unknown, bytes: number): void {
     if (name === hello.name) return this.#answerHello(id, params);
     if (!this.#remote) throw new Fault('wrong_state', `calling "${name}": hello comes first`);
+    if (this.#running.size < MOST_IN_FLIGHT) return this.#run({ id, name, params, bytes });
+    // What was read already waits here; pausing the stream bounds it to one read of the socket.
+    this.#backlog.push({ id, name, params, bytes });
+    if (this.#backlog.length === 1) this.#stream.pause();
+  }
+
+  #run({ id, name, params, bytes }: Asked): void {
     if (this.#running.has(id)) throw new Fault('malformed', `calling "${name}": request ${id} is under way already`);
     const controller = new AbortController();
     this.#running.set(id, controller);
-    if (this.#running.size >= MOST_IN_FLIGHT && !this.#paused) {
-      this.#paused = true;
-      this.#stream.pause();
-    }
     const signal = AbortSignal.any([controller.signal, this.#ended.signal]);
     this.#router
       .answer(name, params, bytes, { link: this, signal })
       .then(
         (result) => encodeResult(id, result),
-        (error: unknown) => {
-          const fault = toFault(error);
-          if (fault.code === 'internal') this.#log.error({ err: error, method: name }, 'a request failed by a defect');
-          return encodeError(
-            id,
-            fault.code === 'internal' ? new Fault('internal', `calling "${name}" failed here`) : fault,
-          );
-        },
+        (error: unknown) => encodeError(id, this.#refusal(name, error)),
       )
       .then((text) => {
         this.#running.delete(id);
         this.#send(text);
-        if (this.#paused && this.#running.size < MOST_IN_FLIGHT / 2) {
-          this.#paused = false;
-          this.#stream.resume();
-        }
+        const next = this.#backlog.shift();
+        if (!next || this.#ending) return;
+        this.#run(next);
+        if (this.#backlog.length === 0) this.#stream.resume();
       })
       .catch((error: unknown) => this.#fail(toFault(error, `answering "${name}"`)));
+  }
+
+  /** What the asker is told; a defect is for this side's log alone. */
+  #refusal(name: string, error: unknown): Fault {
+    const fault = toFault(error);
+    if (fault.code !== 'internal') return fault;
+    this.#log.error({ err: error, method: name }, 'a request failed by a defect');
+    return new Fault('internal', `calling "${name}" failed here`);
   }
 
   #answerHello(id: number, params: unknown): void {
@@ -326,6 +332,7 @@ export class Link {
   }
 
   #checkLife(): void {
+    if (this.#backlog.length > 0) return; // the stream is paused: a sign of life could not be heard
     if (!this.#heard && this.#pingedAt > 0)
       return this.#fail(new Fault('timeout', 'the other side gives no sign of life'));
     this.#heard = false;

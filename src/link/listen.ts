@@ -35,9 +35,10 @@ export type ListenOptions = {
   log: Log;
   /** Takes each link once it is greeted. */
   onLink(link: Link): void;
+  /** Milliseconds that a stranger has to finish the TLS handshake, and again to say what they want; default 10,000. */
+  handshakeMs?: number;
 };
 
-/** Milliseconds that a stranger has to finish the TLS handshake and to say what they want. */
 const HANDSHAKE_MS = 10_000;
 /** Connections in all; past it the kernel's queue waits, then refuses. */
 const MOST_CONNECTIONS = 20_000;
@@ -51,6 +52,7 @@ export class Listener {
 
   constructor(options: ListenOptions) {
     this.#options = options;
+    const handshakeMs = options.handshakeMs ?? HANDSHAKE_MS;
     this.#server = createServer({
       key: options.identity.key.pem,
       cert: options.identity.cert,
@@ -58,8 +60,9 @@ export class Listener {
       rejectUnauthorized: false, // the key is the identity; no authority vouches for it
       minVersion: 'TLSv1.3',
       ALPNProtocols: ['http/1.1'],
-      handshakeTimeout: HANDSHAKE_MS,
-      headersTimeout: HANDSHAKE_MS,
+      handshakeTimeout: handshakeMs,
+      headersTimeout: handshakeMs,
+      connectionsCheckingInterval: Math.min(handshakeMs, 5000),
       requestTimeout: 30_000,
       maxHeaderSize: 8192,
       noDelay: true,

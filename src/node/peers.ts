@@ -128,7 +128,7 @@ export class Peers {
     const account = link.account?.account;
     if (account === undefined) return undefined;
     const present = this.#links.get(account);
-    if (present?.open && present.peer === link.peer && present.dialled !== link.dialled && this.#isOurs(present)) {
+    if (present?.open && present.peer === link.peer && present.dialled !== link.dialled && this.#isPreferred(present)) {
       retire(link);
       return present;
     }
@@ -141,7 +141,7 @@ export class Peers {
   }
 
   /** Whether a link was dialled by the side with the lower node id. */
-  #isOurs(link: Link): boolean {
+  #isPreferred(link: Link): boolean {
     return link.dialled === this.#options.identity.id < link.peer;
   }
 

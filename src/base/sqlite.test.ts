@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest';
+import { Fault } from './fault.ts';
+import { Store } from './sqlite.ts';
+
+test('a transaction is all or nothing, and its listeners hear of it only after the commit', () => {
+  using store = new Store(':memory:');
+  store.migrate('test', ['CREATE TABLE t (n INTEGER) STRICT']);
+  const insert = store.prepare('INSERT INTO t VALUES (?)');
+  const count = store.prepare<{ n: number }>('SELECT count(*) AS n FROM t');
+  const heard: string[] = [];
+  expect(() =>
+    store.transaction(() => {
+      insert.run(1);
+      store.afterCommit(() => heard.push('lost'));
+      throw new Fault('cancelled', 'no');
+    }),
+  ).toThrow('no');
+  expect(count.get()?.n).toBe(0);
+  store.transaction(() => {
+    store.transaction(() => insert.run(1));
+    store.afterCommit(() => heard.push('kept'));
+    expect(heard).toEqual([]);
+    insert.run(2);
+  });
+  expect([count.get()?.n, heard]).toEqual([2, ['kept']]);
+});
+
+test('each step of a room’s schema runs once ever', () => {
+  using store = new Store(':memory:');
+  store.migrate('a', ['CREATE TABLE a (n INTEGER) STRICT']);
+  store.migrate('a', ['CREATE TABLE a (n INTEGER) STRICT', 'ALTER TABLE a ADD COLUMN m INTEGER']);
+  store.migrate('b', ['CREATE TABLE b (n INTEGER) STRICT']);
+  store.prepare('INSERT INTO a (n, m) VALUES (1, 2)').run();
+});
+
+test('a failing write is a fault', () => {
+  using store = new Store(':memory:');
+  store.migrate('a', ['CREATE TABLE a (n INTEGER PRIMARY KEY) STRICT; INSERT INTO a VALUES (1)']);
+  expect(() => store.prepare('INSERT INTO a VALUES (1)').run()).toThrow(Fault);
+  store.prepare('PRAGMA query_only = 1').get();
+  expect(() => store.prepare('INSERT INTO a VALUES (2)').run()).toThrow(
+    expect.objectContaining({ code: 'unwritable' }),
+  );
+});
