@@ -3,13 +3,19 @@ import { ORPCError } from '@orpc/client';
 import { ValidationError } from '@orpc/contract';
 import { FAULTS, Fault, type FaultCode, isFaultCode } from '../base/fault.ts';
 
-/** One sentence for a person from the issues of a schema: which field, and what is expected. */
-export function invalidArgument(issues: ValidationError['issues']): Fault {
+type Issues = ValidationError['issues'];
+
+function fieldOf(issue: Issues[number]): string {
+  return (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.');
+}
+
+/** One sentence for a person from the issues of a schema: which field, as its door calls it, and what is expected. */
+export function invalidArgument(issues: Issues, nameOf = (field: string) => `"${field}"`): Fault {
   const sentences = issues.slice(0, 3).map((issue) => {
-    const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.');
-    return path === '' ? issue.message : `"${path}": ${issue.message}`;
+    const field = fieldOf(issue);
+    return field === '' ? issue.message : `${nameOf(field)}: ${issue.message}`;
   });
-  const field = issues[0]?.path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.');
+  const field = issues[0] && fieldOf(issues[0]);
   return new Fault('invalid_argument', sentences.join('; '), field ? { data: { field } } : undefined);
 }
 
