@@ -271,6 +271,7 @@ describe('loopback HTTP refuses', () => {
     const client = createClient({ url: url(), token });
     const stream = await client.events.follow({ from: 0 });
     expect(await faultOfCall(client.events.follow({}))).toMatchObject({ code: 'too_many' });
+    expect(await client.people.list()).toHaveLength(2);
     await stream.return?.();
   });
 });

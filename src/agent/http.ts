@@ -45,10 +45,11 @@ export function createDoor(door: Door): Server {
         log.warn({ path }, 'a follower that did not read was cut'),
       );
     });
-    if (followers.size >= limits.followers) {
+    const admitStream = () => {
+      if (followers.size < limits.followers) return;
       throw new Fault('too_many', `following "${path}": ${followers.size} followers are connected already`);
-    }
-    const context = { backend, log, closing };
+    };
+    const context = { backend, log, closing, admitStream };
     const { matched } = await handler.handle(Object.assign(request, { body }), response, { context });
     if (!matched) {
       throw new Fault('unknown_operation', `asking for "${request.method} ${path}": there is none; see /openapi.json`);

@@ -50,7 +50,12 @@ function clientFault(error: unknown, signal: AbortSignal | undefined): Fault {
   const known = faultOf(error);
   if (known) return known;
   if (error instanceof Error && error.cause instanceof Fault) return error.cause;
+  if (error instanceof Error && error.cause instanceof SyntaxError) return notAnAgent(error);
   return toFault(error, 'reading the agent’s answer', 'link_closed');
+}
+
+function notAnAgent(cause?: unknown): Fault {
+  return new Fault('malformed', 'asking the agent: what answers there is no NetApp agent', { cause });
 }
 
 /** One HTTP request with node:http, which can speak over a socket; `fetch` cannot. */
@@ -73,7 +78,14 @@ async function overHttp(agent: AgentAddress, request: Request): Promise<Response
     outgoing.destroy(new Fault('timeout', `asking the agent: no word from it for ${SILENCE_MS / 1_000} s`));
   });
   outgoing.on('error', (error) => reject(connectFault(agent, error)));
-  outgoing.on('response', (incoming) => resolve(responseOf(incoming)));
+  outgoing.on('response', (incoming) => {
+    if (/^(application\/json|text\/event-stream)\b/.test(incoming.headers['content-type'] ?? '')) {
+      resolve(responseOf(incoming));
+    } else {
+      incoming.destroy();
+      reject(notAnAgent());
+    }
+  });
   outgoing.end(body);
   return promise;
 }

@@ -32,7 +32,7 @@ export const contract = {
   events: { follow: events.follow },
 };
 
-export type Contract = typeof contract;
+type Contract = typeof contract;
 
 /** The operations as functions: what every client, local or remote, offers. Each throws a `Fault`. */
 export type Client = ContractRouterClient<Contract>;

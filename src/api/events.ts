@@ -14,7 +14,7 @@ export const follow = operation(
     tag: 'events',
   },
   {
-    faults: ['queue_full'],
+    faults: ['queue_full', 'too_many'],
     example: 'netapp events --match "message.*" --json',
     command: { words: ['events'] },
   },

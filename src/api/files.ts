@@ -90,6 +90,7 @@ export const get = operation(
       'hash_mismatch',
       'changed',
       'bad_name',
+      'too_many',
     ],
     example: 'netapp files get 7f3k --to ~/Downloads',
     command: { words: ['files', 'get'], positionals: ['id'], forms: { to: 'path' }, shows: 'progress' },
@@ -129,7 +130,7 @@ export const follow = operation(
     tag,
   },
   {
-    faults: ['unknown_id', 'peer_unreachable', 'disk_full', 'unwritable', 'hash_mismatch', 'changed'],
+    faults: ['unknown_id', 'peer_unreachable', 'disk_full', 'unwritable', 'hash_mismatch', 'changed', 'too_many'],
     example: 'netapp files follow 7f3k',
     command: { words: ['files', 'follow'], positionals: ['id'], shows: 'progress' },
   },

@@ -30,7 +30,7 @@ export const say = operation(
   {
     faults: ['unknown_handle', 'unknown_zone', 'tracker_down', 'disk_full', 'queue_full'],
     example: 'netapp say bob "see you at three"',
-    command: { words: ['say'], positionals: ['handle', 'text'], forms: { text: 'text' } },
+    command: { words: ['say'], positionals: ['handle', 'text'], forms: { text: 'text' }, shows: 'line' },
   },
 )
   .input(
@@ -60,7 +60,7 @@ export const list = operation(
 )
   .input(
     z.object({
-      handle: handleInput.optional(),
+      handle: handleInput.optional().describe('with whom; default: everybody'),
       limit: z.coerce
         .number<number>(pageForm)
         .int(pageForm)
@@ -92,7 +92,7 @@ export const follow = operation(
     description: 'Without `from`: what happens from now on. A message comes again whenever its delivery state changes.',
     tag,
   },
-  { faults: ['queue_full'], example: 'netapp messages follow', command: { words: ['messages', 'follow'] } },
+  { faults: ['queue_full', 'too_many'], example: 'netapp messages follow', command: { words: ['messages', 'follow'] } },
 )
   .input(z.object({ from: cursorInput.optional().describe('cursor: what came after it first') }))
   .output(eventIterator(followedMessage));

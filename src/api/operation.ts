@@ -23,8 +23,11 @@ export type CommandShape = {
   forms?: Readonly<Record<string, Form>>;
   /** Words that fill two fields: the first one goes to `choice` if it is one of its values, the others to `text`. */
   phrase?: { choice: string; text: string };
-  /** For a stream of snapshots of one thing that ends in a final state: the CLI shows how far it is. Default: a line each. */
-  shows?: 'progress';
+  /**
+   * `progress`: a stream of snapshots of one thing, until a final state; the CLI shows how far it is. `line`: one line is
+   * enough. Default: one value in full, a table for a list, a line for each value of a stream.
+   */
+  shows?: 'progress' | 'line';
   /** For an operation that answers before its work is done: the CLI follows the id by operation `by` while `state` is one of `during`; `--detach` turns that off. */
   settles?: { by: readonly [string, string]; during: readonly string[] };
 };

@@ -16,6 +16,8 @@ export type OperationContext = {
   log: Log;
   /** Aborts when the agent closes: streams end with `link_closed`. */
   closing?: AbortSignal | undefined;
+  /** Throws `too_many` where one more open stream is too many for its door. */
+  admitStream?: (() => void) | undefined;
 };
 
 const base = implement(contract).$context<OperationContext>();
@@ -36,6 +38,7 @@ const coded = base.middleware(async ({ context, next, path, signal: asked }) => 
   try {
     const result = await next({ context: { signal } });
     if (!isStream(result.output)) return result;
+    context.admitStream?.();
     return { ...result, output: guarded(result.output, { signal, fault: failure }) };
   } catch (error) {
     throw failure(error);

@@ -267,10 +267,18 @@ describe('streams', () => {
   });
 });
 
-test('what is no agent on the socket is told as malformed', async () => {
+test.each([
+  ['text/html', '<html>'],
+  ['application/json', '{"handle":'],
+])('what is no agent on the socket is told as such (%s)', async (type, body) => {
   const path = join(home, 'other.sock');
-  const server = createServer((_request, response) => response.writeHead(200).end('<html>')).listen(path);
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { 'content-type': type }).end(body);
+  }).listen(path);
   await once(server, 'listening');
-  expect((await run(['status', '--agent-path', path])).code).not.toBe(0);
+  expect(await run(['status', '--agent-path', path])).toMatchObject({
+    code: FAULTS.malformed.exit,
+    err: 'netapp: asking the agent: what answers there is no NetApp agent\n',
+  });
   server.close();
 });

@@ -12,7 +12,7 @@ const STDIN_BYTES_MAX = 4 * 65_536;
 
 const WORDS = 'words';
 
-export function kebab(name: string): string {
+function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 

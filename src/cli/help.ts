@@ -2,7 +2,7 @@
 import type { Command } from 'trpc-cli';
 import { FAULTS } from '../base/fault.ts';
 
-export const SUCCESS = 'it was done';
+const SUCCESS = 'it was done';
 export const INTERRUPTED = 130;
 
 /** The nouns, as groups of commands, in the order in which a newcomer meets them. */

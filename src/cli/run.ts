@@ -42,7 +42,8 @@ export async function runOperation(
     if (settled.state === 'failed') throw outcome(settled);
     return;
   }
-  await showValue(answer, operation.output, shell);
+  if (shows === 'line') await showNext(answer, operation.output, shell);
+  else await showValue(answer, operation.output, shell);
 }
 
 async function showTransfer(snapshots: AsyncIterable<unknown>, { output, name }: Operation, shell: Shell) {
