@@ -265,6 +265,17 @@ describe('loopback HTTP refuses', () => {
     );
   });
 
+  test('but not a follower that has stayed longer than a request may', async () => {
+    await agent[Symbol.asyncDispose]();
+    await start({ limits: { headersMs: 60, requestMs: 120 } });
+    const stream = await createClient({ url: url(), token }).events.follow({ from: 0 });
+    expect(await raw('GET /v1/people HTTP/1.1\r\nhost:')).toContain('"code":"timeout"');
+    expect(await raw('GET /v1/people HTTP/1.1\r\nhost:')).toContain('"code":"timeout"');
+    backend.emit('a.b', { n: 1 });
+    expect((await stream.next()).value).toMatchObject({ data: { n: 1 } });
+    await stream.return?.();
+  });
+
   test('a follower over the bound', async () => {
     await agent[Symbol.asyncDispose]();
     await start({ limits: { followers: 1 } });

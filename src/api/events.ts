@@ -15,8 +15,8 @@ export const follow = operation(
   },
   {
     faults: ['queue_full', 'too_many'],
-    example: 'netapp events --match "message.*" --json',
-    command: { words: ['events'] },
+    example: 'netapp events --match "message.*"',
+    command: { words: ['events'], shows: 'json' },
   },
 )
   .input(

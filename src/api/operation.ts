@@ -25,9 +25,9 @@ export type CommandShape = {
   phrase?: { choice: string; text: string };
   /**
    * `progress`: a stream of snapshots of one thing, until a final state; the CLI shows how far it is. `line`: one line is
-   * enough. Default: one value in full, a table for a list, a line for each value of a stream.
+   * enough. `json`: for programs; NDJSON also where nobody asked for it. Default: one value in full, a table for a list, a line for each value of a stream.
    */
-  shows?: 'progress' | 'line';
+  shows?: 'progress' | 'line' | 'json';
   /** For an operation that answers before its work is done: the CLI follows the id by operation `by` while `state` is one of `during`; `--detach` turns that off. */
   settles?: { by: readonly [string, string]; during: readonly string[] };
 };

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { cleanLine, cleanText } from './clean.ts';
+import { cleanLine, cleanText, jsonLine } from './clean.ts';
 
 test.each([
   ['colour and title sequences', '\u001b[31mred\u001b]0;title\u0007!', 'red!'],
@@ -20,4 +20,11 @@ test('letters of all scripts and joined emoji stay', () => {
 test('line breaks stay only where several lines may be', () => {
   expect(cleanText('a\r\nb')).toBe('a\nb');
   expect(cleanLine('a\nb\tc')).toBe('a b c');
+});
+
+test('JSON is safe to show, and loses nothing', () => {
+  const value = { text: 'a\u001b[31m\u009b2J\u202egnp\u2028\u007f é', none: null };
+  expect(jsonLine(value)).toMatch(/^[ -~é]+$/);
+  expect(JSON.parse(jsonLine(value))).toEqual(value);
+  expect(jsonLine(undefined)).toBe('null');
 });

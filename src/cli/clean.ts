@@ -15,3 +15,11 @@ export function cleanText(text: string): string {
 export function cleanLine(text: string): string {
   return cleanText(text).replace(/\s+/gu, ' ').trim();
 }
+
+/** JSON in one line that a terminal too only shows: what JSON leaves as it is but terminals may obey is escaped. */
+export function jsonLine(value: unknown): string {
+  const escaped = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(value ?? null)
+    .replace(CONTROL, escaped)
+    .replace(BIDI, escaped);
+}

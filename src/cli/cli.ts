@@ -1,7 +1,7 @@
 /** The command line: from argv to an exit code. Ends no process, reads no global state. */
 import type { Readable } from 'node:stream';
 import { FAULTS, Fault, toFault } from '../base/fault.ts';
-import { cleanLine } from './clean.ts';
+import { cleanLine, jsonLine } from './clean.ts';
 import { buildProgram } from './commands.ts';
 import { type AnyCommand, INTERRUPTED } from './help.ts';
 import type { ProcessCommand } from './process-command.ts';
@@ -53,7 +53,7 @@ export async function runCli(options: CliOptions): Promise<number> {
     });
   }
   try {
-    await program.command.parseAsync([...argv], { from: 'user' });
+    await program.command.parseAsync(asked(argv), { from: 'user' });
     return code;
   } catch (error) {
     if (gone.signal.aborted) return 0;
@@ -61,9 +61,15 @@ export async function runCli(options: CliOptions): Promise<number> {
     const fault = faultOfLine(error);
     if (typeof fault === 'number') return fault;
     terms.notes.clear();
-    stderr.write(`${json ? JSON.stringify(fault) : `netapp: ${cleanLine(fault.message)}`}\n`);
+    stderr.write(`${json ? jsonLine(fault) : `netapp: ${cleanLine(fault.message)}`}\n`);
     return FAULTS[fault.code].exit;
   }
+}
+
+/** `help files send` is `files send --help`; the parser's own help knows one word. */
+function asked(argv: readonly string[]): string[] {
+  const [first, ...words] = argv;
+  return first === 'help' && words.length > 0 ? [...words, '--help'] : [...argv];
 }
 
 function everyChild(command: AnyCommand): AnyCommand[] {

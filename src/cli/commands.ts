@@ -151,6 +151,6 @@ function settle(command: AnyCommand, words: readonly string[], inputs: ReadonlyM
     command.summary(summary.replace(/\.$/, ''));
   }
   const [noun = ''] = words;
-  if (words.length > 0 && command.commands.length > 0) command.description(`${GROUPS[noun] ?? noun}.`);
+  if (words.length > 0 && command.commands.length > 0) command.description(GROUPS[noun]?.about ?? '');
   for (const child of command.commands) settle(child, [...words, child.name()], inputs);
 }

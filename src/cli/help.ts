@@ -5,17 +5,17 @@ import { FAULTS } from '../base/fault.ts';
 const SUCCESS = 'it was done';
 export const INTERRUPTED = 130;
 
-/** The nouns, as groups of commands, in the order in which a newcomer meets them. */
-export const GROUPS: Record<string, string> = {
-  process: 'Run',
-  status: 'Me',
-  people: 'People',
-  messages: 'Messages',
-  files: 'Files',
-  links: 'Links',
-  events: 'Events',
-  textbook: 'Textbook names',
-  help: 'Help',
+/** The nouns, as groups of commands, in the order in which a newcomer meets them; `about` heads a noun's own page. */
+export const GROUPS: Readonly<Record<string, { title: string; about: string }>> = {
+  process: { title: 'Run', about: '' },
+  status: { title: 'Me', about: '' },
+  people: { title: 'People', about: 'Who is there, how they are, and what I allow whom.' },
+  messages: { title: 'Messages', about: 'Messages, with what is proven about their delivery. "netapp say" sends one.' },
+  files: { title: 'Files', about: 'Files and folders: offered by one, fetched by the other, verified.' },
+  links: { title: 'Links', about: 'Direct connections to other nodes and to trackers.' },
+  events: { title: 'Events', about: '' },
+  textbook: { title: 'Textbook names', about: '' },
+  help: { title: 'Help', about: '' },
 };
 
 /** The parser's own command type, as its tree has it. */
@@ -29,7 +29,7 @@ export function rootHelp(
 ): string {
   const width = Math.max(...entries.map(({ words }) => words.length), ...options.map(({ flags }) => flags.length));
   const row = (name: string, about: string) => `  ${name.padEnd(width)}  ${about}`;
-  const groups = Object.entries(GROUPS).flatMap(([group, title]) => {
+  const groups = Object.entries(GROUPS).flatMap(([group, { title }]) => {
     const rows = entries.filter((entry) => entry.group === group);
     return rows.length === 0 ? [] : ['', `${title}:`, ...rows.map(({ words, summary }) => row(words, summary))];
   });

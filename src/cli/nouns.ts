@@ -1,8 +1,6 @@
 /** How each noun of the API looks to a person. With `--json` none of this is used. */
 import { followedMessage } from '../api/messages.ts';
 import {
-  type AgentEvent,
-  event,
   type FileInfo,
   file,
   type LinkInfo,
@@ -189,12 +187,6 @@ const me = noun<Status>(status, {
   ],
 });
 
-const events = noun<AgentEvent>(event, {
-  head: ['CURSOR', 'TIME', 'TYPE', 'DATA'],
-  none: 'no events yet',
-  row: (e) => [String(e.cursor), showTime(e.at), { text: e.type, style: 'bold' }, JSON.stringify(e.data)],
-});
-
 // By the schema that the operation names as its output.
 const nouns = new Map<unknown, Noun>([
   [person, people],
@@ -203,7 +195,6 @@ const nouns = new Map<unknown, Noun>([
   [file, files],
   [linkInfo, links],
   [status, me],
-  [event, events],
 ]);
 
 export function nounOf(schema: unknown): Noun | undefined {

@@ -6,6 +6,7 @@ import { createClient } from '../api/client.ts';
 import { type FileInfo, file } from '../api/shapes.ts';
 import { isStream } from '../api/stream.ts';
 import { Fault } from '../base/fault.ts';
+import { jsonLine } from './clean.ts';
 import { inputOf } from './fields.ts';
 import { indented, nounOf } from './nouns.ts';
 import { outcome, watch } from './progress.ts';
@@ -29,7 +30,7 @@ export async function runOperation(
 
   if (isStream(answer)) {
     if (shows === 'progress') await showTransfer(answer, operation, shell);
-    else for await (const value of answer) await showNext(value, operation.output, shell);
+    else for await (const value of answer) await showNext(value, operation, shell);
     return;
   }
   if (settles && !detach) {
@@ -42,13 +43,13 @@ export async function runOperation(
     if (settled.state === 'failed') throw outcome(settled);
     return;
   }
-  if (shows === 'line') await showNext(answer, operation.output, shell);
+  if (shows === 'line') await showNext(answer, operation, shell);
   else await showValue(answer, operation.output, shell);
 }
 
 async function showTransfer(snapshots: AsyncIterable<unknown>, { output, name }: Operation, shell: Shell) {
   const last = await watch(snapshots, shell.notes, async (snapshot) => {
-    if (shell.json) await shell.out.line(JSON.stringify(snapshot));
+    if (shell.json) await shell.out.line(jsonLine(snapshot));
     return true;
   });
   const fault = last ? outcome(last) : new Fault('link_closed', `${name}: the agent answered nothing`);
@@ -56,9 +57,9 @@ async function showTransfer(snapshots: AsyncIterable<unknown>, { output, name }:
   if (!shell.json) await showValue(last, output, shell);
 }
 
-async function showNext(value: unknown, schema: AnySchema | undefined, { json, out }: Shell): Promise<void> {
-  const noun = nounOf(schema);
-  if (json || !noun) return out.line(JSON.stringify(value));
+async function showNext(value: unknown, { output, meta }: Operation, { json, out }: Shell): Promise<void> {
+  const noun = nounOf(output);
+  if (json || !noun || meta.command.shows === 'json') return out.line(jsonLine(value));
   const cells = noun.row(value);
   const shown = cells.map((cell) =>
     typeof cell === 'string' ? indented(cell, '    ') : out.style(indented(cell.text, '    '), cell.style),
@@ -67,15 +68,15 @@ async function showNext(value: unknown, schema: AnySchema | undefined, { json, o
 }
 
 async function showValue(value: unknown, schema: AnySchema | undefined, { json, out, notes }: Shell): Promise<void> {
-  if (json) return out.line(JSON.stringify(value ?? null));
+  if (json) return out.line(jsonLine(value));
   if (schema instanceof z.ZodArray && Array.isArray(value)) {
     const noun = nounOf(schema.element);
-    if (!noun) return out.line(JSON.stringify(value));
+    if (!noun) return out.line(jsonLine(value));
     if (value.length === 0) return notes.line(noun.none);
     return out.table(noun.head, value.map(noun.row));
   }
   const noun = nounOf(schema);
-  if (!noun) return out.line(JSON.stringify(value));
+  if (!noun) return out.line(jsonLine(value));
   const lines = noun.detail(value);
   const width = Math.max(...lines.map(([name]) => name.length));
   for (const [name, cell] of lines) {
