@@ -48,7 +48,8 @@ export interface Backend {
   events: {
     /** Cursor of the newest event; 0 if there is none. */
     last(): number;
-    /** Events after `from`, kept ones first, then live ones until `signal`. `match` is a type or a prefix such as `message.*`. */
+    /** Events after `from`, kept ones first, then live ones until `signal`. `match` is a type or a prefix such as `message.*`.
+     * Events of type `message.*` carry the message as data, those of type `file.*` the file. */
     follow(options: Wait & { from: number; match?: string | undefined }): AsyncIterable<AgentEvent>;
   };
 }

@@ -1,0 +1,86 @@
+/** The agent's doors for programs: its socket, and loopback HTTP where wanted. Both serve the same operations. */
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Backend } from '../api/backend.ts';
+import { Fault, toFault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import { createDoor } from './http.ts';
+import { LIMITS, type Limits } from './limits.ts';
+import { loadToken, Session } from './session.ts';
+import { listenOnSocket } from './socket.ts';
+
+export type AgentOptions = {
+  backend: Backend;
+  /** Where the socket is made, mode 0600. */
+  socketPath: string;
+  /** The loopback HTTP door; port 0 takes any. */
+  http?: { port: number; host?: '127.0.0.1' | '::1' } | undefined;
+  /** File that keeps the HTTP door's bearer token, mode 0600. Made when the HTTP door first opens. */
+  tokenPath: string;
+  log: Log;
+  limits?: Partial<Limits>;
+};
+
+/** Open answers get so long to end by themselves when the agent closes. */
+const GRACE_MS = 500;
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #closing = new AbortController();
+  readonly #servers: Server[] = [];
+  #httpPort: number | undefined;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+  }
+
+  /** The port that the HTTP door is bound to; undefined without one, and before `start()`. */
+  get httpPort(): number | undefined {
+    return this.#httpPort;
+  }
+
+  /** Faults: `agent_running`, `port_taken`, `exists`, `invalid_argument`, `unwritable`. */
+  async start(): Promise<void> {
+    const { backend, log, socketPath, http, tokenPath } = this.#options;
+    const door = { backend, log, closing: this.#closing.signal, limits: { ...LIMITS, ...this.#options.limits } };
+    try {
+      const local = createDoor(door);
+      await listenOnSocket(local, socketPath);
+      this.#servers.push(local);
+      if (!http) return;
+      const token = await loadToken(tokenPath, log);
+      const server = createDoor({ ...door, session: new Session(token, () => this.#httpPort ?? 0) });
+      this.#httpPort = await listenOnPort(server, http.port, http.host ?? '127.0.0.1');
+      this.#servers.push(server);
+    } catch (error) {
+      await this[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Ends open streams with `link_closed`, then the connections. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort(new Fault('link_closed', 'the agent is closing'));
+    await Promise.all(this.#servers.splice(0).map(closeServer));
+  }
+}
+
+async function listenOnPort(server: Server, port: number, host: string): Promise<number> {
+  server.listen(port, host);
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    throw toFault(error, `listening on "${host}:${port}"`);
+  }
+  return (server.address() as AddressInfo).port; // A TCP server's address is one of these.
+}
+
+async function closeServer(server: Server): Promise<void> {
+  const closed = once(server, 'close');
+  server.close();
+  server.closeIdleConnections();
+  const cut = setTimeout(() => server.closeAllConnections(), GRACE_MS);
+  await closed;
+  clearTimeout(cut);
+}

@@ -1,0 +1,38 @@
+/** Every operation of an agent. The doors follow from this object. */
+import type { ContractRouterClient } from '@orpc/contract';
+import * as events from './events.ts';
+import * as files from './files.ts';
+import * as links from './links.ts';
+import * as messages from './messages.ts';
+import * as people from './people.ts';
+import * as status from './status.ts';
+
+// In the order in which help shows them: the first one is what a newcomer wants first.
+export const contract = {
+  status: { show: status.show },
+  people: {
+    list: people.list,
+    find: people.find,
+    status: people.status,
+    set: people.set,
+    announce: people.announce,
+  },
+  messages: { say: messages.say, list: messages.list, show: messages.show, follow: messages.follow },
+  files: {
+    send: files.send,
+    list: files.list,
+    show: files.show,
+    get: files.get,
+    accept: files.accept,
+    decline: files.decline,
+    cancel: files.cancel,
+    follow: files.follow,
+  },
+  links: { list: links.list, connect: links.connect },
+  events: { follow: events.follow },
+};
+
+type Contract = typeof contract;
+
+/** The operations as functions: what every client, local or remote, offers. Each throws a `Fault`. */
+export type Client = ContractRouterClient<Contract>;

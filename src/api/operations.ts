@@ -1,0 +1,161 @@
+/** The operations, carried out by whoever stands behind the agent. */
+import { withEventMeta } from '@orpc/client';
+import { createRouterClient, implement } from '@orpc/server';
+import type { z } from 'zod';
+import { Fault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import type { Backend } from './backend.ts';
+import { type Client, contract } from './contract.ts';
+import { errorOf, faultOf } from './failure.ts';
+import type { followedMessage } from './messages.ts';
+import { type AgentEvent, message } from './shapes.ts';
+import { guarded, isStream } from './stream.ts';
+
+export type OperationContext = {
+  backend: Backend;
+  log: Log;
+  /** Aborts when the agent closes: streams end with `link_closed`. */
+  closing?: AbortSignal | undefined;
+  /** Throws `too_many` where one more open stream is too many for its door. */
+  admitStream?: (() => void) | undefined;
+};
+
+const base = implement(contract).$context<OperationContext>();
+
+/** Whatever is thrown leaves as a coded fault; a defect is logged here and told nobody. */
+const coded = base.middleware(async ({ context, next, path, signal: asked }) => {
+  const { closing, log } = context;
+  const signals = [asked, closing].filter((signal) => signal !== undefined);
+  const signal = AbortSignal.any(signals);
+  const failure = (error: unknown): Error => {
+    if (closing?.aborted) return errorOf(new Fault('link_closed', 'the agent is closing'));
+    if (asked?.aborted) return errorOf(new Fault('cancelled', 'it was cancelled'));
+    const fault = faultOf(error);
+    if (fault) return errorOf(fault);
+    log.error({ err: error, operation: path.join('.') }, 'an operation failed by a defect');
+    return errorOf(new Fault('internal', `${path.join('.')}: a defect in NetApp; the agent’s log says more`));
+  };
+  try {
+    const result = await next({ context: { signal } });
+    if (!isStream(result.output)) return result;
+    context.admitStream?.();
+    return { ...result, output: guarded(result.output, { signal, fault: failure }) };
+  } catch (error) {
+    throw failure(error);
+  }
+});
+
+const os = base.use(coded);
+
+export const operations = os.router({
+  status: {
+    show: os.status.show.handler(({ context }) => context.backend.status()),
+  },
+  people: {
+    announce: os.people.announce.handler(({ context: { backend, signal } }) => backend.people.announce({ signal })),
+    list: os.people.list.handler(({ context: { backend, signal } }) => backend.people.list({ signal })),
+    find: os.people.find.handler(({ context: { backend, signal }, input }) =>
+      backend.people.find(input.handle, { signal }),
+    ),
+    status: os.people.status.handler(({ context: { backend, signal }, input }) => {
+      if (input.status === 'online' && /^offline$/i.test(input.text.trim())) {
+        throw new Fault(
+          'invalid_argument',
+          'saying "offline": that is what others see when your node has gone; say "away", or end the node',
+        );
+      }
+      return backend.people.setStatus(input.status, input.text, { signal });
+    }),
+    set: os.people.set.handler(({ context: { backend, signal }, input }) =>
+      backend.people.setAutoAccept(input.handle, input.autoAccept, { signal }),
+    ),
+  },
+  messages: {
+    say: os.messages.say.handler(({ context: { backend, signal }, input }) =>
+      backend.messages.say(input.handle, input.text, { signal }),
+    ),
+    list: os.messages.list.handler(({ context: { backend }, input: { handle, limit, before } }) =>
+      backend.messages.list(handle, { limit, before }),
+    ),
+    show: os.messages.show.handler(({ context: { backend }, input }) => backend.messages.show(input.id)),
+    follow: os.messages.follow.handler(({ context: { backend, signal }, input, lastEventId }) => {
+      const from = input.from ?? cursorOf(lastEventId) ?? backend.events.last();
+      return messagesIn(backend.events.follow({ signal, from, match: 'message.*' }), backend);
+    }),
+  },
+  files: {
+    send: os.files.send.handler(({ context: { backend, signal }, input }) =>
+      backend.files.send(input.handle, input.path, { signal }),
+    ),
+    list: os.files.list.handler(({ context: { backend } }) => backend.files.list()),
+    show: os.files.show.handler(({ context: { backend }, input }) => backend.files.show(input.id)),
+    accept: os.files.accept.handler(({ context: { backend }, input: { id, to } }) => backend.files.accept(id, { to })),
+    get: os.files.get.handler(async ({ context: { backend, signal }, input: { id, to } }) => {
+      const { state } = await backend.files.show(id);
+      const under = state === 'accepted' || state === 'fetching' || state === 'done';
+      if (!under) await backend.files.accept(id, { to });
+      return passed(backend.files.follow(id, { signal }));
+    }),
+    decline: os.files.decline.handler(({ context: { backend }, input }) => backend.files.decline(input.id)),
+    cancel: os.files.cancel.handler(({ context: { backend }, input }) => backend.files.cancel(input.id)),
+    follow: os.files.follow.handler(async ({ context: { backend, signal }, input }) => {
+      await backend.files.show(input.id); // An unknown id is an answer, not the first event of a stream.
+      return passed(backend.files.follow(input.id, { signal }));
+    }),
+  },
+  links: {
+    list: os.links.list.handler(({ context: { backend } }) => backend.links.list()),
+    connect: os.links.connect.handler(({ context: { backend, signal }, input }) =>
+      backend.links.connect(input.target, { signal }),
+    ),
+  },
+  events: {
+    follow: os.events.follow.handler(({ context: { backend, signal }, input, lastEventId }) => {
+      const from = input.from ?? cursorOf(lastEventId) ?? backend.events.last();
+      return numbered(backend.events.follow({ signal, from, match: input.match }));
+    }),
+  },
+});
+
+/** The operations in this process, without a door between: the same faults, the same checks. */
+export function localClient(context: OperationContext): Client {
+  return createRouterClient(operations, {
+    context,
+    interceptors: [
+      async ({ next }) => {
+        const fault = (error: unknown) => faultOf(error) ?? new Fault('internal', String(error));
+        try {
+          const output = await next();
+          return isStream(output) ? guarded(output, { fault }) : output;
+        } catch (error) {
+          throw fault(error);
+        }
+      },
+    ],
+  });
+}
+
+function cursorOf(lastEventId: string | undefined): number | undefined {
+  return lastEventId !== undefined && /^\d{1,15}$/.test(lastEventId) ? Number(lastEventId) : undefined;
+}
+
+async function* passed<T>(source: AsyncIterable<T>): AsyncGenerator<T, void, void> {
+  yield* source;
+}
+
+async function* numbered(source: AsyncIterable<AgentEvent>): AsyncGenerator<AgentEvent, void, void> {
+  for await (const event of source) yield withEventMeta(event, { id: String(event.cursor) });
+}
+
+/** An event of type `message.*` carries the message, or at least its id. */
+async function* messagesIn(
+  source: AsyncIterable<AgentEvent>,
+  backend: Backend,
+): AsyncGenerator<z.infer<typeof followedMessage>, void, void> {
+  for await (const { cursor, data } of source) {
+    const carried = message.safeParse(data);
+    if (!carried.success && typeof data.id !== 'string') continue;
+    const found = carried.success ? carried.data : await backend.messages.show(String(data.id));
+    yield withEventMeta({ ...found, cursor }, { id: String(cursor) });
+  }
+}

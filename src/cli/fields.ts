@@ -1,0 +1,112 @@
+/** From the words and flags of a command line to an operation's input. */
+import { resolve } from 'node:path';
+import type { Readable } from 'node:stream';
+import { z } from 'zod';
+import type { Operation } from '../api/catalogue.ts';
+import { invalidArgument } from '../api/failure.ts';
+import { Fault } from '../base/fault.ts';
+import { parseBytes } from './units.ts';
+
+/** The longest text an operation takes, in UTF-8, and a little: what comes after is read no more. */
+const STDIN_BYTES_MAX = 4 * 65_536;
+
+const WORDS = 'words';
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** The command line's own schema: strings only, of which `inputOf` makes what the operation's schema wants. */
+export function lineSchema({ meta: { command }, input, name }: Operation): z.ZodObject {
+  const shape: Record<string, z.ZodType> = {};
+  const fields = Object.entries(input?.shape ?? {});
+  const positionals = command.positionals ?? [];
+  for (const positional of positionals) {
+    if (!fields.some(([field]) => field === positional)) throw new Error(`${name}: no field "${positional}"`);
+  }
+  if (command.phrase) {
+    const { choice, text } = command.phrase;
+    const about = fields
+      .filter(([field]) => field === choice || field === text)
+      .map(([, schema]) => describe(schema))
+      .join(', then ');
+    shape[WORDS] = z.array(z.string()).meta({ positional: true, description: about });
+  }
+  const order = [...positionals, ...fields.map(([field]) => field).filter((field) => !positionals.includes(field))];
+  for (const field of order) {
+    const schema = input?.shape[field];
+    if (!(schema instanceof z.ZodType) || field === command.phrase?.choice || field === command.phrase?.text) continue;
+    const written = command.forms?.[field] === 'text' ? z.array(z.string()) : z.string();
+    const optional = schema.safeParse(undefined).success;
+    const positional = positionals.includes(field) ? { positional: true } : {};
+    shape[field] = (optional ? written.optional() : written).meta({ description: describe(schema), ...positional });
+  }
+  if (command.settles) {
+    shape.detach = z.boolean().optional().describe('answer at once with the id; the work goes on');
+  }
+  return z.object(shape);
+}
+
+/** What a field is for, and what it is where nothing is said. */
+export function describe(schema: unknown): string {
+  if (!(schema instanceof z.ZodType)) return '';
+  const about = schema.description ?? '';
+  const fallback = schema instanceof z.ZodDefault ? schema.safeParse(undefined).data : undefined;
+  return typeof fallback === 'number' ? `${about}; default: ${fallback}` : about;
+}
+
+export type Line = { input: unknown; detach: boolean };
+
+/** Faults: `invalid_argument`, in the command line's words. */
+export async function inputOf(
+  { input, meta: { command } }: Operation,
+  written: Record<string, unknown>,
+  place: { cwd: string; stdin: Readable },
+): Promise<Line> {
+  const { detach, [WORDS]: words, ...fields } = written;
+  if (command.phrase && Array.isArray(words)) {
+    const { choice, text } = command.phrase;
+    const rest = words.map(String);
+    const known = choicesOf(input?.shape[choice]);
+    if (rest[0] !== undefined && known.includes(rest[0].toLowerCase())) fields[choice] = rest.shift()?.toLowerCase();
+    fields[text] = rest.join(' ');
+  }
+  for (const [field, form] of Object.entries(command.forms ?? {})) {
+    const value = fields[field];
+    if (value === undefined) continue;
+    if (form === 'path') fields[field] = resolve(place.cwd, String(value));
+    else if (form === 'bytes') fields[field] = parseBytes(String(value));
+    else if (Array.isArray(value)) fields[field] = await textOf(value.map(String), place.stdin);
+  }
+  if (!input) return { input: undefined, detach: detach === true };
+  // What is checked here is checked again by the agent; this way the answer is in the caller's words.
+  const checked = input.safeParse(fields);
+  if (!checked.success) {
+    throw invalidArgument(checked.error.issues, (field) =>
+      command.positionals?.includes(field) ? `<${kebab(field)}> "${fields[field]}"` : `--${kebab(field)}`,
+    );
+  }
+  return { input: checked.data, detach: detach === true };
+}
+
+function choicesOf(schema: unknown): string[] {
+  const inner = schema instanceof z.ZodDefault ? schema.unwrap() : schema;
+  return inner instanceof z.ZodEnum ? inner.options.map(String) : [];
+}
+
+async function textOf(words: string[], stdin: Readable): Promise<string> {
+  if (words.length !== 1 || words[0] !== '-') return words.join(' ');
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stdin) {
+    const data = Buffer.from(chunk);
+    bytes += data.length;
+    if (bytes > STDIN_BYTES_MAX) {
+      throw new Fault('too_large', `reading standard input: over ${STDIN_BYTES_MAX} bytes; send it as a file`);
+    }
+    chunks.push(data);
+  }
+  return Buffer.concat(chunks)
+    .toString('utf8')
+    .replace(/\r?\n$/, '');
+}

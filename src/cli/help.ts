@@ -1,0 +1,74 @@
+/** Help: commands in groups, exit codes, and one page per command. */
+import type { Command } from 'trpc-cli';
+import { FAULTS } from '../base/fault.ts';
+
+const SUCCESS = 'it was done';
+export const INTERRUPTED = 130;
+
+/** The nouns, as groups of commands, in the order in which a newcomer meets them; `about` heads a noun's own page. */
+export const GROUPS: Readonly<Record<string, { title: string; about: string }>> = {
+  process: { title: 'Run', about: '' },
+  status: { title: 'Me', about: '' },
+  people: { title: 'People', about: 'Who is there, how they are, and what I allow whom.' },
+  messages: { title: 'Messages', about: 'Messages, with what is proven about their delivery. "netapp say" sends one.' },
+  files: { title: 'Files', about: 'Files and folders: offered by one, fetched by the other, verified.' },
+  links: { title: 'Links', about: 'Direct connections to other nodes and to trackers.' },
+  events: { title: 'Events', about: '' },
+  textbook: { title: 'Textbook names', about: '' },
+  help: { title: 'Help', about: '' },
+};
+
+/** The parser's own command type, as its tree has it. */
+export type AnyCommand = Command['commands'][number];
+
+export type Entry = { words: string; summary: string; group: string };
+
+export function rootHelp(
+  entries: readonly Entry[],
+  options: readonly { flags: string; description: string }[],
+): string {
+  const width = Math.max(...entries.map(({ words }) => words.length), ...options.map(({ flags }) => flags.length));
+  const row = (name: string, about: string) => `  ${name.padEnd(width)}  ${about}`;
+  const groups = Object.entries(GROUPS).flatMap(([group, { title }]) => {
+    const rows = entries.filter((entry) => entry.group === group);
+    return rows.length === 0 ? [] : ['', `${title}:`, ...rows.map(({ words, summary }) => row(words, summary))];
+  });
+  return [
+    'Usage: netapp <command> [arguments] [options]',
+    '',
+    'Messages and files from machine to machine: truthful about delivery, resumed after any cut.',
+    ...groups,
+    '',
+    'Options, with every command:',
+    ...options.map(({ flags, description }) => row(flags, description)),
+    '',
+    'Each command shows its arguments and an example with --help. The exit code says what went wrong:',
+    'see "netapp help exit-codes". A lone - as text reads standard input; -- ends the options.',
+    '',
+  ].join('\n');
+}
+
+export function exitCodesHelp(): string {
+  const faults = Object.entries(FAULTS).map(([code, { exit, means, retry }]) => ({
+    exit: Number(exit),
+    code,
+    means: retry ? `${means} (worth a retry)` : means,
+  }));
+  const rows = [
+    ...faults,
+    { exit: 0, code: '', means: SUCCESS },
+    { exit: INTERRUPTED, code: '', means: 'it was interrupted with ctrl-C' },
+  ].sort((a, b) => a.exit - b.exit);
+  const width = Math.max(...rows.map(({ code }) => code.length));
+  return [
+    'Exit codes, and the code that --json shows for them:',
+    '',
+    ...rows.map(({ exit, code, means }) => `  ${String(exit).padStart(3)}  ${code.padEnd(width)}  ${means}`),
+    '',
+  ].join('\n');
+}
+
+/** Gives one command a page that is ours instead of commander's. */
+export function setHelp(command: AnyCommand, page: () => string): void {
+  command.configureHelp({ formatHelp: page });
+}

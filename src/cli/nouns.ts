@@ -1,0 +1,207 @@
+/** How each noun of the API looks to a person. With `--json` none of this is used. */
+import { followedMessage } from '../api/messages.ts';
+import {
+  type FileInfo,
+  file,
+  type LinkInfo,
+  linkInfo,
+  type Message,
+  message,
+  type Person,
+  person,
+  type Status,
+  status,
+} from '../api/shapes.ts';
+import { cleanText } from './clean.ts';
+import type { Cell, Style } from './term.ts';
+import { showAgo, showBytes, showTime } from './units.ts';
+
+export type Noun = {
+  head: readonly string[];
+  row(value: unknown): readonly Cell[];
+  /** Names and values of one, in full. */
+  detail(value: unknown): readonly (readonly [string, Cell])[];
+  /** What a list says when there is none. */
+  none: string;
+};
+
+type Schema<T> = { parse(value: unknown): T };
+
+function noun<T>(
+  schema: Schema<T>,
+  look: { head: readonly string[]; row(value: T): readonly Cell[]; detail?(value: T): [string, Cell][]; none: string },
+): Noun {
+  const { head, none } = look;
+  const row = (value: unknown) => look.row(schema.parse(value));
+  return {
+    head,
+    none,
+    row,
+    detail: (value) =>
+      look.detail?.(schema.parse(value)) ?? row(value).map((cell, i) => [(head[i] ?? '').toLowerCase(), cell]),
+  };
+}
+
+const styles: Record<string, Style> = {
+  online: 'green',
+  up: 'green',
+  delivered: 'green',
+  read: 'green',
+  done: 'green',
+  away: 'yellow',
+  busy: 'yellow',
+  held: 'yellow',
+  queued: 'yellow',
+  connecting: 'yellow',
+  failed: 'red',
+  down: 'red',
+  declined: 'red',
+  cancelled: 'red',
+  offline: 'dim',
+  received: 'dim',
+};
+
+function state(name: string): Cell {
+  return { text: name, style: styles[name] };
+}
+
+const people = noun<Person>(person, {
+  head: ['HANDLE', 'STATUS', 'WORDS', 'SEEN', 'ADDRESSES'],
+  none: 'nobody is known yet',
+  row: (p) => [
+    { text: p.me ? `${p.handle} (me)` : p.handle, style: 'bold' },
+    state(p.status),
+    p.text,
+    p.status === 'offline' ? showAgo(p.lastSeen) : 'now',
+    p.addresses.join(' '),
+  ],
+  detail: (p) => [
+    ['handle', { text: p.handle, style: 'bold' }],
+    ['status', state(p.status)],
+    ...(p.text ? [['words', p.text] satisfies [string, Cell]] : []),
+    ['last seen', showTime(p.lastSeen)],
+    ['account', p.id],
+    ['node', p.node],
+    ['addresses', p.addresses.join(' ') || '-'],
+    ...(p.me
+      ? []
+      : [
+          ['takes files', p.autoAccept === null ? 'after asking' : `unasked up to ${showBytes(p.autoAccept)}`] as [
+            string,
+            Cell,
+          ],
+        ]),
+  ],
+});
+
+function messageRow(m: Message): Cell[] {
+  return [showTime(m.at), { text: m.from, style: 'bold' }, m.to, state(m.state), m.text];
+}
+
+const messageHead = ['TIME', 'FROM', 'TO', 'STATE', 'TEXT'];
+const messages = noun<Message>(message, {
+  head: messageHead,
+  none: 'no messages yet',
+  row: messageRow,
+  detail: (m) => [
+    ['id', m.id],
+    ['from', { text: m.from, style: 'bold' }],
+    ['to', { text: m.to, style: 'bold' }],
+    ['written', showTime(m.at)],
+    ['state', state(m.state)],
+    ...(m.deliveredAt ? [['delivered', showTime(m.deliveredAt)] satisfies [string, Cell]] : []),
+    ...(m.file ? [['file', m.file] satisfies [string, Cell]] : []),
+    ['text', m.text],
+  ],
+});
+
+function progressOf(f: FileInfo): string {
+  if (f.state !== 'fetching' && f.state !== 'serving') return '';
+  return `${f.size === 0 ? 100 : Math.floor((f.progress / f.size) * 100)}%`;
+}
+
+const files = noun<FileInfo>(file, {
+  head: ['ID', 'NAME', 'SIZE', 'FROM', 'TO', 'STATE', 'PROGRESS', 'PATH'],
+  none: 'no files yet',
+  row: (f) => [
+    f.id,
+    { text: f.name, style: 'bold' },
+    showBytes(f.size),
+    f.from,
+    f.to,
+    state(f.state),
+    progressOf(f),
+    f.path,
+  ],
+  detail: (f) => [
+    ['id', f.id],
+    ['name', { text: f.name, style: 'bold' }],
+    ['size', `${showBytes(f.size)} (${f.size} bytes)`],
+    ['from', f.from],
+    ['to', f.to],
+    ['state', state(f.state)],
+    ['progress', `${showBytes(f.progress)} of ${showBytes(f.size)}${f.rate > 0 ? ` at ${showBytes(f.rate)}/s` : ''}`],
+    ['path', f.path || '-'],
+    ['hash', f.hash || '-'],
+    ['since', showTime(f.at)],
+    ...(f.error ? [['error', { text: `${f.error.message} (${f.error.code})`, style: 'red' }] as [string, Cell]] : []),
+  ],
+});
+
+const links = noun<LinkInfo>(linkInfo, {
+  head: ['WHO', 'ROLE', 'RUNG', 'ADDRESS', 'SINCE', 'RTT', 'SENT', 'RECEIVED'],
+  none: 'no links are open',
+  row: (l) => [
+    { text: l.handle ?? l.peer, style: 'bold' },
+    l.role,
+    l.rung,
+    `${l.dialled ? 'to' : 'from'} ${l.address}`,
+    showTime(l.since),
+    l.rttMs === null ? '-' : `${l.rttMs.toFixed(1)} ms`,
+    showBytes(l.sentBytes),
+    showBytes(l.receivedBytes),
+  ],
+});
+
+const me = noun<Status>(status, {
+  head: ['HANDLE', 'STATUS'],
+  none: '',
+  row: (s) => [s.handle, state(s.status)],
+  detail: (s) => [
+    ['handle', { text: s.handle, style: 'bold' }],
+    ['status', state(s.status)],
+    ...(s.text ? [['words', s.text] satisfies [string, Cell]] : []),
+    ['account', s.id],
+    ['node', s.node],
+    ['listens', s.addresses.join(' ') || '-'],
+    ...s.trackers.map((t): [string, Cell] => [
+      'tracker',
+      { text: `${t.zone} at ${t.address}: ${t.state}${t.error ? `, ${t.error}` : ''}`, style: styles[t.state] },
+    ]),
+    ...(s.trackers.length === 0 ? [['tracker', 'none'] satisfies [string, Cell]] : []),
+    ['links', String(s.links)],
+    ['waiting', `${s.queue.messages} messages, ${s.queue.files} files`],
+    ['invite', s.invite ?? '-'],
+    ['home', s.home],
+    ['version', `${s.version}, up since ${showTime(s.since)}`],
+  ],
+});
+
+// By the schema that the operation names as its output.
+const nouns = new Map<unknown, Noun>([
+  [person, people],
+  [message, messages],
+  [followedMessage, messages],
+  [file, files],
+  [linkInfo, links],
+  [status, me],
+]);
+
+export function nounOf(schema: unknown): Noun | undefined {
+  return nouns.get(schema);
+}
+
+/** Several lines of a text that somebody wrote, each behind `indent`, so that none can pass for a line of ours. */
+export function indented(text: string, indent: string): string {
+  return cleanText(text).split('\n').join(`\n${indent}`);
+}

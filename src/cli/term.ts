@@ -1,0 +1,92 @@
+/** What the command line writes on: data on stdout, messages and progress on stderr. */
+import type { Writable } from 'node:stream';
+import { styleText } from 'node:util';
+import { cleanLine } from './clean.ts';
+
+export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+
+/** A stream, as the process gives it; `isTTY` and `columns` stand on terminals only. */
+export type Stream = Writable & { isTTY?: boolean; columns?: number };
+
+/** A text of ours, already free of what others wrote, perhaps with colours; width in characters. */
+export type Cell = { text: string; style?: Style | undefined } | string;
+
+export class Term {
+  readonly isTerminal: boolean;
+  readonly #stream: Stream;
+  readonly #colours: boolean;
+  readonly #gone: AbortSignal;
+  #transient = false;
+
+  /** `gone` aborts when nobody reads the stream any more; nothing is written then. */
+  constructor(stream: Stream, options: { env: NodeJS.ProcessEnv; gone: AbortSignal }) {
+    const { env, gone } = options;
+    this.#stream = stream;
+    this.#gone = gone;
+    this.isTerminal = stream.isTTY === true;
+    // https://no-color.org: any value that is not empty.
+    this.#colours = this.isTerminal && !env.NO_COLOR && env.TERM !== 'dumb';
+  }
+
+  get columns(): number {
+    return this.#stream.columns ?? 80;
+  }
+
+  style(text: string, style: Style | undefined): string {
+    return style && this.#colours ? styleText(style, text, { validateStream: false }) : text;
+  }
+
+  /** Waits while the reader is slow. */
+  async line(text: string): Promise<void> {
+    this.clear();
+    await this.#write(`${text}\n`);
+  }
+
+  /** A line that the next one replaces; nothing where there is no terminal. */
+  transient(text: string): void {
+    if (!this.isTerminal || this.#gone.aborted) return;
+    this.#stream.write(`\r\u001b[2K${text.slice(0, this.columns - 1)}`);
+    this.#transient = true;
+  }
+
+  clear(): void {
+    if (!this.#transient || this.#gone.aborted) return;
+    this.#stream.write('\r\u001b[2K');
+    this.#transient = false;
+  }
+
+  /** Columns as wide as their widest cell. Everything is cleaned of what could steer the terminal. */
+  async table(head: readonly string[], rows: readonly (readonly Cell[])[]): Promise<void> {
+    const clean = rows.map((row) => row.map((cell) => cleanLine(typeof cell === 'string' ? cell : cell.text)));
+    const widths = head.map((title, i) => Math.max(width(title), ...clean.map((row) => width(row[i] ?? ''))));
+    const line = (cells: readonly string[], styleOf: (i: number) => Style | undefined) =>
+      cells
+        .map((text, i) => {
+          const last = i === cells.length - 1;
+          return this.style(text, styleOf(i)) + (last ? '' : ' '.repeat((widths[i] ?? 0) - width(text) + 2));
+        })
+        .join('')
+        .trimEnd();
+    await this.line(line(head, () => 'dim'));
+    for (const [n, row] of clean.entries()) {
+      await this.line(
+        line(row, (i) => {
+          const cell = rows[n]?.[i];
+          return typeof cell === 'object' ? cell.style : undefined;
+        }),
+      );
+    }
+  }
+
+  async #write(text: string): Promise<void> {
+    if (this.#gone.aborted || this.#stream.write(text)) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#stream.once('drain', resolve);
+    this.#gone.addEventListener('abort', () => resolve(), { once: true });
+    await promise;
+  }
+}
+
+function width(text: string): number {
+  return [...text].length;
+}

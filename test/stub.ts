@@ -1,0 +1,194 @@
+/** A backend of fixed people and files, for tests of the doors. */
+import { setImmediate } from 'node:timers/promises';
+import type { Backend } from '../src/api/backend.ts';
+import type { AgentEvent, FileInfo, Message, Person } from '../src/api/shapes.ts';
+import { Fault, type FaultCode, isFaultCode } from '../src/base/fault.ts';
+
+const at = '2026-03-01T10:00:00.000Z';
+
+export const alice: Person = {
+  handle: 'alice@lab',
+  id: 'aaaa',
+  status: 'online',
+  text: '',
+  node: 'nnnn',
+  addresses: ['127.0.0.1:33357'],
+  lastSeen: at,
+  me: true,
+  autoAccept: null,
+};
+
+/** `bob` tries to write on the reader’s terminal: a colour, a title, a bell, a line of his own, a reversal. */
+export const bob: Person = {
+  ...alice,
+  handle: 'bob@lab',
+  id: 'bbbb',
+  me: false,
+  text: 'hi\u001b[31m\u001b]0;owned\u0007\nroot@lab\u202egnp.exe',
+};
+
+/**
+ * `unknown_handle` is given for nobody; a handle `fault-<code>` gives that code, `defect` throws what is no fault.
+ * `never` follows nothing and looks at no signal.
+ */
+export class StubBackend implements Backend {
+  readonly log: AgentEvent[] = [];
+  readonly said: { handle: string; text: string }[] = [];
+  readonly calls: unknown[][] = [];
+  fileSteps: Partial<FileInfo>[] = [];
+  #wake = Promise.withResolvers<void>();
+  followers = 0;
+
+  emit(type: string, data: Record<string, unknown>): void {
+    this.log.push({ cursor: this.log.length + 1, at, type, data });
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers();
+  }
+
+  readonly #person = (handle: string): Person => {
+    const code = handle.slice('fault-'.length).replaceAll('-', '_');
+    if (handle.startsWith('fault-') && isFaultCode(code)) throw codedFault(code);
+    if (handle === 'defect') throw new TypeError('secret: the stack of a defect');
+    if (handle === 'bob' || handle === 'bob@lab') return bob;
+    if (handle === 'alice') return alice;
+    throw new Fault('unknown_handle', `finding "${handle}": nobody is known by this handle`);
+  };
+
+  #message(text: string, handle: string): Message {
+    return {
+      id: `m${this.said.length}`,
+      conversation: 'c1',
+      from: 'alice@lab',
+      to: this.#person(handle).handle,
+      text,
+      at,
+      state: 'queued',
+      deliveredAt: null,
+      file: null,
+    };
+  }
+
+  #file(id: string, change: Partial<FileInfo> = {}): FileInfo {
+    if (id !== 'f1') throw new Fault('unknown_id', `showing file "${id}": there is none with this id`);
+    return {
+      id,
+      name: 'report.pdf',
+      size: 1_000_000,
+      hash: 'h1',
+      from: 'bob@lab',
+      to: 'alice@lab',
+      direction: 'in',
+      state: 'offered',
+      progress: 0,
+      rate: 0,
+      path: '',
+      at,
+      error: null,
+      ...change,
+    };
+  }
+
+  status: Backend['status'] = async () => ({
+    handle: 'alice@lab',
+    id: 'aaaa',
+    node: 'nnnn',
+    status: 'online',
+    text: '',
+    home: '/home/alice',
+    addresses: ['127.0.0.1:33357'],
+    version: '0.1.0',
+    since: at,
+    trackers: [
+      { peer: 'tttt', address: '10.0.0.1:22236', zone: 'lab', state: 'up', error: null, invite: 'netapp://t' },
+    ],
+    links: 1,
+    queue: { messages: 0, files: 0 },
+    invite: 'netapp://t',
+  });
+
+  people: Backend['people'] = {
+    announce: async () => alice,
+    list: async () => [alice, bob],
+    find: async (handle) => this.#person(handle),
+    setStatus: async (status, text) => ({ ...alice, status, text }),
+    setAutoAccept: async (handle, autoAccept) => ({ ...this.#person(handle), autoAccept }),
+  };
+
+  messages: Backend['messages'] = {
+    say: async (handle, text) => {
+      this.said.push({ handle, text });
+      return this.#message(text, handle);
+    },
+    list: async (handle, options) => {
+      this.calls.push(['messages.list', handle, options]);
+      return [this.#message('hello', handle ?? 'bob')];
+    },
+    show: async (id) => {
+      if (id !== 'm1') throw new Fault('unknown_id', `showing message "${id}": there is none with this id`);
+      return { ...this.#message('hello', 'bob'), id };
+    },
+  };
+
+  files: Backend['files'] = {
+    send: async (handle, path) => {
+      this.calls.push(['files.send', this.#person(handle).handle, path]);
+      return this.#file('f1', { state: 'preparing', direction: 'out' });
+    },
+    list: async () => [this.#file('f1')],
+    show: async (id) => this.#file(id),
+    accept: async (id, options) => {
+      this.calls.push(['files.accept', id, options]);
+      return this.#file(id, { state: 'accepted' });
+    },
+    decline: async (id) => this.#file(id, { state: 'declined' }),
+    cancel: async (id) => this.#file(id, { state: 'cancelled' }),
+    follow: (id) => this.#snapshots(id),
+  };
+
+  async *#snapshots(id: string): AsyncGenerator<FileInfo, void, void> {
+    for (const step of this.fileSteps) {
+      await setImmediate();
+      yield this.#file(id, step);
+    }
+  }
+
+  links: Backend['links'] = {
+    list: async () => [],
+    connect: async (target) => {
+      this.#person(target);
+      throw new Fault('peer_unreachable', `connecting to "${target}": no address answers`);
+    },
+  };
+
+  events: Backend['events'] = {
+    last: () => this.log.length,
+    follow: (options) => this.#follow(options),
+  };
+
+  async *#follow({ from, match, signal }: Parameters<Backend['events']['follow']>[0]): AsyncGenerator<AgentEvent> {
+    const prefix = match?.replace(/\*$/, '') ?? '';
+    this.followers += 1;
+    try {
+      for (let next = from; ; next += 1) {
+        const event = this.log[next];
+        if (event) {
+          if (event.type === 'test.fault') throw new Fault('queue_full', 'following: you read too slowly');
+          if (event.type.startsWith(prefix)) yield event;
+          continue;
+        }
+        // `never` stands for a source that does not look at its signal.
+        const stop = Promise.withResolvers<void>();
+        if (match !== 'never') signal?.addEventListener('abort', () => stop.resolve(), { once: true });
+        await Promise.race([this.#wake.promise, stop.promise]);
+        if (match !== 'never' && signal?.aborted) return;
+        next -= 1;
+      }
+    } finally {
+      this.followers -= 1;
+    }
+  }
+}
+
+export function codedFault(code: FaultCode): Fault {
+  return new Fault(code, `trying "${code}": so it is, with ünicode`, { data: { code, number: 7 } });
+}
