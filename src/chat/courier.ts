@@ -58,10 +58,9 @@ export class Courier implements AsyncDisposable {
     return this.#lanes.get(account)?.trouble;
   }
 
-  /** An open link to the account, if there is one. */
+  /** The newest open link to the account: an older one may be a cable that was cut and not noticed yet. */
   linkTo(account: string): Link | undefined {
-    for (const link of this.#lanes.get(account)?.links ?? []) if (link.open) return link;
-    return undefined;
+    return [...(this.#lanes.get(account)?.links ?? [])].findLast((link) => link.open);
   }
 
   /** Uses the link from now on, and looks at once what is to be done on it. */

@@ -16,6 +16,9 @@ export const TEXT_BYTES = 64 * 1024;
 /** Bytes of an entry's canonical JSON with its signature: a text that JSON escapes to twice its size, and the rest. [C-6] */
 export const ENTRY_BYTES = 136 * 1024;
 
+/** Objects and arrays inside each other, the body itself counted: deep enough for any kind, and no reader's stack ends. [C-6] */
+const BODY_DEPTH = 16;
+
 /** No member may be missing, and none may be added: the form is what is hashed. [C-1] */
 const form = z.strictObject({
   conversation: hashText,
@@ -86,6 +89,9 @@ export function parseEntry(value: unknown): Parsed {
   const parsed = form.safeParse(value);
   if (!parsed.success) throw notAnEntry(parsed.error);
   const entry = parsed.data;
+  if (isDeeper(entry.body, BODY_DEPTH)) {
+    throw new Fault('invalid_argument', `reading an entry: body: nested more than ${BODY_DEPTH} deep`);
+  }
   const { bytes, id } = measure(entry);
   if (bytes > ENTRY_BYTES) {
     throw new Fault('too_large', `reading an entry: ${bytes} bytes, at most ${ENTRY_BYTES} are taken`);
@@ -95,11 +101,16 @@ export function parseEntry(value: unknown): Parsed {
   return { entry, id, bytes };
 }
 
+function isDeeper(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return depth === 0 || Object.values(value).some((inner) => isDeeper(inner, depth - 1));
+}
+
 function measure(entry: Entry): { bytes: number; id: string } {
   try {
     return { bytes: Buffer.byteLength(canonical(entry)), id: entryId(entry) };
   } catch {
-    // Half a surrogate pair, or nesting deeper than the stack: no canonical form, so nothing that could be signed.
+    // Half a surrogate pair, or a number past what JSON can say: no canonical form, so nothing that could be signed.
     throw new Fault('invalid_argument', 'reading an entry: it has no canonical JSON form');
   }
 }

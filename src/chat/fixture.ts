@@ -12,6 +12,7 @@ import { Key } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { pair } from '../link/pair.ts';
 import { Router } from '../link/router.ts';
+import type { Reach } from './courier.ts';
 import type { ChatEvent } from './ledger.ts';
 import type { Message } from './message.ts';
 import { ChatService } from './service.ts';
@@ -25,11 +26,11 @@ export class World implements AsyncDisposable {
   /** Unix ms; moves only when a test moves it. */
   now = Date.UTC(2026, 0, 1);
 
-  async person(name: string, options: { clock?: Clock; key?: Key } = {}): Promise<Person> {
+  async person(name: string, options: PersonOptions = {}): Promise<Person> {
     const key = options.key ?? Key.generate();
-    const person = new Person(this, key, join(this.#folder, name), options.clock ?? { now: () => this.now });
+    const person = new Person(this, key, join(this.#folder, name), options);
     this.people.set(key.id, person);
-    person.boot();
+    if (options.boot !== false) person.boot();
     return person;
   }
 
@@ -39,16 +40,27 @@ export class World implements AsyncDisposable {
   }
 }
 
+type PersonOptions = {
+  clock?: Clock;
+  key?: Key;
+  /** The node's key. */
+  node?: Key;
+  /** Whether the process runs at once; default true. */
+  boot?: boolean;
+};
+
 export class Person {
   readonly key: Key;
   readonly id: string;
-  readonly node = Key.generate();
+  readonly node: Key;
   readonly clock: Clock;
   readonly events: Seen[] = [];
   /** What the entry listener was given, by message id; a test may make it throw. */
   onEntry: (message: Message) => void = () => {};
   /** Called with each event, inside its transaction. */
   onEvent: (seen: Seen) => void = () => {};
+  /** How this person reaches others; in memory unless a test says otherwise. */
+  dial: Reach;
   /** Whether others can reach this person. */
   online = true;
   router = new Router();
@@ -59,12 +71,14 @@ export class Person {
   readonly #world: World;
   readonly file: string;
 
-  constructor(world: World, key: Key, file: string, clock: Clock) {
+  constructor(world: World, key: Key, file: string, options: PersonOptions) {
     this.#world = world;
     this.key = key;
     this.id = key.id;
     this.file = file;
-    this.clock = clock;
+    this.clock = options.clock ?? { now: () => world.now };
+    this.node = options.node ?? Key.generate();
+    this.dial = (account) => this.#reach(account);
   }
 
   get chat(): ChatService {
@@ -83,7 +97,7 @@ export class Person {
       store,
       clock: this.clock,
       log: pino({ level: 'info' }, { write: () => this.#look() }), // a try that failed is logged
-      reach: (account) => this.#reach(account),
+      reach: (account, options) => this.dial(account, options),
       emit: (type, message) => {
         const seen = { type, message };
         this.onEvent(seen);
@@ -129,16 +143,20 @@ export class Person {
 
   /** Links to `other`; both sides are told, as by a node. */
   async link(other: Person): Promise<[Link, Link]> {
+    const processes = [this.#chat, other.#chat];
     const [near, far] = await pair(
       { router: this.router, self: this.hello, id: this.node.id },
       { router: other.router, self: other.hello, id: other.node.id },
     );
-    this.#hold(near);
-    other.#hold(far);
+    if (this.#chat !== processes[0] || other.#chat !== processes[1]) near.close(); // one of them died meanwhile
+    this.hold(near);
+    other.hold(far);
     return [near, far];
   }
 
-  #hold(link: Link): void {
+  /** What a node does with each greeted link. */
+  hold(link: Link): void {
+    if (!this.#chat) return link.close(); // the process ended while the link was greeted
     this.links.add(link);
     void link.closed.then(() => {
       this.links.delete(link);

@@ -6,7 +6,7 @@ import type { Link } from '../link/link.ts';
 import { needsAccount, type Router } from '../link/router.ts';
 import { direct } from './conversation.ts';
 import { Courier, type Reach } from './courier.ts';
-import { TEXT_BYTES, type Ticket, textBody, ticket } from './entry.ts';
+import { type Entry, TEXT_BYTES, type Ticket, textBody, ticket } from './entry.ts';
 import { Intake } from './intake.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
 import type { Stored } from './log.ts';
@@ -146,7 +146,7 @@ export class ChatService implements AsyncDisposable {
       throw new Fault('invalid_argument', 'writing to yourself: name somebody else');
     }
     const message = this.#ledger.write(direct(this.#ledger.self, account), kind, body);
-    this.#courier.wake(account, { now: false });
+    this.#ledger.store.afterCommit(() => this.#courier.wake(account, { now: false }));
     return message;
   }
 
@@ -199,6 +199,11 @@ export class ChatService implements AsyncDisposable {
       const receipt = this.#ledger.store.transaction(() => this.#ledger.vouch(chain, 'read', seq));
       if (receipt) this.#courier.linkTo(author)?.notify(receiptNotice, { receipts: [receipt] });
     }
+  }
+
+  /** Entries that an author signed for a place that another entry of theirs holds: evidence against the author. [C-12] */
+  forks(conversation: string): { author: string; seq: number; entry: Entry }[] {
+    return this.#ledger.entries.forks(conversation);
   }
 
   /** Own entries that lack a receipt and have not failed. */
