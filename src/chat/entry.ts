@@ -14,7 +14,7 @@ export const position = z.int().min(1);
 export const TEXT_BYTES = 64 * 1024;
 
 /** Bytes of an entry's canonical JSON with its signature: a text that JSON escapes to twice its size, and the rest. [C-6] */
-export const ENTRY_BYTES = 136 * 1024;
+const ENTRY_BYTES = 136 * 1024;
 
 /** Objects and arrays inside each other, the body itself counted: deep enough for any kind, and no reader's stack ends. [C-6] */
 const BODY_DEPTH = 16;

@@ -8,7 +8,7 @@ import { Fault } from '../base/fault.ts';
 const PER_MS = 1000;
 
 /** Milliseconds that an author's clock may be ahead of the reader's. [C-9] */
-export const AHEAD_MS = 5 * 60_000;
+const AHEAD_MS = 5 * 60_000;
 
 /** The time of a new entry: now, or just after the newest that its author has seen in the conversation. [C-8] */
 export function tick(nowMs: number, last: number | undefined): number {

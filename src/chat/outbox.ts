@@ -3,8 +3,8 @@ import { Fault, type FaultCode } from '../base/fault.ts';
 import type { Statements } from './tables.ts';
 
 /** Entries, and bytes of them, that may wait for one recipient; past either, `say` throws `queue_full`. */
-export const WAITING_ENTRIES = 10_000;
-export const WAITING_BYTES = 64 * 1024 * 1024;
+const WAITING_ENTRIES = 10_000;
+const WAITING_BYTES = 64 * 1024 * 1024;
 
 /** `held` will name who holds it; a row without a state of its own is settled, and its receipts tell the rest. */
 export type Waiting = { state: 'queued' | 'held' | 'failed'; code: FaultCode | null; message: string | null };
