@@ -16,8 +16,8 @@ export const receipt = z.strictObject({
   account: peerId,
   /** `read` says `delivered` too. */
   state: z.enum(['delivered', 'read']),
-  /** Unix milliseconds, by the clock of `account`. */
-  at: z.int().min(0),
+  /** Unix milliseconds, by the clock of `account`, to the end of the year 9999. */
+  at: z.int().min(0).max(253_402_300_799_999),
   sig: signature,
 });
 

@@ -34,7 +34,7 @@ export class Exchange {
     for (let setbacks = 0; ; ) {
       const heads = this.#heads.get(link) ?? (await this.#ask(account, link, signal));
       const batch = this.#next(account, heads);
-      if (!batch) return;
+      if (!batch) break;
       const entries = batch.entries.map((stored) => stored.entry);
       const answer = await link.request(deliver, { entries }, { signal });
       const fault = this.#settle(batch, answer, link, heads);
@@ -43,6 +43,9 @@ export class Exchange {
       setbacks += 1;
       if (setbacks > SETBACKS)
         throw new Fault('wrong_state', 'delivering: the other side takes nothing and says no why');
+    }
+    if (this.#ledger.outbox.waits(account)) {
+      throw new Fault('corrupt', 'delivering: the outbox names entries that the log does not have');
     }
   }
 
@@ -73,8 +76,10 @@ export class Exchange {
     const shared = standings.flatMap((standing) => {
       const conversation = this.#ledger.sharedWith(account, standing.id);
       if (!conversation) return [];
-      for (const author of conversation.members) heads.delete(keyOf({ conversation: standing.id, author }));
-      for (const { author, seq } of standing.have) heads.set(keyOf({ conversation: standing.id, author }), seq);
+      const said = new Map(standing.have.map(({ author, seq }) => [author, seq]));
+      for (const author of conversation.members) {
+        heads.set(keyOf({ conversation: standing.id, author }), said.get(author) ?? 0);
+      }
       return [conversation];
     });
     this.#ledger.takeReceipts(standings.flatMap((standing) => standing.receipts));

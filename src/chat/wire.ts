@@ -13,6 +13,9 @@ export const DELIVER_BYTES = 512 * 1024;
 export const CALLS_BURST = 1000;
 export const CALLS_PER_SECOND = 250;
 
+/** Half a megabyte takes this many milliseconds at 70 kbit/s; a dead link is noticed by its keep-alive before that. */
+const DELIVER_MS = 60_000;
+
 const RECEIPTS = 512;
 
 /** Why an entry was not taken. `retry`: it may be taken later as it is. */
@@ -37,6 +40,7 @@ export const deliver = method('chat.deliver', {
     refused: z.array(refusal).max(DELIVER_ENTRIES),
   }),
   maxBytes: DELIVER_BYTES + 1024,
+  timeoutMs: DELIVER_MS,
 });
 
 export type Deliver = z.infer<typeof deliver.result>;
