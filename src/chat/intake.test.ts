@@ -226,3 +226,16 @@ test('an entry that is refused for good is marked failed with the reason, and wh
   expect(alice.chat.show(third.id)).toMatchObject({ state: 'read', deliveredAt: 5 });
   expect(alice.chat.show(first.id).state).toBe('failed');
 });
+
+test('an own entry that somebody has a receipt for makes way for nothing, whoever holds the key [C-16] [C-18]', async () => {
+  bob.online = false;
+  const { id, conversation } = bob.chat.say(mallory.id, { text: 'said here' });
+  const link = await raw();
+  const claim = { conversation, author: bob.id, seq: 1, entry: id, state: 'delivered', at: world.now } as const;
+  link.notify(receiptNotice, { receipts: [signReceipt(mallory, claim)] });
+  await bob.seen('message.delivered');
+  const elsewhere = entry({ author: bob.id, conversation, body: { text: 'said on a stolen key' } }, bob.key);
+  expect(codes(await link.request(deliver, { entries: [elsewhere] }))).toEqual(['forked']);
+  expect(bob.chat.show(id).state).toBe('delivered');
+  expect(bob.chat.forks(conversation)).toMatchObject([{ author: bob.id, seq: 1 }]);
+});
