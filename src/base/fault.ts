@@ -63,6 +63,7 @@ export const FAULTS = {
   wrong_key: { rpc: -32032, http: 403, exit: 32, retry: false, means: 'the other side has another key than expected' },
   bad_invite: { rpc: -32033, http: 400, exit: 33, retry: false, means: 'the invite link cannot be read' },
   bad_signature: { rpc: -32034, http: 403, exit: 34, retry: false, means: 'a signature does not match what it signs' },
+  forked: { rpc: -32035, http: 409, exit: 35, retry: false, means: 'an author’s log has two entries in one place' },
 
   tracker_down: { rpc: -32040, http: 503, exit: 40, retry: true, means: 'no tracker answers' },
   peer_unreachable: { rpc: -32041, http: 503, exit: 41, retry: true, means: 'none of the peer’s addresses answers' },
@@ -70,6 +71,7 @@ export const FAULTS = {
   timeout: { rpc: -32043, http: 504, exit: 43, retry: true, means: 'no answer within the deadline' },
   link_closed: { rpc: -32044, http: 503, exit: 44, retry: true, means: 'the connection ended before the answer' },
   cancelled: { rpc: -32045, http: 409, exit: 45, retry: false, means: 'it was cancelled' },
+  clock_ahead: { rpc: -32046, http: 409, exit: 46, retry: true, means: 'one of the two clocks is wrong by minutes' },
 
   disk_full: { rpc: -32050, http: 507, exit: 50, retry: true, means: 'no room is left on the disk' },
   unreadable: { rpc: -32051, http: 400, exit: 51, retry: false, means: 'a file or folder cannot be read' },

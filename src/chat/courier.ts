@@ -1,0 +1,161 @@
+/** When to deliver: one lane for each account, woken by events, with backoff between tries that fail. */
+import { Backoff, Budget, deadline, sleep } from '../base/async.ts';
+import { Fault, toFault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import type { Link } from '../link/link.ts';
+
+export type Reach = (account: string, options: { signal: AbortSignal }) => Promise<Link>;
+
+/** Waits between tries that fail: 250 ms at first, doubled up to a minute; presence and links end a wait at once. */
+const FIRST_MS = 500;
+const MOST_MS = 60_000;
+/** Milliseconds to find and dial somebody. */
+const REACH_MS = 30_000;
+/** Accounts that are dialled at once. */
+const DIALS = 16;
+/** Accounts that are delivered to at once; each has one call under way, so this bounds the bytes under way to 32 MiB. */
+const DELIVERIES = 64;
+/** Lanes that may wait for either; more accounts than that have no place in one home. */
+const LANES = 100_000;
+
+type Lane = {
+  running: Promise<void> | undefined;
+  /** Something happened since the last look. */
+  again: boolean;
+  nap: AbortController | undefined;
+  readonly backoff: Backoff;
+  readonly links: Set<Link>;
+  /** What the last try came to, if it failed. */
+  trouble: Fault | undefined;
+};
+
+export class Courier implements AsyncDisposable {
+  readonly #reach: Reach;
+  readonly #waits: (account: string) => boolean;
+  readonly #work: (account: string, link: Link, signal: AbortSignal) => Promise<void>;
+  readonly #log: Log;
+  readonly #lanes = new Map<string, Lane>();
+  readonly #stop = new AbortController();
+  readonly #dials = new Budget(DIALS, { queue: LANES });
+  readonly #deliveries = new Budget(DELIVERIES, { queue: LANES });
+
+  constructor(options: {
+    reach: Reach;
+    /** Whether something waits for the account. */
+    waits(account: string): boolean;
+    /** Exchanges with the account over the link until nothing is left to do; throws what prevented it. */
+    work(account: string, link: Link, signal: AbortSignal): Promise<void>;
+    log: Log;
+  }) {
+    this.#reach = options.reach;
+    this.#waits = options.waits;
+    this.#work = options.work;
+    this.#log = options.log;
+  }
+
+  /** What the last try to deliver to the account came to, if it failed. */
+  trouble(account: string): Fault | undefined {
+    return this.#lanes.get(account)?.trouble;
+  }
+
+  /** The newest open link to the account: an older one may be a cable that was cut and not noticed yet. */
+  linkTo(account: string): Link | undefined {
+    return [...(this.#lanes.get(account)?.links ?? [])].findLast((link) => link.open);
+  }
+
+  /** Uses the link from now on, and looks at once what is to be done on it. */
+  use(account: string, link: Link): void {
+    this.#keep(account, link);
+    this.wake(account, { now: true });
+  }
+
+  #keep(account: string, link: Link): void {
+    const lane = this.#lane(account);
+    if (lane.links.has(link)) return;
+    lane.links.add(link);
+    void link.closed.then(() => {
+      lane.links.delete(link);
+      this.#forget(account, lane);
+    });
+  }
+
+  #forget(account: string, lane: Lane): void {
+    if (!lane.running && lane.links.size === 0 && this.#lanes.get(account) === lane) this.#lanes.delete(account);
+  }
+
+  /** Something is to be done for the account. `now`: there is reason to think that it is there, so no wait goes on. */
+  wake(account: string, { now }: { now: boolean }): void {
+    if (this.#stop.signal.aborted) return;
+    const lane = this.#lane(account);
+    lane.again = true;
+    if (now) {
+      lane.backoff.reset();
+      lane.nap?.abort();
+    }
+    lane.running ??= this.#run(account, lane).finally(() => {
+      lane.running = undefined;
+      if (lane.again) this.wake(account, { now: false });
+      else this.#forget(account, lane);
+    });
+  }
+
+  #lane(account: string): Lane {
+    let lane = this.#lanes.get(account);
+    if (!lane) {
+      const backoff = new Backoff({ firstMs: FIRST_MS, mostMs: MOST_MS });
+      lane = { running: undefined, again: false, nap: undefined, backoff, links: new Set(), trouble: undefined };
+      this.#lanes.set(account, lane);
+    }
+    return lane;
+  }
+
+  async #run(account: string, lane: Lane): Promise<void> {
+    const stop = this.#stop.signal;
+    try {
+      while (!stop.aborted && (lane.again || this.#waits(account))) {
+        lane.again = false;
+        const fault = await this.#try(account).then(
+          () => undefined,
+          (error: unknown) => toFault(error, 'delivering'),
+        );
+        lane.trouble = fault;
+        if (!fault) lane.backoff.reset();
+        else if (!stop.aborted && this.#waits(account)) await this.#pause(account, lane, fault);
+      }
+    } catch (error) {
+      // The store cannot even be asked whether something waits. The next event tries again.
+      this.#log.error({ err: error, account }, 'delivery stops: the store cannot be read');
+    }
+  }
+
+  async #pause(account: string, lane: Lane, fault: Fault): Promise<void> {
+    const ms = lane.backoff.next();
+    const level = fault.retry ? 'info' : 'warn';
+    this.#log[level]({ account, code: fault.code, reason: fault.message, againInMs: ms }, 'delivery waits');
+    lane.nap = new AbortController();
+    await sleep(ms, AbortSignal.any([this.#stop.signal, lane.nap.signal])).catch(() => {}); // stopped or woken
+    lane.nap = undefined;
+  }
+
+  async #try(account: string): Promise<void> {
+    const signal = this.#stop.signal;
+    let link = this.linkTo(account);
+    if (!link) {
+      if (!this.#waits(account)) return;
+      using _place = await this.#dials.take(1, signal);
+      using limit = deadline(REACH_MS, `reaching "${account}"`, signal);
+      link = this.linkTo(account) ?? (await this.#reach(account, { signal: limit }));
+      if (link.account?.account !== account) {
+        throw new Fault('wrong_key', `reaching "${account}": another account answered`);
+      }
+      this.#keep(account, link);
+    }
+    using _place = await this.#deliveries.take(1, signal);
+    await this.#work(account, link, signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new Fault('cancelled', 'the node stops'));
+    await Promise.all([...this.#lanes.values()].map((lane) => lane.running));
+  }
+}

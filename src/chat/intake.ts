@@ -1,0 +1,166 @@
+/** The receiving side: each entry judged by itself, all of a call kept in one transaction. */
+import { Fault, toFault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import { placeOf } from './conversation.ts';
+import { entryVerified, type Parsed, parseEntry } from './entry.ts';
+import { checkClock } from './hlc.ts';
+import type { Ledger } from './ledger.ts';
+import type { Message } from './message.ts';
+import type { Chain } from './receipt.ts';
+import type { Deliver } from './wire.ts';
+
+export const keyOf = ({ conversation, author }: Chain): string => `${conversation} ${author}`;
+
+/** What one call came to, while it is worked through. */
+type Call = {
+  from: string;
+  /** Chains of which something is here, with the highest position that the other side has shown. */
+  seen: Map<string, Chain & { seq: number }>;
+  gaps: Map<string, Chain>;
+  refused: Deliver['refused'];
+  /** Chains of which an entry was refused: what follows it cannot fit, and costs no further look. */
+  stopped: Set<string>;
+};
+
+export type Taken = { answer: Deliver; seen: (Chain & { seq: number })[] };
+
+export class Intake {
+  readonly #ledger: Ledger;
+  readonly #log: Log;
+  readonly #listeners: ((message: Message) => void)[] = [];
+
+  constructor(ledger: Ledger, log: Log) {
+    this.#ledger = ledger;
+    this.#log = log;
+  }
+
+  /** See `ChatService.onEntry`. */
+  listen(listener: (message: Message) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /**
+   * Takes entries that the account `from` gave. What it answers is durable: receipts are signed in the transaction that
+   * keeps the entries. A failing disk throws, and nothing of the call is kept. [C-14]
+   */
+  take(from: string, values: readonly unknown[]): Taken {
+    return this.#ledger.store.transaction(() => {
+      const call: Call = { from, seen: new Map(), gaps: new Map(), refused: [], stopped: new Set() };
+      for (const [index, value] of values.entries()) {
+        const fault = this.#one(value, call);
+        if (fault) call.refused.push(refusalOf(index, fault));
+      }
+      const seen = [...call.seen.values()];
+      const receipts = seen.flatMap((chain) => {
+        const head = this.#ledger.entries.head(chain.conversation, chain.author);
+        return (head && this.#ledger.vouch(chain, 'delivered', head.seq)) ?? [];
+      });
+      const have = [...call.gaps.values()].map(({ conversation, author }) => ({
+        conversation,
+        author,
+        seq: this.#ledger.entries.head(conversation, author)?.seq ?? 0,
+      }));
+      return { answer: { receipts, have, refused: call.refused }, seen };
+    });
+  }
+
+  /** Takes one entry, or gives the fault that refuses it. */
+  #one(value: unknown, call: Call): Fault | undefined {
+    let parsed: Parsed;
+    try {
+      parsed = parseEntry(value);
+    } catch (error) {
+      return toFault(error, 'reading an entry', 'invalid_argument');
+    }
+    const { author, conversation: id } = parsed.entry;
+    // Of two accounts that share nothing else, the direct conversation is the author's, or this account's own given back.
+    const other = author === this.#ledger.self ? call.from : author;
+    const conversation = this.#ledger.sharedWith(other, id);
+    if (!conversation?.members.includes(call.from)) {
+      return new Fault('forbidden', `taking an entry: its giver, its author or this account is no member of "${id}"`);
+    }
+    if (call.stopped.has(keyOf(parsed.entry))) {
+      call.gaps.set(keyOf(parsed.entry), parsed.entry);
+      return undefined;
+    }
+    this.#ledger.entries.open(conversation);
+    const fault = this.#place(parsed, call);
+    if (fault) call.stopped.add(keyOf(parsed.entry));
+    return fault;
+  }
+
+  #place(parsed: Parsed, call: Call): Fault | undefined {
+    const { entry, id } = parsed;
+    const { entries, clock, self } = this.#ledger;
+    const head = entries.head(entry.conversation, entry.author);
+    const there = entries.idAt(entry.conversation, entry.author, entry.seq);
+    const found = placeOf(entry, id, head, there);
+    if (found.place === 'gap') {
+      call.gaps.set(keyOf(entry), entry);
+      return undefined;
+    }
+    if (found.place === 'duplicate') {
+      see(call, entry);
+      return undefined;
+    }
+    if (!entryVerified(entry)) {
+      return new Fault('bad_signature', `taking the entry "${id}": its author did not sign it`);
+    }
+    if (found.place === 'fork') {
+      if (entry.author === self && this.#giveWay(entry.conversation, found.seq)) return this.#place(parsed, call);
+      entries.recordFork(entry, found.seq, clock.now());
+      this.#log.warn({ author: entry.author, seq: found.seq }, 'an author signed two entries for one place');
+      return new Fault(
+        'forked',
+        `taking the entry "${id}": another entry of its author, number ${found.seq}, is here already`,
+      );
+    }
+    if (found.place === 'stale') {
+      return new Fault('invalid_argument', `taking the entry "${id}": its time is not after the entry before it`);
+    }
+    try {
+      checkClock(entry.at, clock.now());
+    } catch (error) {
+      return toFault(error);
+    }
+    this.#keep(parsed, call);
+    return undefined;
+  }
+
+  /** Own entries that nobody has make way for own entries that others have: this home was restored from a backup. [C-18] */
+  #giveWay(conversation: string, seq: number): boolean {
+    const why = new Fault(
+      'forked',
+      'this home had lost newer messages of yours when this one was written (was it restored from a backup?); say it again',
+    );
+    return this.#ledger.withdraw(conversation, seq, why);
+  }
+
+  #keep(parsed: Parsed, call: Call): void {
+    const { entries, outbox, viewer, emit, clock, self } = this.#ledger;
+    const { entry, id, bytes } = parsed;
+    const stored = entries.append(parsed, clock.now());
+    see(call, entry);
+    if (entry.author === self) {
+      // Given back after a loss. Whoever gave it signs for it when it is delivered to them once more.
+      const members = entries.conversation(entry.conversation)?.members ?? [];
+      for (const account of members) if (account !== self) outbox.add(account, { ...entry, id, bytes });
+      return;
+    }
+    const message = viewer.message(stored);
+    for (const listener of this.#listeners) listener(message);
+    emit('message.received', message);
+  }
+}
+
+function see(call: Call, { conversation, author, seq }: Chain & { seq: number }): void {
+  const known = call.seen.get(keyOf({ conversation, author }))?.seq ?? 0;
+  call.seen.set(keyOf({ conversation, author }), { conversation, author, seq: Math.max(seq, known) });
+}
+
+const refusalOf = (index: number, { code, message, retry }: Fault): Deliver['refused'][number] => ({
+  index,
+  code,
+  message: message.slice(0, 1000),
+  retry,
+});

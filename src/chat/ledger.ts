@@ -1,0 +1,192 @@
+/** What is true on this side: log, outbox and receipts, changed together, each change with its event. */
+import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import type { Store } from '../base/sqlite.ts';
+import type { Key } from '../link/identity.ts';
+import { type Conversation, direct } from './conversation.ts';
+import { parseEntry, signEntry } from './entry.ts';
+import { aheadFrom, tick } from './hlc.ts';
+import { EntryLog } from './log.ts';
+import { type Message, Viewer } from './message.ts';
+import { Outbox } from './outbox.ts';
+import { type Chain, type Receipt, ReceiptBook, type ReceiptState, receiptVerified, signReceipt } from './receipt.ts';
+import { STEPS, Statements } from './tables.ts';
+import type { Standing } from './wire.ts';
+
+export type ChatEvent = 'message.sent' | 'message.received' | 'message.delivered' | 'message.read' | 'message.failed';
+
+export type LedgerOptions = {
+  account: Key;
+  store: Store;
+  clock: Clock;
+  log: Log;
+  /**
+   * Called inside the transaction that makes the event true: what it writes to the same store stands or falls with it.
+   * It tells live listeners through `store.afterCommit`, so that none hears of what was rolled back.
+   */
+  emit(type: ChatEvent, data: Message): void;
+};
+
+export class Ledger {
+  readonly self: string;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly entries: EntryLog;
+  readonly outbox: Outbox;
+  readonly receipts: ReceiptBook;
+  readonly viewer: Viewer;
+  readonly emit: (type: ChatEvent, data: Message) => void;
+  readonly #key: Key;
+  readonly #log: Log;
+
+  constructor({ account, store, clock, log, emit }: LedgerOptions) {
+    const sql = new Statements(store);
+    this.self = account.id;
+    this.store = store;
+    this.clock = clock;
+    this.entries = new EntryLog(sql);
+    this.outbox = new Outbox(sql);
+    this.receipts = new ReceiptBook(sql);
+    this.viewer = new Viewer(this.self, this.entries, this.outbox, this.receipts);
+    this.emit = emit;
+    this.#key = account;
+    this.#log = log;
+  }
+
+  migrate(): void {
+    this.store.migrate('chat', STEPS);
+  }
+
+  /** The conversation, if `other` and this account are in it. A direct one needs no introduction. [C-5] */
+  sharedWith(other: string, id: string): Conversation | undefined {
+    const known = this.entries.conversation(id) ?? direct(this.self, other);
+    const both = known.members.includes(other) && known.members.includes(this.self);
+    return known.id === id && both ? known : undefined;
+  }
+
+  /** Signs an own entry and queues it for all other members, in one transaction. Throws `queue_full`, `too_large`. */
+  write(conversation: Conversation, kind: string, body: Record<string, unknown>): Message {
+    return this.store.transaction(() => {
+      const { id } = conversation;
+      const now = this.clock.now();
+      this.entries.open(conversation);
+      this.#dropFuture(conversation, now);
+      const head = this.entries.head(id, this.self);
+      const parsed = parseEntry(
+        signEntry(this.#key, {
+          conversation: id,
+          author: this.self,
+          seq: (head?.seq ?? 0) + 1,
+          prev: head?.id ?? null,
+          at: tick(now, this.entries.lastAt(id)),
+          kind,
+          body,
+        }),
+      );
+      const stored = this.entries.append(parsed, now);
+      for (const recipient of conversation.members) {
+        if (recipient === this.self) continue;
+        this.outbox.checkRoom(recipient, parsed.bytes);
+        this.outbox.add(recipient, { ...parsed.entry, id: parsed.id, bytes: parsed.bytes });
+      }
+      const message = this.viewer.message(stored);
+      this.emit('message.sent', message);
+      return message;
+    });
+  }
+
+  /** After the own clock was set back: entries of the future that nobody has would hold up all that come after them. */
+  #dropFuture({ id, members }: Conversation, now: number): void {
+    const head = this.entries.head(id, this.self);
+    if (!head || head.at < aheadFrom(now)) return;
+    for (const recipient of members) {
+      const first = this.outbox.first(recipient, id);
+      const seq = first && this.entries.firstSince(id, this.self, first, aheadFrom(now));
+      if (seq) this.withdraw(id, seq, new Fault('clock_ahead', 'this machine’s clock was ahead then; say it again'));
+    }
+  }
+
+  /**
+   * Takes own entries from `seq` on out of the chain and marks them failed: they were refused for good, and what follows
+   * an entry that is not taken cannot be taken either. Does nothing and gives false where somebody has one. [C-18]
+   */
+  withdraw(conversation: string, seq: number, fault: Fault): boolean {
+    return this.store.transaction(() => {
+      const members = this.entries.conversation(conversation)?.members ?? [];
+      const chain = { conversation, author: this.self };
+      if (members.some((account) => this.receipts.reached(chain, account) >= seq)) return false;
+      const gone = this.entries.withdraw(conversation, this.self, seq);
+      for (const [index, stored] of gone.entries()) {
+        const why =
+          index === 0 ? fault : new Fault(fault.code, `it follows an entry that was not taken: ${fault.message}`);
+        this.outbox.fail(stored.id, why);
+        this.emit('message.failed', this.viewer.message(stored));
+      }
+      return gone.length > 0;
+    });
+  }
+
+  /**
+   * Takes receipts, whoever brings them: each proves itself. One for an entry that is not known here is skipped; the
+   * entry may come later, and its receipt with the next greeting. Throws `bad_signature`. [C-15]
+   */
+  takeReceipts(receipts: readonly Receipt[]): void {
+    if (receipts.length === 0) return;
+    this.store.transaction(() => {
+      for (const receipt of receipts) this.#takeReceipt(receipt);
+    });
+  }
+
+  #takeReceipt(receipt: Receipt): void {
+    const { account, author, conversation, entry, seq, state } = receipt;
+    const members = this.entries.conversation(conversation)?.members ?? [];
+    const meant = account !== this.self && account !== author && members.includes(account) && members.includes(author);
+    if (!meant || this.entries.idAt(conversation, author, seq) !== entry) {
+      this.#log.debug({ conversation, seq }, 'skipping a receipt for an entry that is not here');
+      return;
+    }
+    const before = this.receipts.newest(receipt, account, state)?.seq ?? 0;
+    if (before >= seq) return;
+    if (!receiptVerified(receipt)) {
+      throw new Fault('bad_signature', `taking a receipt for "${entry}": "${account}" did not sign it`);
+    }
+    this.receipts.add(receipt);
+    if (author !== this.self) return;
+    for (const id of this.outbox.settle(account, conversation, seq)) this.#tell('message.delivered', id);
+    if (state !== 'read') return;
+    for (let at = before + 1; at <= seq; at++) {
+      this.#tell('message.read', this.entries.idAt(conversation, author, at) ?? '');
+    }
+  }
+
+  #tell(type: ChatEvent, id: string): void {
+    const stored = this.entries.get(id);
+    if (stored) this.emit(type, this.viewer.message(stored));
+  }
+
+  /** This account's word that it has, or has read, a chain up to `seq`: a new one only where it says more. [C-14] */
+  vouch(chain: Chain, state: ReceiptState, seq: number): Receipt | undefined {
+    const { conversation, author } = chain;
+    const known = this.receipts.newest(chain, this.self, state);
+    const entry = this.entries.idAt(conversation, author, seq);
+    if ((known && known.seq >= seq) || entry === undefined || author === this.self) return known;
+    const receipt = signReceipt(this.#key, { conversation, author, seq, entry, state, at: this.clock.now() });
+    this.receipts.add(receipt);
+    return receipt;
+  }
+
+  /** What this side has of a conversation, and its word for it. */
+  standing({ id, members }: Conversation): Standing {
+    const receipts = members.flatMap((author) =>
+      (['delivered', 'read'] as const).flatMap(
+        (state) => this.receipts.newest({ conversation: id, author }, this.self, state) ?? [],
+      ),
+    );
+    const have = members.flatMap((author) => {
+      const head = this.entries.head(id, author);
+      return head ? { author, seq: head.seq } : [];
+    });
+    return { id, have, receipts };
+  }
+}

@@ -1,0 +1,173 @@
+/** The entries of all conversations on disk: appended, paged and never changed. */
+import type { Conversation, Head } from './conversation.ts';
+import type { Entry, Parsed } from './entry.ts';
+import type { Statements } from './tables.ts';
+
+/** An entry as it is kept. `withdrawn`: its author took it out of the chain, because nobody would take it. */
+export type Stored = Parsed & { storedAt: number; withdrawn: boolean };
+
+type Row = Omit<Entry, 'body'> & { body: string; id: string; bytes: number; stored_at: number; withdrawn: number };
+
+const stored = ({ id, bytes, stored_at, withdrawn, body, ...rest }: Row): Stored => ({
+  entry: { ...rest, body: JSON.parse(body) },
+  id,
+  bytes,
+  storedAt: stored_at,
+  withdrawn: withdrawn !== 0,
+});
+
+const COLUMNS = 'conversation, author, seq, prev, at, kind, body, sig, id, bytes, stored_at, withdrawn';
+const CHAIN = 'conversation = ? AND author = ? AND withdrawn = 0'; // as the unique index says it
+const IN_ORDER = 'conversation = ? AND +withdrawn = 0'; // the plus keeps SQLite from that index: entries_order is meant
+
+export class EntryLog {
+  readonly #sql: Statements;
+
+  constructor(sql: Statements) {
+    this.#sql = sql;
+  }
+
+  conversation(id: string): Conversation | undefined {
+    const row = this.#sql.of<{ kind: 'direct' }>('SELECT kind FROM conversations WHERE id = ?').get(id);
+    return row && { id, kind: row.kind, members: this.#members(id) };
+  }
+
+  #members(id: string): string[] {
+    return this.#sql
+      .of<{ account: string }>('SELECT account FROM members WHERE conversation = ? ORDER BY account')
+      .all(id)
+      .map((row) => row.account);
+  }
+
+  /** Conversations in which `account` is a member. */
+  shared(account: string): Conversation[] {
+    return this.#sql
+      .of<{ id: string; kind: 'direct' }>(
+        'SELECT c.id, c.kind FROM members m JOIN conversations c ON c.id = m.conversation WHERE m.account = ?',
+      )
+      .all(account)
+      .map(({ id, kind }) => ({ id, kind, members: this.#members(id) }));
+  }
+
+  /** Does nothing where it is known. */
+  open({ id, kind, members }: Conversation): void {
+    const { changes } = this.#sql.of('INSERT OR IGNORE INTO conversations (id, kind) VALUES (?, ?)').run(id, kind);
+    if (changes === 0) return;
+    for (const account of members) {
+      this.#sql.of('INSERT INTO members (conversation, account) VALUES (?, ?)').run(id, account);
+    }
+  }
+
+  head(conversation: string, author: string): Head | undefined {
+    return this.#sql
+      .of<Head>(`SELECT seq, id, at FROM entries WHERE ${CHAIN} ORDER BY seq DESC LIMIT 1`)
+      .get(conversation, author);
+  }
+
+  /** Id of the author's entry at `seq`. */
+  idAt(conversation: string, author: string, seq: number): string | undefined {
+    return this.#sql
+      .of<{ id: string }>(`SELECT id FROM entries WHERE ${CHAIN} AND seq = ?`)
+      .get(conversation, author, seq)?.id;
+  }
+
+  /** Time of the newest entry of anybody. */
+  lastAt(conversation: string): number | undefined {
+    return this.#sql
+      .of<{ at: number }>(`SELECT at FROM entries WHERE ${IN_ORDER} ORDER BY at DESC, id DESC LIMIT 1`)
+      .get(conversation)?.at;
+  }
+
+  /** `(conversation, author, seq)` is unique: a second entry for one place throws, whatever was checked before. */
+  append({ entry, id, bytes }: Parsed, now: number): Stored {
+    this.#sql
+      .of(`INSERT INTO entries (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`)
+      .run(
+        entry.conversation,
+        entry.author,
+        entry.seq,
+        entry.prev,
+        entry.at,
+        entry.kind,
+        JSON.stringify(entry.body),
+        entry.sig,
+        id,
+        bytes,
+        now,
+      );
+    return { entry, id, bytes, storedAt: now, withdrawn: false };
+  }
+
+  /** Entries of an author from `seq` on, in order: at most `most`, and at most `bytes` unless the first alone has more. */
+  run(conversation: string, author: string, seq: number, limit: { most: number; bytes: number }): Stored[] {
+    const rows = this.#sql
+      .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${CHAIN} AND seq >= ? ORDER BY seq LIMIT ?`)
+      .all(conversation, author, seq, limit.most);
+    let bytes = 0;
+    const end = rows.findIndex((row, index) => {
+      bytes += row.bytes + 1; // and the comma
+      return index > 0 && bytes > limit.bytes;
+    });
+    return (end < 0 ? rows : rows.slice(0, end)).map(stored);
+  }
+
+  get(id: string): Stored | undefined {
+    const row = this.#sql.of<Row>(`SELECT ${COLUMNS} FROM entries WHERE id = ?`).get(id);
+    return row && stored(row);
+  }
+
+  /** The page of at most `limit` entries that ends just before `before`, oldest first; of one conversation, or of all. */
+  page(conversation: string | undefined, limit: number, before?: { at: number; id: string }): Stored[] {
+    const { at, id } = before ?? { at: Number.MAX_SAFE_INTEGER, id: '' };
+    const tail = '(at, id) < (?, ?) ORDER BY at DESC, id DESC LIMIT ?';
+    const rows =
+      conversation === undefined
+        ? this.#sql.of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${tail}`).all(at, id, limit)
+        : this.#sql
+            .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE conversation = ? AND ${tail}`)
+            .all(conversation, at, id, limit);
+    return rows.reverse().map(stored);
+  }
+
+  /** The author's last position at or before a place in the order; 0 if there is none. */
+  lastSeq(conversation: string, author: string, upTo: { at: number; id: string }): number {
+    const row = this.#sql
+      .of<{ seq: number }>(
+        `SELECT seq FROM entries WHERE ${IN_ORDER} AND author = ? AND (at, id) <= (?, ?) ORDER BY at DESC, id DESC LIMIT 1`,
+      )
+      .get(conversation, author, upTo.at, upTo.id);
+    return row?.seq ?? 0;
+  }
+
+  /** Position of the author's first entry from `seq` on whose time is `at` or later. */
+  firstSince(conversation: string, author: string, seq: number, at: number): number | undefined {
+    const row = this.#sql
+      .of<{ seq: number | null }>(`SELECT min(seq) AS seq FROM entries WHERE ${CHAIN} AND seq >= ? AND at >= ?`)
+      .get(conversation, author, seq, at);
+    return row?.seq ?? undefined;
+  }
+
+  /** Takes an author's entries from `seq` on out of the chain, so that their places are free; gives them, in order. */
+  withdraw(conversation: string, author: string, seq: number): Stored[] {
+    const which = `${CHAIN} AND seq >= ?`;
+    const rows = this.#sql
+      .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${which} ORDER BY seq`)
+      .all(conversation, author, seq);
+    this.#sql.of(`UPDATE entries SET withdrawn = 1 WHERE ${which}`).run(conversation, author, seq);
+    return rows.map((row) => ({ ...stored(row), withdrawn: true }));
+  }
+
+  /** Keeps the first entry that its author signed for a place that is taken: proof that the author's log forked. */
+  recordFork(entry: Entry, seq: number, now: number): void {
+    this.#sql
+      .of('INSERT OR IGNORE INTO forks (conversation, author, seq, entry, seen_at) VALUES (?, ?, ?, ?, ?)')
+      .run(entry.conversation, entry.author, seq, JSON.stringify(entry), now);
+  }
+
+  forks(conversation: string): { author: string; seq: number; entry: Entry }[] {
+    return this.#sql
+      .of<{ author: string; seq: number; entry: string }>('SELECT author, seq, entry FROM forks WHERE conversation = ?')
+      .all(conversation)
+      .map((row) => ({ ...row, entry: JSON.parse(row.entry) }));
+  }
+}

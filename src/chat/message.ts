@@ -1,0 +1,120 @@
+/** An entry as its reader sees it: with what is proven about its delivery. */
+import type { Fault } from '../base/fault.ts';
+import { msOf } from './hlc.ts';
+import type { EntryLog, Stored } from './log.ts';
+import type { Outbox } from './outbox.ts';
+import type { Receipt, ReceiptBook } from './receipt.ts';
+
+/** From least to most; none goes back, and `failed` is final. `received` is an entry of somebody else. [C-16] */
+export type State = 'queued' | 'held' | 'delivered' | 'read' | 'failed' | 'received';
+
+type Reason = { code: string; message: string };
+
+/** How far an own entry has come with one recipient. Times are Unix ms, by the recipient's signed word. */
+export type Recipient = {
+  account: string;
+  state: Exclude<State, 'received'>;
+  deliveredAt: number | null;
+  readAt: number | null;
+  /** Why it failed; or, while it is queued, what the last try came to. */
+  reason: Reason | null;
+};
+
+export type Message = {
+  /** Hash of the entry. */
+  id: string;
+  conversation: string;
+  /** Account id. */
+  author: string;
+  /** The other members. */
+  to: string[];
+  seq: number;
+  kind: string;
+  body: Record<string, unknown>;
+  /** Unix ms, by the author's clock. */
+  at: number;
+  /** The least that holds for all recipients. */
+  state: State;
+  /** Unix ms, once every recipient has it. */
+  deliveredAt: number | null;
+  /** Of an own entry. */
+  recipients: Recipient[];
+};
+
+/** A message with the signed receipts that its state rests on. */
+export type Evidence = Message & { sig: string; evidence: Receipt[] };
+
+const rank: Record<Recipient['state'], number> = { failed: 0, queued: 1, held: 2, delivered: 3, read: 4 };
+
+export class Viewer {
+  readonly #self: string;
+  readonly #log: EntryLog;
+  readonly #outbox: Outbox;
+  readonly #receipts: ReceiptBook;
+  /** What the last try to reach an account came to, if it failed. */
+  trouble: (account: string) => Fault | undefined = () => undefined;
+
+  constructor(self: string, log: EntryLog, outbox: Outbox, receipts: ReceiptBook) {
+    this.#self = self;
+    this.#log = log;
+    this.#outbox = outbox;
+    this.#receipts = receipts;
+  }
+
+  message(stored: Stored): Message {
+    const { entry, id } = stored;
+    const members = this.#log.conversation(entry.conversation)?.members ?? [];
+    const to = members.filter((account) => account !== entry.author);
+    const own = entry.author === this.#self;
+    const recipients = own ? to.map((account) => this.#recipient(stored, account)) : [];
+    const least = recipients.reduce<Recipient | undefined>(
+      (low, next) => (low && rank[low.state] <= rank[next.state] ? low : next),
+      undefined,
+    );
+    const times = recipients.map((recipient) => recipient.deliveredAt);
+    return {
+      id,
+      conversation: entry.conversation,
+      author: entry.author,
+      to,
+      seq: entry.seq,
+      kind: entry.kind,
+      body: entry.body,
+      at: msOf(entry.at),
+      state: own ? (least?.state ?? 'queued') : 'received',
+      deliveredAt: own && !times.includes(null) ? Math.max(...times.map((time) => time ?? 0)) : null,
+      recipients,
+    };
+  }
+
+  evidence(stored: Stored): Evidence {
+    const message = this.message(stored);
+    const accounts = message.recipients.length > 0 ? message.to : [this.#self];
+    const evidence = stored.withdrawn
+      ? []
+      : accounts.flatMap((account) =>
+          (['delivered', 'read'] as const).flatMap(
+            (state) => this.#receipts.covering(stored.entry, stored.entry.seq, account, state) ?? [],
+          ),
+        );
+    return { ...message, sig: stored.entry.sig, evidence };
+  }
+
+  #recipient({ entry, id, withdrawn }: Stored, account: string): Recipient {
+    const row = this.#outbox.get(account, id);
+    const none = { account, deliveredAt: null, readAt: null };
+    if (row?.state === 'failed') {
+      return { ...none, state: 'failed', reason: { code: row.code ?? 'internal', message: row.message ?? '' } };
+    }
+    const read = withdrawn ? undefined : this.#receipts.covering(entry, entry.seq, account, 'read');
+    const delivered = withdrawn ? undefined : this.#receipts.covering(entry, entry.seq, account, 'delivered');
+    const first = delivered ?? read; // who has read it has it
+    if (first) {
+      const state = read ? 'read' : 'delivered';
+      return { account, state, deliveredAt: first.at, readAt: read?.at ?? null, reason: null };
+    }
+    const trouble = this.trouble(account);
+    const reason = trouble ? { code: trouble.code, message: trouble.message } : null;
+    return { ...none, state: row?.state ?? 'queued', reason };
+  }
+}

@@ -1,0 +1,85 @@
+/** Own entries that lack a recipient's receipt: durable, bounded, and the only source of `queued` and `failed`. */
+import { Fault, type FaultCode } from '../base/fault.ts';
+import type { Statements } from './tables.ts';
+
+/** Entries, and bytes of them, that may wait for one recipient; past either, `say` throws `queue_full`. */
+const WAITING_ENTRIES = 10_000;
+const WAITING_BYTES = 64 * 1024 * 1024;
+
+/** `held` will name who holds it; a row without a state of its own is settled, and its receipts tell the rest. */
+export type Waiting = { state: 'queued' | 'held' | 'failed'; code: FaultCode | null; message: string | null };
+
+export class Outbox {
+  readonly #sql: Statements;
+
+  constructor(sql: Statements) {
+    this.#sql = sql;
+  }
+
+  /** Throws `queue_full` if `recipient`'s queue has no room for one more entry of `bytes`. */
+  checkRoom(recipient: string, bytes: number): void {
+    const row = this.#sql
+      .of<{ entries: number; bytes: number }>('SELECT entries, bytes FROM outbox_totals WHERE recipient = ?')
+      .get(recipient);
+    if ((row?.entries ?? 0) + 1 <= WAITING_ENTRIES && (row?.bytes ?? 0) + bytes <= WAITING_BYTES) return;
+    throw new Fault(
+      'queue_full',
+      `queueing a message: ${row?.entries} entries wait for this recipient already, at most ${WAITING_ENTRIES} or ${WAITING_BYTES} bytes may; wait until they come online`,
+    );
+  }
+
+  add(recipient: string, entry: { id: string; conversation: string; seq: number; bytes: number }): void {
+    this.#sql
+      .of(`INSERT INTO outbox (recipient, entry, conversation, seq, bytes, state) VALUES (?, ?, ?, ?, ?, 'queued')`)
+      .run(recipient, entry.id, entry.conversation, entry.seq, entry.bytes);
+  }
+
+  /** Everybody for whom something waits. */
+  recipients(): string[] {
+    return this.#sql
+      .of<{ recipient: string }>('SELECT recipient FROM outbox_totals WHERE entries > 0')
+      .all()
+      .map((row) => row.recipient);
+  }
+
+  /** Entries that wait, over all recipients. */
+  size(): number {
+    return this.#sql.of<{ n: number | null }>('SELECT sum(entries) AS n FROM outbox_totals').get()?.n ?? 0;
+  }
+
+  waits(recipient: string): boolean {
+    return this.#sql.of('SELECT 1 FROM outbox_totals WHERE recipient = ? AND entries > 0').get(recipient) !== undefined;
+  }
+
+  /** Position of the first own entry that waits for `recipient`. */
+  first(recipient: string, conversation: string): number | undefined {
+    return this.#sql
+      .of<{ seq: number }>(
+        `SELECT seq FROM outbox WHERE recipient = ? AND conversation = ? AND state <> 'failed' ORDER BY seq LIMIT 1`,
+      )
+      .get(recipient, conversation)?.seq;
+  }
+
+  /** `recipient` has everything up to `seq`; gives the ids of the entries that were waiting, in order. */
+  settle(recipient: string, conversation: string, seq: number): string[] {
+    const which = `recipient = ? AND conversation = ? AND seq <= ? AND state <> 'failed'`;
+    const rows = this.#sql
+      .of<{ entry: string }>(`SELECT entry FROM outbox WHERE ${which} ORDER BY seq`)
+      .all(recipient, conversation, seq);
+    if (rows.length > 0) this.#sql.of(`DELETE FROM outbox WHERE ${which}`).run(recipient, conversation, seq);
+    return rows.map((row) => row.entry);
+  }
+
+  /** The entry will never be delivered to those it still waits for. For good: a failed row is not changed again. */
+  fail(entry: string, fault: Fault): void {
+    this.#sql
+      .of(`UPDATE outbox SET state = 'failed', code = ?, message = ? WHERE entry = ? AND state <> 'failed'`)
+      .run(fault.code, fault.message, entry);
+  }
+
+  get(recipient: string, entry: string): Waiting | undefined {
+    return this.#sql
+      .of<Waiting>('SELECT state, code, message FROM outbox WHERE recipient = ? AND entry = ?')
+      .get(recipient, entry);
+  }
+}

@@ -1,0 +1,29 @@
+/** So many at once, and so many each second after. */
+import type { Clock } from '../base/clock.ts';
+
+export class Rate {
+  readonly #burst: number;
+  readonly #perSecond: number;
+  readonly #clock: Clock;
+  #left: number;
+  #at: number;
+
+  constructor(options: { burst: number; perSecond: number; clock: Clock }) {
+    this.#burst = options.burst;
+    this.#perSecond = options.perSecond;
+    this.#clock = options.clock;
+    this.#left = options.burst;
+    this.#at = options.clock.now();
+  }
+
+  /** Takes one; false if none is left. A clock that goes back gives none and takes none. */
+  take(): boolean {
+    const now = this.#clock.now();
+    const earned = (Math.max(0, now - this.#at) * this.#perSecond) / 1000;
+    this.#left = Math.min(this.#burst, this.#left + earned);
+    this.#at = now;
+    if (this.#left < 1) return false;
+    this.#left -= 1;
+    return true;
+  }
+}

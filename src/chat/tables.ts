@@ -1,0 +1,111 @@
+/** The tables of chat, and their statements, prepared once each. */
+import type { Statement, Store } from '../base/sqlite.ts';
+
+export const STEPS = [
+  `
+  CREATE TABLE conversations (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE members (
+    conversation TEXT NOT NULL REFERENCES conversations (id),
+    account TEXT NOT NULL,
+    PRIMARY KEY (conversation, account)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX members_account ON members (account);
+
+  -- withdrawn: the author took it out of the chain again, because nobody would take it; its place is free.
+  CREATE TABLE entries (
+    id TEXT PRIMARY KEY,
+    conversation TEXT NOT NULL REFERENCES conversations (id),
+    author TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    prev TEXT,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    sig TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    stored_at INTEGER NOT NULL,
+    withdrawn INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE UNIQUE INDEX entries_chain ON entries (conversation, author, seq) WHERE withdrawn = 0;
+  CREATE INDEX entries_order ON entries (conversation, at, id);
+  CREATE INDEX entries_time ON entries (at, id);
+
+  -- The first other entry that an author signed for a place that is taken: evidence against the author.
+  CREATE TABLE forks (
+    conversation TEXT NOT NULL,
+    author TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    entry TEXT NOT NULL,
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (conversation, author, seq)
+  ) STRICT, WITHOUT ROWID;
+
+  -- Own entries that lack a receipt of a recipient; a row goes when the receipt comes, and stays when it failed.
+  CREATE TABLE outbox (
+    recipient TEXT NOT NULL,
+    entry TEXT NOT NULL REFERENCES entries (id),
+    conversation TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    code TEXT,
+    message TEXT,
+    PRIMARY KEY (recipient, entry)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX outbox_waiting ON outbox (recipient, conversation, seq) WHERE state <> 'failed';
+  CREATE INDEX outbox_entry ON outbox (entry);
+
+  -- What waits for each recipient, so that a bound is checked without counting thousands of rows.
+  CREATE TABLE outbox_totals (
+    recipient TEXT PRIMARY KEY,
+    entries INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TRIGGER outbox_added AFTER INSERT ON outbox BEGIN
+    INSERT INTO outbox_totals (recipient, entries, bytes) VALUES (new.recipient, 1, new.bytes)
+    ON CONFLICT (recipient) DO UPDATE SET entries = entries + 1, bytes = bytes + new.bytes;
+  END;
+  CREATE TRIGGER outbox_settled AFTER DELETE ON outbox WHEN old.state <> 'failed' BEGIN
+    UPDATE outbox_totals SET entries = entries - 1, bytes = bytes - old.bytes WHERE recipient = old.recipient;
+  END;
+  CREATE TRIGGER outbox_failed AFTER UPDATE OF state ON outbox WHEN old.state <> 'failed' AND new.state = 'failed' BEGIN
+    UPDATE outbox_totals SET entries = entries - 1, bytes = bytes - old.bytes WHERE recipient = old.recipient;
+  END;
+
+  CREATE TABLE receipts (
+    conversation TEXT NOT NULL,
+    author TEXT NOT NULL,
+    account TEXT NOT NULL,
+    state TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    entry TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    sig TEXT NOT NULL,
+    PRIMARY KEY (conversation, author, account, state, seq)
+  ) STRICT, WITHOUT ROWID;
+  `,
+] as const;
+
+/** Prepares each SQL text once, when it is first used: a constructor may so come before the tables. */
+export class Statements {
+  readonly #store: Store;
+  readonly #prepared = new Map<string, Statement>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** `R` states the shape of the rows that `sql` gives. */
+  of<R extends Record<string, unknown>>(sql: string): Statement<R> {
+    let statement = this.#prepared.get(sql);
+    if (!statement) {
+      statement = this.#store.prepare(sql);
+      this.#prepared.set(sql, statement);
+    }
+    return statement as Statement<R>; // rows are what the SQL text says, as with Store.prepare
+  }
+}
