@@ -42,3 +42,24 @@ test('a failing write is a fault', () => {
     expect.objectContaining({ code: 'unwritable' }),
   );
 });
+
+test('a listener that fails undoes nothing and keeps nobody else from hearing of it', async () => {
+  using store = new Store(':memory:');
+  store.migrate('test', ['CREATE TABLE t (n INTEGER) STRICT']);
+  const warned = new Promise<Error>((resolve) => process.once('warning', resolve));
+  const heard: string[] = [];
+  const result = store.transaction(() => {
+    store.prepare('INSERT INTO t VALUES (1)').run();
+    store.afterCommit(() => {
+      throw new Error('a defect');
+    });
+    store.afterCommit(() => heard.push('told'));
+    return 'done';
+  });
+  expect([result, heard, store.prepare<{ n: number }>('SELECT count(*) AS n FROM t').get()?.n]).toEqual([
+    'done',
+    ['told'],
+    1,
+  ]);
+  expect((await warned).message).toContain('a defect');
+});

@@ -77,21 +77,33 @@ export class Store implements Disposable {
   /** All or nothing. Nested calls join the outer one. `work` must not wait. */
   transaction<T>(work: () => T): T {
     if (this.#depth > 0) return work();
+    const result = this.#commit(work);
+    const after = this.#after;
+    this.#after = [];
+    for (const tell of after) {
+      try {
+        tell();
+      } catch (error) {
+        // What is committed is done, whatever a listener makes of it; the other listeners still hear of it.
+        process.emitWarning(toFault(error, 'telling of a committed change'));
+      }
+    }
+    return result;
+  }
+
+  #commit<T>(work: () => T): T {
     try {
       this.#db.exec('BEGIN IMMEDIATE');
-      this.#depth += 1;
+      this.#depth = 1;
       const result = work();
       this.#db.exec('COMMIT');
-      this.#depth -= 1;
-      const after = this.#after;
-      this.#after = [];
-      for (const tell of after) tell();
       return result;
     } catch (error) {
       this.#after = [];
-      if (this.#depth > 0) this.#depth -= 1;
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
       throw toFault(error, 'writing to the store');
+    } finally {
+      this.#depth = 0;
     }
   }
 
