@@ -25,16 +25,19 @@ test('every handle of the grammar is taken, in any case, and comes out as it is 
 
 test('whatever is taken is of the grammar, and the rest is invalid_argument [D-1]', () => {
   fc.assert(
-    fc.property(fc.oneof(fc.string({ unit: 'binary-ascii' }), fc.string({ unit: fc.constantFrom(...'aZ0.-_@ ') })), (any) => {
-      const strict = handle.safeParse(any).success;
-      if (strict) expect(any).toMatch(/^[a-z0-9][a-z0-9._-]{0,63}@[a-z0-9.-]{1,253}$/);
-      try {
-        expect(handle.safeParse(parseHandle(any, 'lab').handle).success).toBe(true);
-      } catch (error) {
-        expect(error).toMatchObject({ code: 'invalid_argument' });
-        expect(strict).toBe(false);
-      }
-    }),
+    fc.property(
+      fc.oneof(fc.string({ unit: 'binary-ascii' }), fc.string({ unit: fc.constantFrom(...'aZ0.-_@ ') })),
+      (any) => {
+        const strict = handle.safeParse(any).success;
+        if (strict) expect(any).toMatch(/^[a-z0-9][a-z0-9._-]{0,63}@[a-z0-9.-]{1,253}$/);
+        try {
+          expect(handle.safeParse(parseHandle(any, 'lab').handle).success).toBe(true);
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'invalid_argument' });
+          expect(strict).toBe(false);
+        }
+      },
+    ),
   );
 });
 

@@ -83,7 +83,10 @@ export const find = method('directory.find', {
   result: z.object({ entry }),
 });
 
-/** From now on, and from `since` on, changes are pushed as `directory.changed`, until the link ends. */
+/**
+ * From now on, and from `since` on, changes are pushed as `directory.changed`, until the link ends. The first of them may
+ * come before the answer. [D-17]
+ */
 export const watch = method('directory.watch', {
   params: z.object({ since: version.optional() }),
   result: z.object({ version }),

@@ -1,0 +1,300 @@
+/** One tracker as a node sees it: a link that is kept, on which it announces, renews, lists and watches. */
+import { Backoff } from '../base/async.ts';
+import { Fault, toFault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import { KeptLink } from '../link/keep.ts';
+import type { Link } from '../link/link.ts';
+import { formatInvite, type Invite } from './invite.ts';
+import * as messages from './messages.ts';
+import type { OwnRecord } from './own.ts';
+import type { People } from './people.ts';
+import { type DirectoryRecord, recordHolds } from './record.ts';
+
+/** Dials one address of a tracker and gives a greeted link to the key `expect`. */
+export type DialTracker = (address: string, expect: string, signal: AbortSignal) => Promise<Link>;
+
+/** One tracker, for status displays. */
+export type TrackerState = {
+  peer: string;
+  /** Address of the link, or the first of the invite. */
+  address: string;
+  zone: string;
+  invite: string;
+  state: 'up' | 'connecting' | 'down';
+  /** Why it is down, or why it does not take our record. */
+  error: Fault | null;
+  /** Whether it has our present record. */
+  announced: boolean;
+  /** Host that it sees us at. */
+  observed: string | null;
+  /** Addresses of ours that answered its dial-back. */
+  checked: string[];
+};
+
+/** Milliseconds that this machine's clock may be off from a tracker's for its records still to be made to fit. */
+const MOST_OFFSET_MS = 24 * 3600_000;
+const GOODBYE_MS = 1000;
+/** Pages of one list: 200,000 people at 1 KiB each. A tracker that goes on after that lies. */
+const MOST_PAGES = 400;
+const MOST_SYNCS = 3;
+/** Milliseconds until a refused announce that is worth a retry is tried again. */
+const RETRY = { firstMs: 1000, mostMs: 30_000 };
+
+export class Upstream implements AsyncDisposable {
+  readonly invite: Invite;
+  readonly #dial: DialTracker;
+  readonly #own: OwnRecord;
+  readonly #people: People;
+  readonly #log: Log;
+  readonly #onChange: () => void;
+  readonly #kept: KeptLink;
+  readonly #retry = new Backoff(RETRY);
+  readonly #settled = Promise.withResolvers<void>();
+  #link: Link | undefined;
+  #version: string | undefined;
+  #announced: DirectoryRecord | undefined;
+  #refused: Fault | undefined;
+  #observed: string | undefined;
+  #checked: string[] = [];
+  #offsetMs = 0;
+  #ttlMs = messages.TTL_MS;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: {
+    invite: Invite;
+    dial: DialTracker;
+    own: OwnRecord;
+    people: People;
+    log: Log;
+    /** Something in `state` changed. */
+    onChange(): void;
+  }) {
+    this.invite = options.invite;
+    this.#dial = options.dial;
+    this.#own = options.own;
+    this.#people = options.people;
+    this.#log = options.log.child({ tracker: options.invite.peer.slice(0, 8) });
+    this.#onChange = options.onChange;
+    this.#people.trackerDown(this.invite.peer);
+    this.#kept = new KeptLink({
+      dial: (signal) => this.#dialAny(signal),
+      onUp: (link) => this.#up(link),
+      onChange: ({ state }) => {
+        if (state === 'down') this.#settled.resolve();
+        this.#onChange();
+      },
+      log: this.#log,
+    });
+  }
+
+  start(): void {
+    this.#kept.start();
+  }
+
+  /** Dials now if it is down: the network may be back. */
+  nudge(): void {
+    this.#kept.nudge();
+  }
+
+  /** The link, while it is open. */
+  get link(): Link | undefined {
+    return this.#link?.open ? this.#link : undefined;
+  }
+
+  /** Settles when the first dial came to an end, good or bad, and a good one has its list. */
+  get settled(): Promise<void> {
+    return this.#settled.promise;
+  }
+
+  get state(): TrackerState {
+    const { peer, addresses, zone } = this.invite;
+    const kept = this.#kept.state;
+    return {
+      peer,
+      address: this.link?.address ?? addresses[0] ?? '',
+      zone,
+      invite: formatInvite(this.invite),
+      state: kept.state,
+      error: this.#refused ?? (kept.state === 'down' ? kept.fault : null),
+      announced: this.link !== undefined && this.#announced !== undefined && this.#own.isSaidBy(this.#announced),
+      observed: this.#observed ?? null,
+      checked: [...this.#checked],
+    };
+  }
+
+  /** Tries each address in turn. Throws the last one's fault; a wrong key anywhere is told before the rest. */
+  async #dialAny(signal: AbortSignal): Promise<Link> {
+    const faults: Fault[] = [];
+    for (const address of this.invite.addresses) {
+      try {
+        return await this.#dial(address, this.invite.peer, signal);
+      } catch (error) {
+        faults.push(toFault(error, `dialling the tracker at "${address}"`, 'peer_unreachable'));
+        if (signal.aborted) break;
+      }
+    }
+    throw (
+      faults.find(({ code }) => code === 'wrong_key') ?? faults.at(-1) ?? new Fault('cancelled', 'dialling stopped')
+    );
+  }
+
+  async #up(link: Link): Promise<void> {
+    this.#link = link;
+    this.#announced = undefined;
+    this.#refused = undefined;
+    this.#retry.reset();
+    this.#people.trackerUp(this.invite.peer);
+    void link.closed.then(() => {
+      if (this.#link !== link) return;
+      this.#link = undefined;
+      clearTimeout(this.#timer);
+      this.#people.trackerDown(this.invite.peer);
+      this.#onChange();
+    });
+    // Side by side: a record that is refused is no reason not to see who else is here.
+    void this.announce().catch((error: unknown) => this.#log.debug({ err: error }, 'the first announce failed'));
+    await this.sync();
+    this.#settled.resolve();
+  }
+
+  #open(): Link {
+    if (this.link) return this.link;
+    throw new Fault('tracker_down', `asking the tracker of "${this.invite.zone}": it does not answer`);
+  }
+
+  /** Brings the list up to date and watches it from there. Throws what the link throws. */
+  async sync(signal?: AbortSignal): Promise<void> {
+    const link = this.#open();
+    for (let attempt = 1; ; attempt++) {
+      await this.#list(link, signal);
+      try {
+        await link.request(messages.watch, { since: this.#version }, { signal });
+        return;
+      } catch (error) {
+        // More than a page changed while it listed.
+        if (toFault(error).code !== 'wrong_state' || attempt >= MOST_SYNCS) throw error;
+      }
+    }
+  }
+
+  /** All pages first, then all at once: half a list would show half of the people as gone. [D-16] */
+  async #list(link: Link, signal: AbortSignal | undefined): Promise<void> {
+    const since = this.#version;
+    const first = await link.request(messages.list, { since }, { signal });
+    const entries = [...first.entries];
+    let next = first.next;
+    for (let pages = 1; next !== null; pages++) {
+      if (pages >= MOST_PAGES) throw new Fault('too_large', `listing: over ${MOST_PAGES} pages`);
+      const page = await link.request(messages.list, { since, after: next }, { signal });
+      if (page.full !== first.full) throw new Fault('wrong_state', 'listing: the tracker started anew meanwhile');
+      entries.push(...page.entries);
+      next = page.next;
+    }
+    if (this.#link !== link) throw new Fault('link_closed', 'listing: the link ended');
+    this.#people.take(this.invite.peer, { full: first.full, entries, gone: first.gone });
+    this.#version = first.version;
+  }
+
+  /** Takes `directory.changed` from a link; one that is not the present link's comes too late to matter. */
+  changed(link: Link, { version, entries, gone, more }: ReturnType<typeof messages.changed.params.parse>): void {
+    if (this.#link !== link) return;
+    this.#people.take(this.invite.peer, { full: false, entries, gone });
+    if (!more) this.#version = version;
+  }
+
+  /** Asks for one account; what comes is checked and taken like all else. Throws `unknown_handle` and what links throw. */
+  async find(wanted: { handle: string } | { account: string }, signal: AbortSignal | undefined): Promise<void> {
+    const { entry } = await this.#open().request(messages.find, wanted, { signal });
+    this.#people.take(this.invite.peer, { full: false, entries: [entry], gone: [] });
+  }
+
+  /** Says the own record, and goes on renewing it. Throws the fault with which the tracker refused it. */
+  async announce(signal?: AbortSignal): Promise<void> {
+    const link = this.#open();
+    clearTimeout(this.#timer);
+    try {
+      await this.#announceOnce(link, signal).catch(async (error: unknown) => {
+        if (!(await this.#mended(link, toFault(error), signal))) throw error;
+        await this.#announceOnce(link, signal);
+      });
+      this.#refused = undefined;
+      this.#retry.reset();
+      this.#later(link, this.#ttlMs / 3, () => this.#renew(link));
+    } catch (error) {
+      const fault = toFault(error, 'announcing');
+      if (this.#link === link && fault.code !== 'link_closed' && fault.code !== 'cancelled') {
+        this.#refused = fault;
+        if (fault.retry) this.#later(link, this.#retry.next(), () => this.announce());
+        this.#log.warn({ code: fault.code, reason: fault.message }, 'a tracker does not take the record');
+      }
+      throw fault;
+    } finally {
+      this.#onChange();
+    }
+  }
+
+  async #announceOnce(link: Link, signal: AbortSignal | undefined): Promise<void> {
+    const record = this.#own.sign(this.#ttlMs, this.#offsetMs);
+    const { ttlMs, observed, checked } = await link.request(messages.announce, { record }, { signal });
+    if (this.#link !== link || (this.#announced && this.#announced.seq > record.seq)) return;
+    this.#announced = record;
+    this.#ttlMs = Math.min(ttlMs, MOST_OFFSET_MS);
+    this.#observed = observed;
+    this.#checked = checked;
+  }
+
+  /** Whether what the tracker refused can be said better: by its clock, or with a seq after the last one of ours. */
+  async #mended(link: Link, fault: Fault, signal: AbortSignal | undefined): Promise<boolean> {
+    if (fault.code === 'invalid_argument' && typeof fault.data?.now === 'number') {
+      const offset = fault.data.now - this.#own.now();
+      if (Math.abs(offset) > MOST_OFFSET_MS) return false;
+      this.#offsetMs = offset;
+      return true;
+    }
+    if (fault.code !== 'wrong_state') return false;
+    const { entry } = await link.request(messages.find, { account: this.#own.account.id }, { signal });
+    // Only what this account signed itself may move its seq: else a tracker could use it up.
+    if (entry.record.account !== this.#own.account.id || !recordHolds(entry.record)) return false;
+    this.#own.seen(entry.record.seq);
+    return true;
+  }
+
+  async #renew(link: Link): Promise<void> {
+    const old = this.#announced;
+    if (!old || !this.#own.isSaidBy(old)) return this.announce();
+    const record = this.#own.sign(this.#ttlMs, this.#offsetMs);
+    const { seq, until, sig } = record;
+    try {
+      await link.request(messages.renew, { seq, until, sig });
+      if (this.#announced === old) this.#announced = record;
+      this.#later(link, this.#ttlMs / 3, () => this.#renew(link));
+    } catch {
+      await this.announce(); // it lost the record, or another link of this account has it: all is said again
+    }
+  }
+
+  #later(link: Link, ms: number, work: () => Promise<void>): void {
+    clearTimeout(this.#timer);
+    if (this.#link !== link) return;
+    this.#timer = setTimeout(() => {
+      work().catch((error: unknown) => this.#log.debug({ err: error }, 'a heartbeat failed'));
+    }, ms);
+    this.#timer.unref();
+  }
+
+  /** Tells the tracker that this node leaves; gives up after a second. */
+  async goodbye(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#announced = undefined;
+    await this.link
+      ?.request(messages.goodbye, {}, { timeoutMs: GOODBYE_MS })
+      .catch((error: unknown) => this.#log.debug({ err: error }, 'the goodbye was not heard'));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#kept[Symbol.asyncDispose]();
+    clearTimeout(this.#timer);
+    this.#settled.resolve();
+  }
+}
