@@ -38,7 +38,7 @@ type Known = {
   record: DirectoryRecord;
   /** By peer id of the tracker. */
   views: Map<string, View>;
-  /** What was known when this node last ran. */
+  /** What was known of this node before any present view. */
   kept: Pick<Kept, 'addresses' | 'lastSeen'> | undefined;
   /** What listeners were told last. */
   shown: string;
@@ -109,7 +109,10 @@ export class People {
     const leaving = listed ? [...this.#known.keys()].filter((account) => !listed.has(account)) : page.gone;
     for (const account of leaving) {
       const known = this.#known.get(account);
-      if (known?.views.delete(tracker)) changed.add(known);
+      if (!known?.views.has(tracker)) continue;
+      known.kept = this.#reach(known); // a tracker that forgets somebody does not make us forget
+      known.views.delete(tracker);
+      changed.add(known);
     }
     for (const known of changed) {
       this.#unsaved.add(known);
@@ -135,7 +138,10 @@ export class People {
     if (record.account === this.#self) return undefined;
     const known = this.#known.get(record.account) ?? this.#meet(record);
     if (!known) return undefined;
-    if (record.seq > known.record.seq) known.record = record;
+    if (record.seq > known.record.seq) {
+      if (record.node !== known.record.node) known.kept = undefined;
+      known.record = record;
+    }
     const { verified, near, online, lastSeen } = entry;
     known.views.set(tracker, { verified, near, online, lastSeen, node: record.node, addresses: record.addresses });
     return known;

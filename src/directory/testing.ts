@@ -96,10 +96,14 @@ export class Lab {
   readonly server: DirectoryServer;
   readonly router = new Router();
 
-  constructor(options: { clock?: HandClock; store?: Store; check?: Check } = {}) {
+  constructor(options: { clock?: HandClock; store?: Store; check?: Check; ttlMs?: number } = {}) {
     this.clock = options.clock ?? new HandClock();
     this.store = options.store ?? new Store(':memory:');
-    this.table = new DirectoryTable({ store: this.store, clock: this.clock });
+    this.table = new DirectoryTable({
+      store: this.store,
+      clock: this.clock,
+      ...(options.ttlMs !== undefined && { ttlMs: options.ttlMs }),
+    });
     const dialBack = new DialBack({ check: options.check ?? (async () => false), clock: this.clock });
     this.server = new DirectoryServer({
       table: this.table,

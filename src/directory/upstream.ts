@@ -37,6 +37,8 @@ const GOODBYE_MS = 1000;
 /** Pages of one list: 200,000 people at 1 KiB each. A tracker that goes on after that lies. */
 const MOST_PAGES = 400;
 const MOST_SYNCS = 3;
+/** A record may be refused for its clock, then for its seq; once more is a tracker that plays. */
+const MOST_MENDS = 2;
 /** Milliseconds until a refused announce that is worth a retry is tried again. */
 const RETRY = { firstMs: 1000, mostMs: 30_000 };
 
@@ -213,10 +215,14 @@ export class Upstream implements AsyncDisposable {
     const link = this.#open();
     clearTimeout(this.#timer);
     try {
-      await this.#announceOnce(link, signal).catch(async (error: unknown) => {
-        if (!(await this.#mended(link, toFault(error), signal))) throw error;
-        await this.#announceOnce(link, signal);
-      });
+      for (let mends = 0; ; mends++) {
+        try {
+          await this.#announceOnce(link, signal);
+          break;
+        } catch (error) {
+          if (mends >= MOST_MENDS || !(await this.#mended(link, toFault(error), signal))) throw error;
+        }
+      }
       this.#refused = undefined;
       this.#retry.reset();
       this.#later(link, this.#ttlMs / 3, () => this.#renew(link));
