@@ -110,11 +110,12 @@ export class DirectoryClient implements AsyncDisposable {
     upstream.start();
   }
 
-  /** A first record taken is `ready`; a refusal that no waiting mends ends the wait. */
-  #judge({ state, announced, error }: TrackerState): void {
-    if (announced) this.#ready.resolve();
-    else if (error && !error.retry && state !== 'down') this.#ready.reject(error);
-    else if (error?.code === 'wrong_key' || error?.code === 'unsupported_version') this.#ready.reject(error);
+  /** A first record taken is `ready`. A taken name ends the wait, and so does it if no tracker is worth waiting for. */
+  #judge({ announced, error }: TrackerState): void {
+    if (announced) return this.#ready.resolve();
+    if (!error || error.retry) return;
+    const hopeless = [...this.#upstreams.values()].every(({ state }) => state.error && !state.error.retry);
+    if (error.code === 'name_taken' || hopeless) this.#ready.reject(error);
   }
 
   #table(): People {

@@ -12,8 +12,8 @@ export const TTL_MS = 90_000;
 /** Bytes of entries in one page: half of the largest frame, so that what surrounds them never matters. [D-16] */
 export const PAGE_BYTES = 512 * 1024;
 
-/** Bytes of an announce: a record of 8 addresses and 200 characters is at most 6 KiB, and later fields need room. */
-const ANNOUNCE_BYTES = 16 * 1024;
+/** Bytes of an announce: a record of 8 addresses and 200 characters is at most 4 KiB, and later fields need room. */
+const ANNOUNCE_BYTES = 8 * 1024;
 
 /** A version of a tracker's list, `<epoch>-<counter>`: to be kept and sent back, not to be understood. [D-15] */
 export const version = z.string().regex(/^\d{1,16}-\d{1,16}$/);

@@ -21,7 +21,7 @@ export type Person = {
   text: string;
   /** `host:port` that this node may dial, the likeliest first. */
   addresses: string[];
-  /** Unix milliseconds, by the clock of the tracker that said so. */
+  /** Unix milliseconds: now for who is online, else by the clock of the tracker that said so. */
   lastSeen: number;
   me: boolean;
 };
@@ -93,7 +93,7 @@ export class People {
   /** The other account that a tracker shows for a handle. */
   conflict(handle: string): { pinned: string; shown: string; tracker: string } | undefined {
     const found = this.#conflicts.get(handle);
-    return found && { pinned: this.pin(handle, found.shown), ...found };
+    return found && { pinned: this.#store.pinned(handle) ?? '', ...found };
   }
 
   /** Takes what a tracker says. `full`: who is not among the entries is not known to it. */
@@ -167,7 +167,15 @@ export class People {
 
   /** What the tracker said counts for one TTL more while its link is down: its restart is no news about people. */
   trackerDown(tracker: string): void {
-    if (!this.#down.has(tracker)) this.#down.set(tracker, this.#clock.now());
+    if (this.#down.has(tracker)) return;
+    const now = this.#clock.now();
+    this.#down.set(tracker, now);
+    for (const known of this.#known.values()) {
+      const view = known.views.get(tracker);
+      if (!view?.online) continue;
+      view.lastSeen = Math.max(view.lastSeen, now); // it vouched for them until now
+      this.#unsaved.add(known);
+    }
   }
 
   trackerUp(tracker: string): void {
@@ -230,7 +238,9 @@ export class People {
   #show(known: Known): Person {
     const { handle, account, node, status, text } = known.record;
     const online = this.#isOnline(known);
-    return { handle, account, node, status: online ? status : 'offline', text, ...this.#reach(known), me: false };
+    const { addresses, lastSeen } = this.#reach(known);
+    const seen = online ? Math.max(lastSeen, this.#clock.now()) : lastSeen;
+    return { handle, account, node, status: online ? status : 'offline', text, addresses, lastSeen: seen, me: false };
   }
 
   #describe(known: Known): string {

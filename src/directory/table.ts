@@ -13,7 +13,7 @@ const GRACE_MS = 3000;
 const FORGET_MS = 180 * 24 * 3600_000;
 /** A record may hold for a day at most, so that an old one cannot be shown for ever. [D-4] */
 const MOST_UNTIL_MS = 24 * 3600_000;
-/** Accounts in the table; past it, new ones are refused. At 1 KiB each that is 200 MB. */
+/** Accounts in the table; past it, new ones are refused. At the usual 1 KiB each that is 200 MB, at the most that an announce may have 1.6 GB. */
 const MOST_ACCOUNTS = 200_000;
 /** Departures that are remembered for those who ask what changed; who asks from before gets the whole list. */
 const MOST_GONE = 1000;

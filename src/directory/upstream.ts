@@ -1,5 +1,6 @@
 /** One tracker as a node sees it: a link that is kept, on which it announces, renews, lists and watches. */
-import { Backoff } from '../base/async.ts';
+import type { z } from 'zod';
+import { abortable, Backoff } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { KeptLink } from '../link/keep.ts';
@@ -37,10 +38,14 @@ const GOODBYE_MS = 1000;
 /** Pages of one list: 200,000 people at 1 KiB each. A tracker that goes on after that lies. */
 const MOST_PAGES = 400;
 const MOST_SYNCS = 3;
+/** Changes that wait for the list before them. */
+const MOST_LATE = 10_000;
 /** A record may be refused for its clock, then for its seq; once more is a tracker that plays. */
 const MOST_MENDS = 2;
 /** Milliseconds until a refused announce that is worth a retry is tried again. */
 const RETRY = { firstMs: 1000, mostMs: 30_000 };
+
+type Changed = z.infer<typeof messages.changed.params>;
 
 export class Upstream implements AsyncDisposable {
   readonly invite: Invite;
@@ -54,6 +59,8 @@ export class Upstream implements AsyncDisposable {
   readonly #settled = Promise.withResolvers<void>();
   #link: Link | undefined;
   #version: string | undefined;
+  #syncing: { link: Link; done: Promise<void> } | undefined;
+  #late: Changed[] | undefined;
   #announced: DirectoryRecord | undefined;
   #refused: Fault | undefined;
   #observed: string | undefined;
@@ -164,13 +171,23 @@ export class Upstream implements AsyncDisposable {
     throw new Fault('tracker_down', `asking the tracker of "${this.invite.zone}": it does not answer`);
   }
 
-  /** Brings the list up to date and watches it from there. Throws what the link throws. */
-  async sync(signal?: AbortSignal): Promise<void> {
+  /** Brings the list up to date and watches it from there; those who ask meanwhile share it. Throws what links throw. */
+  sync(signal?: AbortSignal): Promise<void> {
     const link = this.#open();
+    if (this.#syncing?.link !== link) {
+      const done = this.#sync(link).finally(() => {
+        if (this.#syncing?.done === done) this.#syncing = undefined;
+      });
+      this.#syncing = { link, done };
+    }
+    return abortable(this.#syncing.done, signal);
+  }
+
+  async #sync(link: Link): Promise<void> {
     for (let attempt = 1; ; attempt++) {
-      await this.#list(link, signal);
+      await this.#list(link);
       try {
-        await link.request(messages.watch, { since: this.#version }, { signal });
+        await link.request(messages.watch, { since: this.#version });
         return;
       } catch (error) {
         // More than a page changed while it listed.
@@ -180,26 +197,41 @@ export class Upstream implements AsyncDisposable {
   }
 
   /** All pages first, then all at once: half a list would show half of the people as gone. [D-16] */
-  async #list(link: Link, signal: AbortSignal | undefined): Promise<void> {
+  async #list(link: Link): Promise<void> {
     const since = this.#version;
-    const first = await link.request(messages.list, { since }, { signal });
-    const entries = [...first.entries];
-    let next = first.next;
-    for (let pages = 1; next !== null; pages++) {
-      if (pages >= MOST_PAGES) throw new Fault('too_large', `listing: over ${MOST_PAGES} pages`);
-      const page = await link.request(messages.list, { since, after: next }, { signal });
-      if (page.full !== first.full) throw new Fault('wrong_state', 'listing: the tracker started anew meanwhile');
-      entries.push(...page.entries);
-      next = page.next;
+    const late: Changed[] = [];
+    this.#late = late;
+    try {
+      const first = await link.request(messages.list, { since });
+      const entries = [...first.entries];
+      let next = first.next;
+      for (let pages = 1; next !== null; pages++) {
+        if (pages >= MOST_PAGES) throw new Fault('too_large', `listing: over ${MOST_PAGES} pages`);
+        const page = await link.request(messages.list, { since, after: next });
+        if (page.full !== first.full) throw new Fault('wrong_state', 'listing: the tracker started anew meanwhile');
+        entries.push(...page.entries);
+        next = page.next;
+      }
+      if (this.#link !== link) throw new Fault('link_closed', 'listing: the link ended');
+      this.#people.take(this.invite.peer, { full: first.full, entries, gone: first.gone });
+      this.#version = first.version;
+    } finally {
+      if (this.#late === late) this.#late = undefined;
     }
-    if (this.#link !== link) throw new Fault('link_closed', 'listing: the link ended');
-    this.#people.take(this.invite.peer, { full: first.full, entries, gone: first.gone });
-    this.#version = first.version;
+    for (const change of late) this.changed(link, change);
   }
 
   /** Takes `directory.changed` from a link; one that is not the present link's comes too late to matter. */
-  changed(link: Link, { version, entries, gone, more }: ReturnType<typeof messages.changed.params.parse>): void {
+  changed(link: Link, change: Changed): void {
     if (this.#link !== link) return;
+    if (this.#late) {
+      // What is pushed while a list is on its way is newer than the list: it must not be overwritten by it.
+      if (this.#late.length >= MOST_LATE)
+        link.close(new Fault('queue_full', `listing: ${MOST_LATE} changes came meanwhile`));
+      else this.#late.push(change);
+      return;
+    }
+    const { version, entries, gone, more } = change;
     this.#people.take(this.invite.peer, { full: false, entries, gone });
     if (!more) this.#version = version;
   }
