@@ -278,6 +278,44 @@ test('the record is renewed before its TTL is over, without being asked [D-12]',
   await vi.waitFor(() => expect(net.lab.table.find('alice@lab').record.seq).toBeGreaterThan(seq + 1));
 });
 
+test('what is pushed while a list is on its way is not overwritten by the list [D-16]', async () => {
+  const net = new Net();
+  const bob = new Guest('bob', net.clock);
+  const entryOf = (text: string, seq: number): messages.Entry => ({
+    record: bob.record({ text, seq }),
+    verified: [],
+    observed: null,
+    near: false,
+    online: text === 'new',
+    lastSeen: 1,
+  });
+  const version = '1-1';
+  const empty = { version, full: true, gone: [] };
+  net.router = new Router()
+    .handle(messages.announce, () => ({ version, ttlMs: 90_000, observed: 'memory', checked: [], zones: ['lab'] }))
+    .handle(messages.watch, () => ({ version }))
+    .handle(messages.goodbye, () => ({}))
+    .handle(messages.list, ({ after }, { link }) => {
+      if (after === undefined) return { ...empty, entries: [entryOf('old', 1)], next: bob.account.id };
+      link.notify(messages.changed, { version: '1-2', entries: [entryOf('new', 2)], gone: [], more: false });
+      return { ...empty, entries: [], next: null };
+    });
+  const alice = net.client(new Guest('alice', net.clock));
+  await alice.ready();
+  await alice.refresh();
+  expect(alice.list().find(({ me }) => !me)).toMatchObject({ text: 'new', status: 'online' });
+});
+
+test('a caller who gives up an announce does not end the heartbeat [D-12]', async () => {
+  const net = new Net();
+  const alice = net.client(new Guest('alice', net.clock));
+  await alice.ready();
+  const { seq } = net.lab.table.find('alice@lab').record;
+  const given = alice.announceNow({ signal: AbortSignal.abort(new Fault('cancelled', 'enough')) });
+  await expect(given).rejects.toMatchObject({ code: 'cancelled' });
+  await vi.waitFor(() => expect(net.lab.table.find('alice@lab').record.seq).toBeGreaterThan(seq), 5000);
+});
+
 test('a stranger that pushes changes is cut off', async () => {
   const net = new Net();
   const router = new Router();

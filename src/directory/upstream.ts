@@ -1,15 +1,15 @@
 /** One tracker as a node sees it: a link that is kept, on which it announces, renews, lists and watches. */
 import type { z } from 'zod';
-import { abortable, Backoff } from '../base/async.ts';
+import { abortable } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { KeptLink } from '../link/keep.ts';
 import type { Link } from '../link/link.ts';
+import { Announcer } from './announcer.ts';
 import { formatInvite, type Invite } from './invite.ts';
 import * as messages from './messages.ts';
 import type { OwnRecord } from './own.ts';
 import type { People } from './people.ts';
-import { type DirectoryRecord, recordHolds } from './record.ts';
 
 /** Dials one address of a tracker and gives a greeted link to the key `expect`. */
 export type DialTracker = (address: string, expect: string, signal: AbortSignal) => Promise<Link>;
@@ -32,42 +32,27 @@ export type TrackerState = {
   checked: string[];
 };
 
-/** Milliseconds that this machine's clock may be off from a tracker's for its records still to be made to fit. */
-const MOST_OFFSET_MS = 24 * 3600_000;
-const GOODBYE_MS = 1000;
 /** Pages of one list: 200,000 people at 1 KiB each. A tracker that goes on after that lies. */
 const MOST_PAGES = 400;
 const MOST_SYNCS = 3;
 /** Changes that wait for the list before them. */
-const MOST_LATE = 10_000;
-/** A record may be refused for its clock, then for its seq; once more is a tracker that plays. */
-const MOST_MENDS = 2;
-/** Milliseconds until a refused announce that is worth a retry is tried again. */
-const RETRY = { firstMs: 1000, mostMs: 30_000 };
+const MOST_LATE = 1000;
 
 type Changed = z.infer<typeof messages.changed.params>;
 
 export class Upstream implements AsyncDisposable {
   readonly invite: Invite;
   readonly #dial: DialTracker;
-  readonly #own: OwnRecord;
   readonly #people: People;
   readonly #log: Log;
   readonly #onChange: () => void;
   readonly #kept: KeptLink;
-  readonly #retry = new Backoff(RETRY);
+  readonly #announcer: Announcer;
   readonly #settled = Promise.withResolvers<void>();
   #link: Link | undefined;
   #version: string | undefined;
   #syncing: { link: Link; done: Promise<void> } | undefined;
   #late: Changed[] | undefined;
-  #announced: DirectoryRecord | undefined;
-  #refused: Fault | undefined;
-  #observed: string | undefined;
-  #checked: string[] = [];
-  #offsetMs = 0;
-  #ttlMs = messages.TTL_MS;
-  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: {
     invite: Invite;
@@ -80,10 +65,10 @@ export class Upstream implements AsyncDisposable {
   }) {
     this.invite = options.invite;
     this.#dial = options.dial;
-    this.#own = options.own;
     this.#people = options.people;
     this.#log = options.log.child({ tracker: options.invite.peer.slice(0, 8) });
     this.#onChange = options.onChange;
+    this.#announcer = new Announcer({ own: options.own, log: this.#log, onChange: this.#onChange });
     this.#people.trackerDown(this.invite.peer);
     this.#kept = new KeptLink({
       dial: (signal) => this.#dialAny(signal),
@@ -124,10 +109,10 @@ export class Upstream implements AsyncDisposable {
       zone,
       invite: formatInvite(this.invite),
       state: kept.state,
-      error: this.#refused ?? (kept.state === 'down' ? kept.fault : null),
-      announced: this.link !== undefined && this.#announced !== undefined && this.#own.isSaidBy(this.#announced),
-      observed: this.#observed ?? null,
-      checked: [...this.#checked],
+      error: this.#announcer.refused ?? (kept.state === 'down' ? kept.fault : null),
+      announced: this.link !== undefined && this.#announcer.isCurrent,
+      observed: this.#announcer.observed,
+      checked: [...this.#announcer.checked],
     };
   }
 
@@ -149,19 +134,17 @@ export class Upstream implements AsyncDisposable {
 
   async #up(link: Link): Promise<void> {
     this.#link = link;
-    this.#announced = undefined;
-    this.#refused = undefined;
-    this.#retry.reset();
     this.#people.trackerUp(this.invite.peer);
     void link.closed.then(() => {
       if (this.#link !== link) return;
       this.#link = undefined;
-      clearTimeout(this.#timer);
       this.#people.trackerDown(this.invite.peer);
       this.#onChange();
     });
     // Side by side: a record that is refused is no reason not to see who else is here.
-    void this.announce().catch((error: unknown) => this.#log.debug({ err: error }, 'the first announce failed'));
+    void this.#announcer
+      .begin(link)
+      .catch((error: unknown) => this.#log.debug({ err: error }, 'the first announce failed'));
     await this.sync();
     this.#settled.resolve();
   }
@@ -242,97 +225,19 @@ export class Upstream implements AsyncDisposable {
     this.#people.take(this.invite.peer, { full: false, entries: [entry], gone: [] });
   }
 
-  /** Says the own record, and goes on renewing it. Throws the fault with which the tracker refused it. */
-  async announce(signal?: AbortSignal): Promise<void> {
-    const link = this.#open();
-    clearTimeout(this.#timer);
-    try {
-      for (let mends = 0; ; mends++) {
-        try {
-          await this.#announceOnce(link, signal);
-          break;
-        } catch (error) {
-          if (mends >= MOST_MENDS || !(await this.#mended(link, toFault(error), signal))) throw error;
-        }
-      }
-      this.#refused = undefined;
-      this.#retry.reset();
-      this.#later(link, this.#ttlMs / 3, () => this.#renew(link));
-    } catch (error) {
-      const fault = toFault(error, 'announcing');
-      if (this.#link === link && fault.code !== 'link_closed' && fault.code !== 'cancelled') {
-        this.#refused = fault;
-        if (fault.retry) this.#later(link, this.#retry.next(), () => this.announce());
-        this.#log.warn({ code: fault.code, reason: fault.message }, 'a tracker does not take the record');
-      }
-      throw fault;
-    } finally {
-      this.#onChange();
-    }
+  /** Says the own record now. Throws the fault with which the tracker refused it. */
+  announce(signal?: AbortSignal): Promise<void> {
+    return this.#announcer.announce(this.#open(), signal);
   }
 
-  async #announceOnce(link: Link, signal: AbortSignal | undefined): Promise<void> {
-    const record = this.#own.sign(this.#ttlMs, this.#offsetMs);
-    const { ttlMs, observed, checked } = await link.request(messages.announce, { record }, { signal });
-    if (this.#link !== link || (this.#announced && this.#announced.seq > record.seq)) return;
-    this.#announced = record;
-    this.#ttlMs = Math.min(ttlMs, MOST_OFFSET_MS);
-    this.#observed = observed;
-    this.#checked = checked;
-  }
-
-  /** Whether what the tracker refused can be said better: by its clock, or with a seq after the last one of ours. */
-  async #mended(link: Link, fault: Fault, signal: AbortSignal | undefined): Promise<boolean> {
-    if (fault.code === 'invalid_argument' && typeof fault.data?.now === 'number') {
-      const offset = fault.data.now - this.#own.now();
-      if (Math.abs(offset) > MOST_OFFSET_MS) return false;
-      this.#offsetMs = offset;
-      return true;
-    }
-    if (fault.code !== 'wrong_state') return false;
-    const { entry } = await link.request(messages.find, { account: this.#own.account.id }, { signal });
-    // Only what this account signed itself may move its seq: else a tracker could use it up.
-    if (entry.record.account !== this.#own.account.id || !recordHolds(entry.record)) return false;
-    this.#own.seen(entry.record.seq);
-    return true;
-  }
-
-  async #renew(link: Link): Promise<void> {
-    const old = this.#announced;
-    if (!old || !this.#own.isSaidBy(old)) return this.announce();
-    const record = this.#own.sign(this.#ttlMs, this.#offsetMs);
-    const { seq, until, sig } = record;
-    try {
-      await link.request(messages.renew, { seq, until, sig });
-      if (this.#announced === old) this.#announced = record;
-      this.#later(link, this.#ttlMs / 3, () => this.#renew(link));
-    } catch {
-      await this.announce(); // it lost the record, or another link of this account has it: all is said again
-    }
-  }
-
-  #later(link: Link, ms: number, work: () => Promise<void>): void {
-    clearTimeout(this.#timer);
-    if (this.#link !== link) return;
-    this.#timer = setTimeout(() => {
-      work().catch((error: unknown) => this.#log.debug({ err: error }, 'a heartbeat failed'));
-    }, ms);
-    this.#timer.unref();
-  }
-
-  /** Tells the tracker that this node leaves; gives up after a second. */
+  /** Tells the tracker that this node leaves. */
   async goodbye(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#announced = undefined;
-    await this.link
-      ?.request(messages.goodbye, {}, { timeoutMs: GOODBYE_MS })
-      .catch((error: unknown) => this.#log.debug({ err: error }, 'the goodbye was not heard'));
+    await this.#announcer.goodbye(this.link);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearTimeout(this.#timer);
+    this.#announcer[Symbol.dispose]();
     await this.#kept[Symbol.asyncDispose]();
-    clearTimeout(this.#timer);
     this.#settled.resolve();
   }
 }
