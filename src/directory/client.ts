@@ -15,7 +15,7 @@ import { type PresentStatus, statusText } from './record.ts';
 import { type DialTracker, type TrackerState, Upstream } from './upstream.ts';
 
 export type { PeopleChange, Person } from './people.ts';
-export type { DialTracker, TrackerState } from './upstream.ts';
+export type { TrackerState } from './upstream.ts';
 
 /** Milliseconds that a question waits for a first answer of trackers that are being dialled. */
 const FIRST_DIAL_MS = 3000;

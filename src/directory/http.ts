@@ -43,6 +43,7 @@ export function directoryHttp(options: { table: DirectoryTable; clock: Clock }):
   };
 
   return (request, response, { peer, path, query }) => {
+    // [D-33]
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.writeHead(405, {
         allow: 'GET, HEAD',
@@ -53,6 +54,7 @@ export function directoryHttp(options: { table: DirectoryTable; clock: Clock }):
       response.end(`${JSON.stringify({ code: 'unknown_operation', message })}\n`);
       return;
     }
+    // [D-32]
     if (!peer) {
       throw new Fault('unauthenticated', `asking for "${path.slice(0, 100)}": show a client certificate of a node key`);
     }

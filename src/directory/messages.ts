@@ -16,10 +16,10 @@ export const PAGE_BYTES = 512 * 1024;
 const ANNOUNCE_BYTES = 8 * 1024;
 
 /** A version of a tracker's list, `<epoch>-<counter>`: to be kept and sent back, not to be understood. [D-15] */
-export const version = z.string().regex(/^\d{1,16}-\d{1,16}$/);
+const version = z.string().regex(/^\d{1,16}-\d{1,16}$/);
 
 /** What a tracker tells one asker of one account. */
-export const entry = z.object({
+const entry = z.object({
   record,
   /** Addresses at which the tracker reached the node and found its key: the only ones that a stranger may dial. [D-22] */
   verified: z.array(addressText).max(MOST_ADDRESSES),
@@ -60,7 +60,7 @@ export const renew = method('directory.renew', {
   result: z.object({ version, ttlMs: z.number().int().positive() }),
 });
 
-/** The announcer is leaving: offline at once, without the grace that a cut gets. */
+/** The announcer is leaving: offline at once, without the grace that a cut gets. [D-19] */
 export const goodbye = method('directory.goodbye', { params: z.object({}), result: z.object({}) });
 
 const page = z.object({

@@ -1,7 +1,11 @@
+import { createPrivateKey } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { z } from 'zod';
+import { canonical } from '../base/encoding.ts';
 import { Key } from '../link/identity.ts';
-import { record, recordHolds, renewed, signRecord, statusText } from './record.ts';
+import { record, recordHolds, renewal, renewed, signRecord, statusText } from './record.ts';
 
 const account = Key.generate();
 const claim = {
@@ -45,6 +49,21 @@ test('a field of a later version is kept, and signed [D-2]', () => {
   const later = record.parse({ ...said, sig: account.sign('record', said) });
   expect(later.mood).toEqual({ colour: 'blue' });
   expect(recordHolds(later)).toBe(true);
+});
+
+test('the published vector holds, byte for byte [D-2] [D-12]', async () => {
+  const file = new URL('../../test/vectors/directory-record.json', import.meta.url);
+  const vector = z
+    .object({ accountSeed: z.string(), signed: z.string(), record, renewal })
+    .parse(JSON.parse(await readFile(file, 'utf8')));
+  // PKCS#8 of an Ed25519 seed (RFC 8410, section 7)
+  const der = Buffer.from(`302e020100300506032b657004220420${vector.accountSeed}`, 'hex');
+  const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  const owner = Key.fromPem(key.export({ format: 'pem', type: 'pkcs8' }).toString());
+  const { sig, account: id, ...said } = vector.record;
+  expect(signRecord(owner, said)).toEqual(vector.record);
+  expect(vector.signed).toBe(`netapp.1 record\n${canonical({ ...said, account: id })}`);
+  expect(recordHolds(renewed(vector.record, vector.renewal))).toBe(true);
 });
 
 test('a renewal is the same record, signed anew with another seq and until [D-12]', () => {

@@ -7,10 +7,10 @@ import { handle } from './handle.ts';
 /** Addresses that a record may name: a few interfaces, two families, a mapped port. */
 export const MOST_ADDRESSES = 8;
 /** UTF-16 code units of a person's own words beside the status. */
-export const MOST_TEXT = 200;
+const MOST_TEXT = 200;
 
 /** How somebody who is here presents themself. */
-export const status = z.enum(['online', 'away', 'busy']);
+const status = z.enum(['online', 'away', 'busy']);
 export type PresentStatus = z.infer<typeof status>;
 
 /** Control characters, and those that turn the direction of what follows: shown in a terminal or a list they deceive. */

@@ -121,6 +121,16 @@ test('a cut link shows as offline after the grace, to watchers too [D-13]', asyn
   expect(watcher.heard[0]?.entries).toMatchObject([{ record: { handle: 'alice@lab' }, online: false }]);
 });
 
+test('who says goodbye is offline at once, and whoever said nothing here cannot send others away [D-19]', async () => {
+  const lab = new Lab();
+  const { guest, link } = await announced(lab, 'alice');
+  const [other] = await lab.link(guest);
+  await other.request(messages.goodbye, {});
+  expect(lab.table.find('alice@lab').online).toBe(true);
+  await link.request(messages.goodbye, {});
+  expect(lab.table.find('alice@lab').online).toBe(false);
+});
+
 test('who announces too often is told so, and may again after a minute [D-14]', async () => {
   const lab = new Lab();
   const { guest, link } = await announced(lab, 'alice');

@@ -162,7 +162,7 @@ export class DirectoryTable {
     this.#unsaved.add(row);
   }
 
-  /** The announcer says that it leaves. */
+  /** The announcer says that it leaves. [D-19] */
   goodbye(account: string, owner: object): void {
     const row = this.#rows.get(account);
     if (row?.owner === owner) this.#leave(row);
