@@ -2,8 +2,8 @@
 import { createSocket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
 
-/** An address of the documentation range (RFC 5737): nobody has it, so it takes the default route. */
-const ELSEWHERE = '192.0.2.1';
+/** A public address: the way to it is the default route. Nothing is ever sent there. */
+const ELSEWHERE = '1.1.1.1';
 
 /** IPs of this machine's interfaces other than loopback and IPv6 link-local, IPv4 first. */
 export function interfaceIps(): string[] {
