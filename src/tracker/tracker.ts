@@ -1,10 +1,8 @@
 /** A tracker, put together: it introduces nodes to each other, and knows nothing of what they say. */
-import { lookup } from 'node:dns/promises';
 import { chmodSync, mkdirSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
-import { abortable } from '../base/async.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import { defaultIp, interfaceIps } from '../base/interfaces.ts';
@@ -18,12 +16,12 @@ import { formatInvite, type Invite } from '../directory/invite.ts';
 import { MOST_ADDRESSES } from '../directory/record.ts';
 import { DirectoryServer } from '../directory/server.ts';
 import { DirectoryTable } from '../directory/table.ts';
-import { formatAddress, parseAddress, scopeOf } from '../link/address.ts';
+import { formatAddress } from '../link/address.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
-import { dial } from '../link/dial.ts';
 import { PROTOCOL } from '../link/hello.ts';
 import { Listener } from '../link/listen.ts';
 import { Router } from '../link/router.ts';
+import { checkWith } from './check.ts';
 
 export const TRACKER_PORT = 22_236;
 
@@ -168,21 +166,6 @@ async function hostsOf(host: string | undefined): Promise<string[]> {
   if (host !== undefined && host !== '::' && host !== '0.0.0.0') return [host];
   const ips = host === '0.0.0.0' ? interfaceIps().filter((ip) => isIP(ip) === 4) : interfaceIps();
   return [...new Set([await defaultIp(), ...ips])].slice(0, MOST_ADDRESSES);
-}
-
-/**
- * Dials with the tracker's own key, and hangs up once the other key is proved. A name must lead to a public address: it
- * was let through as one, and must not be a way into the tracker's own network. [D-21]
- */
-function checkWith(identity: Identity): Check {
-  return async (address, node, signal) => {
-    const { host, port } = parseAddress(address);
-    const ip = isIP(host) === 0 ? (await abortable(lookup(host), signal)).address : host;
-    if (ip !== host && scopeOf(ip) !== 'public') return false;
-    const socket = await dial({ address: formatAddress({ host: ip, port }), expect: node, identity, signal });
-    socket.destroy();
-    return true;
-  };
 }
 
 function health(response: ServerResponse): void {
