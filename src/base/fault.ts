@@ -57,6 +57,13 @@ export const FAULTS = {
   },
   port_taken: { rpc: -32023, http: 409, exit: 23, retry: false, means: 'another program listens on this port' },
   exists: { rpc: -32024, http: 409, exit: 24, retry: false, means: 'something of this name is already there' },
+  key_changed: {
+    rpc: -32025,
+    http: 409,
+    exit: 25,
+    retry: false,
+    means: 'the handle is now shown with another key than the one seen first',
+  },
 
   unauthenticated: { rpc: -32030, http: 401, exit: 30, retry: false, means: 'no valid token or certificate was shown' },
   forbidden: { rpc: -32031, http: 403, exit: 31, retry: false, means: 'who asked may not do this' },

@@ -1,5 +1,5 @@
 /** Where somebody listens: `host:port`, with IPv6 hosts in brackets. */
-import { isIP, isIPv6 } from 'node:net';
+import { BlockList, isIP, isIPv6 } from 'node:net';
 import { z } from 'zod';
 import { Fault } from '../base/fault.ts';
 
@@ -39,13 +39,36 @@ export function plainIp(ip: string | undefined): string {
   return (ip ?? '').replace(/^::ffff:(?=\d+\.)/, '');
 }
 
-/** What kind of network an IP belongs to; a name counts as `public`. */
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addSubnet('0.0.0.0', 8, 'ipv4'); // "this host": a socket connected to it reaches the machine itself
+loopback.addAddress('::1', 'ipv6');
+loopback.addAddress('::', 'ipv6');
+
+/** RFC 1918, 6598, 3927, 4193, 4291 (section 2.5.6), and what no single host answers at: multicast and reserved. */
+const local = new BlockList();
+for (const [net, bits] of [
+  ['10.0.0.0', 8],
+  ['172.16.0.0', 12],
+  ['192.168.0.0', 16],
+  ['100.64.0.0', 10],
+  ['169.254.0.0', 16],
+  ['224.0.0.0', 3],
+] as const)
+  local.addSubnet(net, bits, 'ipv4');
+for (const [net, bits] of [
+  ['fc00::', 7],
+  ['fe80::', 10],
+  ['ff00::', 8],
+] as const)
+  local.addSubnet(net, bits, 'ipv6');
+
+/** What kind of network an IP belongs to, however it is written (`::ffff:127.0.0.1`); a name counts as `public`. */
 export function scopeOf(host: string): 'loopback' | 'private' | 'public' {
-  if (host === 'localhost' || host === '::1' || /^127\./.test(host)) return 'loopback';
-  if (isIP(host) === 0) return 'public';
-  // RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291 section 2.5.6
-  const isPrivate =
-    /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.)/.test(host) ||
-    /^(f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]):/i.test(host);
-  return isPrivate ? 'private' : 'public';
+  if (host.toLowerCase() === 'localhost') return 'loopback';
+  const version = isIP(host);
+  if (version === 0) return 'public';
+  const family = version === 4 ? 'ipv4' : 'ipv6';
+  if (loopback.check(host, family)) return 'loopback';
+  return local.check(host, family) ? 'private' : 'public';
 }

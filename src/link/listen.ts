@@ -109,7 +109,8 @@ export class Listener {
         }
       };
       this.#server.once('error', fail);
-      this.#server.listen({ host: host ?? '::', port }, () => {
+      // Without a host, Node takes `::` where the machine has IPv6, else 0.0.0.0.
+      this.#server.listen({ port, ...(host !== undefined && { host }) }, () => {
         this.#server.off('error', fail);
         this.#server.on('error', (error) => this.#options.log.error({ err: error }, 'the listening socket failed'));
         resolve();

@@ -1,11 +1,44 @@
-/** Runs a tracker until it is told to end. */
+/** The tracker as a program: runs until it is told to stop, and says on stdout how to reach it. */
+import { once } from 'node:events';
 import type { Writable } from 'node:stream';
-import { Fault } from '../base/fault.ts';
+import { createLog, type Log } from '../base/log.ts';
+import { Tracker } from './tracker.ts';
 
-export type TrackerOptions = { host?: string | undefined; port?: number | undefined; zone?: string | undefined };
-export type TrackerShell = { home: string; json: boolean; stdout: Writable; stderr: Writable; signal: AbortSignal };
+export type RunTrackerOptions = {
+  home: string;
+  host?: string | undefined;
+  port?: number | undefined;
+  zone: string;
+  /** Its abort ends the program gracefully. */
+  signal: AbortSignal;
+  stdout: Writable;
+  stderr: Writable;
+  /** One JSON line instead of text. */
+  json?: boolean;
+  log?: Log;
+};
 
-/** Answers with the exit code once it has ended cleanly; throws a `Fault` where it cannot run. */
-export async function runTracker(_options: TrackerOptions, _shell: TrackerShell): Promise<number> {
-  throw new Fault('internal', 'running a tracker: this version has none yet');
+/** Throws what `Tracker.start` throws; settles when the tracker has ended after `signal`. */
+export async function runTracker(options: RunTrackerOptions): Promise<void> {
+  const { home, host, port, zone, signal, stdout, stderr } = options;
+  const log = options.log ?? createLog({ name: 'tracker', level: 'warn' });
+  await using tracker = new Tracker({ home, host, port, zone, log });
+  await tracker.start();
+  const { peer, addresses, invite } = tracker;
+  if (options.json) {
+    const line = { address: addresses[0], addresses, peer, zone: tracker.zone, invite, port: tracker.port };
+    stdout.write(`${JSON.stringify(line)}\n`);
+  } else {
+    stdout.write(
+      [
+        `tracker of ${tracker.zone}`,
+        ...addresses.map((address) => `address  ${address}`),
+        `peer id  ${peer}`,
+        `invite   ${invite}`,
+        '',
+      ].join('\n'),
+    );
+    stderr.write(`Others join with: netapp up --name <name> --join '${invite}'\nStop with ctrl-C.\n`);
+  }
+  if (!signal.aborted) await once(signal, 'abort');
 }

@@ -1,0 +1,151 @@
+/** Keeps one tracker told of the own record: announces on each new link, renews, and says it better where it can. */
+import { Backoff } from '../base/async.ts';
+import { type Fault, toFault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import type { Link } from '../link/link.ts';
+import * as messages from './messages.ts';
+import type { OwnRecord } from './own.ts';
+import { type DirectoryRecord, recordHolds } from './record.ts';
+
+/** Milliseconds that this machine's clock may be off from a tracker's for its records still to be made to fit. */
+const MOST_OFFSET_MS = 24 * 3600_000;
+/** Milliseconds between which a tracker's TTL is believed: less would make us a flood, more would never be renewed. */
+const LEAST_TTL_MS = 1000;
+const MOST_TTL_MS = 3600_000;
+const GOODBYE_MS = 1000;
+/** A record may be refused for its clock, then for its seq; once more is a tracker that plays. */
+const MOST_MENDS = 2;
+/** Milliseconds until a refused announce that is worth a retry is tried again. */
+const RETRY = { firstMs: 1000, mostMs: 30_000 };
+
+export class Announcer implements Disposable {
+  /** Why the tracker does not take the record, where waiting will not mend it. */
+  refused: Fault | undefined;
+  /** Host that the tracker sees us at. */
+  observed: string | null = null;
+  /** Addresses of ours that answered its dial-back. */
+  checked: readonly string[] = [];
+  readonly #own: OwnRecord;
+  readonly #log: Log;
+  readonly #onChange: () => void;
+  readonly #retry = new Backoff(RETRY);
+  /** The tracker's present link; what comes on another one counts no more. */
+  #link: Link | undefined;
+  #announced: DirectoryRecord | undefined;
+  #offsetMs = 0;
+  #ttlMs = messages.TTL_MS;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: { own: OwnRecord; log: Log; onChange: () => void }) {
+    this.#own = options.own;
+    this.#log = options.log;
+    this.#onChange = options.onChange;
+  }
+
+  /** Whether the tracker has taken what would be said now. */
+  get isCurrent(): boolean {
+    return this.#announced !== undefined && this.#own.isSaidBy(this.#announced);
+  }
+
+  /** Starts anew on a new link. Throws as `announce` does. */
+  begin(link: Link): Promise<void> {
+    this.#link = link;
+    this.#announced = undefined;
+    this.refused = undefined;
+    this.#retry.reset();
+    return this.announce(link);
+  }
+
+  /** Says the own record, and goes on renewing it. Throws the fault with which the tracker refused it. */
+  async announce(link: Link, signal?: AbortSignal): Promise<void> {
+    clearTimeout(this.#timer);
+    try {
+      for (let mends = 0; ; mends++) {
+        try {
+          await this.#announceOnce(link, signal);
+          break;
+        } catch (error) {
+          if (mends >= MOST_MENDS || !(await this.#mended(link, toFault(error), signal))) throw error;
+        }
+      }
+      this.refused = undefined;
+      this.#retry.reset();
+      this.#later(link, this.#ttlMs / 3, () => this.#renew(link));
+    } catch (error) {
+      const fault = toFault(error, 'announcing');
+      if (this.#link === link && link.open) {
+        // A caller who gives up waiting does not end the heartbeat.
+        if (fault.retry || fault.code === 'cancelled') this.#later(link, this.#retry.next(), () => this.announce(link));
+        else this.refused = fault;
+        this.#log.warn({ code: fault.code, reason: fault.message }, 'a tracker does not take the record');
+      }
+      throw fault;
+    } finally {
+      this.#onChange();
+    }
+  }
+
+  async #announceOnce(link: Link, signal: AbortSignal | undefined): Promise<void> {
+    const record = this.#own.sign(this.#ttlMs, this.#offsetMs);
+    const { ttlMs, observed, checked } = await link.request(messages.announce, { record }, { signal });
+    if (this.#link !== link || (this.#announced && this.#announced.seq > record.seq)) return;
+    this.#announced = record;
+    this.#ttlMs = Math.max(LEAST_TTL_MS, Math.min(ttlMs, MOST_TTL_MS));
+    this.observed = observed;
+    this.checked = checked;
+  }
+
+  /** Whether what the tracker refused can be said better: by its clock, or with a seq after the last one of ours. */
+  async #mended(link: Link, fault: Fault, signal: AbortSignal | undefined): Promise<boolean> {
+    if (fault.code === 'invalid_argument' && typeof fault.data?.now === 'number') {
+      const offset = fault.data.now - this.#own.now();
+      if (Math.abs(offset) > MOST_OFFSET_MS) return false;
+      this.#offsetMs = offset;
+      return true;
+    }
+    if (fault.code !== 'wrong_state') return false;
+    const { entry } = await link.request(messages.find, { account: this.#own.account.id }, { signal });
+    // Only what this account signed itself may move its seq: else a tracker could use it up.
+    if (entry.record.account !== this.#own.account.id || !recordHolds(entry.record)) return false;
+    this.#own.seen(entry.record.seq);
+    return true;
+  }
+
+  async #renew(link: Link): Promise<void> {
+    const old = this.#announced;
+    if (!old || !this.#own.isSaidBy(old)) return this.announce(link);
+    const record = this.#own.sign(this.#ttlMs, this.#offsetMs);
+    const { seq, until, sig } = record;
+    try {
+      await link.request(messages.renew, { seq, until, sig });
+      if (this.#announced === old) this.#announced = record;
+      this.#later(link, this.#ttlMs / 3, () => this.#renew(link));
+    } catch {
+      await this.announce(link); // it lost the record, or another link of this account has it: all is said again
+    }
+  }
+
+  #later(link: Link, ms: number, work: () => Promise<void>): void {
+    clearTimeout(this.#timer);
+    if (this.#link !== link) return;
+    this.#timer = setTimeout(() => {
+      work().catch((error: unknown) => this.#log.debug({ err: error }, 'a heartbeat failed'));
+    }, ms);
+    this.#timer.unref();
+  }
+
+  /** Tells the tracker that this node leaves; gives up after a second. */
+  async goodbye(link: Link | undefined): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#link = undefined;
+    this.#announced = undefined;
+    await link
+      ?.request(messages.goodbye, {}, { timeoutMs: GOODBYE_MS })
+      .catch((error: unknown) => this.#log.debug({ err: error }, 'the goodbye was not heard'));
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+    this.#link = undefined;
+  }
+}

@@ -1,0 +1,66 @@
+/** What this node says about its own account, ready to be signed. */
+import type { Clock } from '../base/clock.ts';
+import type { Key } from '../link/identity.ts';
+import { TTL_MS } from './messages.ts';
+import { type DirectoryRecord, MOST_ADDRESSES, type PresentStatus, signRecord } from './record.ts';
+
+export class OwnRecord {
+  readonly account: Key;
+  readonly handle: string;
+  readonly node: string;
+  status: PresentStatus = 'online';
+  text = '';
+  readonly #addresses: () => readonly string[];
+  readonly #clock: Clock;
+  #seq = 0;
+
+  constructor(options: {
+    account: Key;
+    handle: string;
+    node: string;
+    addresses: () => readonly string[];
+    clock: Clock;
+  }) {
+    this.account = options.account;
+    this.handle = options.handle;
+    this.node = options.node;
+    this.#addresses = options.addresses;
+    this.#clock = options.clock;
+  }
+
+  /** `host:port` of this node, the first 8 of them. */
+  get addresses(): string[] {
+    return [...new Set(this.#addresses())].slice(0, MOST_ADDRESSES);
+  }
+
+  /** Unix milliseconds by this machine’s clock. */
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** Seqs from now on are greater than `seq`, which this account has signed some time. [D-4] */
+  seen(seq: number): void {
+    this.#seq = Math.max(this.#seq, seq);
+  }
+
+  /** Signed for one TTL, by a clock that is `offsetMs` ahead of this machine's. */
+  sign(ttlMs: number = TTL_MS, offsetMs = 0): DirectoryRecord {
+    this.#seq = Math.max(this.#clock.now(), this.#seq + 1);
+    const { handle, node, addresses, status, text } = this;
+    return signRecord(this.account, {
+      handle,
+      node,
+      addresses,
+      status,
+      text,
+      seq: this.#seq,
+      until: this.#clock.now() + offsetMs + ttlMs,
+    });
+  }
+
+  /** Whether `record` says what would be said now. */
+  isSaidBy(record: DirectoryRecord): boolean {
+    const { addresses, status, text } = this;
+    return record.status === status && record.text === text && record.addresses.join() === addresses.join();
+  }
+}

@@ -1,0 +1,263 @@
+/** A tracker's side of the directory: answers nodes, watches their links, and tells watchers what changed. */
+import { sleep } from '../base/async.ts';
+import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import type { Link } from '../link/link.ts';
+import { encodeNotice } from '../link/message.ts';
+import { needsAccount, type Router } from '../link/router.ts';
+import { candidates, type DialBack } from './dialback.ts';
+import * as messages from './messages.ts';
+import { Rate } from './rate.ts';
+import type { DirectoryRecord } from './record.ts';
+import type { DirectoryTable, Row } from './table.ts';
+import { audience, entryFor, hostOf, pageFor, pages } from './view.ts';
+
+/** Milliseconds that the answer to an announce waits for dial-backs; later ones are pushed as changes. [D-11] */
+const ANSWER_AFTER_MS = 2000;
+/** Announces and renewals of one link in a minute: twice a second while somebody types a status. [D-14] */
+const MOST_ANNOUNCES = 120;
+/** Lists and finds of one link in a minute. A page is half a MiB, so a reader at full speed gets 5 MiB/s. */
+const MOST_READS = 600;
+const MINUTE_MS = 60_000;
+/** Milliseconds from sweep to sweep: how late an expiry may show. */
+const SWEEP_MS = 1000;
+const FORGET_EVERY_MS = 3600_000;
+
+/** What is known of one link; it is the owner of what the link announced. */
+type Guest = {
+  link: Link;
+  host: string;
+  account: string | undefined;
+  announces: Rate;
+  reads: Rate;
+};
+
+export class DirectoryServer implements Disposable {
+  readonly zones: readonly string[];
+  readonly #table: DirectoryTable;
+  readonly #dialBack: DialBack;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #guests = new WeakMap<Link, Guest>();
+  readonly #watchers = new Set<Guest>();
+  readonly #changed = new Set<string>();
+  readonly #unlisten: () => void;
+  #timers: NodeJS.Timeout[] = [];
+  #flushing = false;
+
+  constructor(options: {
+    table: DirectoryTable;
+    dialBack: DialBack;
+    zones: readonly string[];
+    clock: Clock;
+    log: Log;
+  }) {
+    this.#table = options.table;
+    this.#dialBack = options.dialBack;
+    this.zones = options.zones;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#unlisten = this.#table.onChange((account) => this.#tellSoon(account));
+  }
+
+  /** Puts the methods into the tracker's table. */
+  attach(router: Router): this {
+    router
+      .handle(messages.announce, ({ record }, { link }) => this.#announce(record, this.#guest(link)), {
+        needs: needsAccount,
+      })
+      .handle(
+        messages.renew,
+        (renewal, { link }) => {
+          const guest = this.#guest(link);
+          this.#limit(guest.announces, 'renewing');
+          this.#table.renew(guest.account ?? '', renewal, guest);
+          return { version: this.#table.version, ttlMs: this.#table.ttlMs };
+        },
+        { needs: needsAccount },
+      )
+      .handle(messages.goodbye, (_params, { link }) => {
+        const guest = this.#guest(link);
+        if (guest.account !== undefined) this.#table.goodbye(guest.account, guest);
+        return {};
+      })
+      .handle(messages.list, ({ since, after }, { link }) => {
+        const guest = this.#guest(link);
+        this.#limit(guest.reads, 'listing');
+        return pageFor(this.#table, guest.host, since, after);
+      })
+      .handle(messages.find, (wanted, { link }) => {
+        const guest = this.#guest(link);
+        this.#limit(guest.reads, 'finding');
+        return { entry: entryFor(this.#find(wanted), guest.host) };
+      })
+      .handle(messages.watch, ({ since }, { link }) => this.#watch(this.#guest(link), since));
+    return this;
+  }
+
+  /** Starts to take offline whose time is over. */
+  start(): void {
+    const sweep = (work: () => void) => () => {
+      try {
+        work();
+      } catch (error) {
+        this.#log.error({ err: error }, 'the directory cannot write to its store; it tries again');
+      }
+    };
+    this.#timers = [
+      setInterval(
+        sweep(() => this.sweep()),
+        SWEEP_MS,
+      ).unref(),
+      setInterval(
+        sweep(() => this.#table.forget()),
+        FORGET_EVERY_MS,
+      ).unref(),
+    ];
+  }
+
+  /** What the timer does once a second. */
+  sweep(): void {
+    this.#table.sweep();
+  }
+
+  #guest(link: Link): Guest {
+    const known = this.#guests.get(link);
+    if (known) return known;
+    const guest: Guest = {
+      link,
+      host: hostOf(link.address),
+      account: undefined,
+      announces: new Rate(MOST_ANNOUNCES, MINUTE_MS, this.#clock),
+      reads: new Rate(MOST_READS, MINUTE_MS, this.#clock),
+    };
+    this.#guests.set(link, guest);
+    void link.closed.then(() => {
+      this.#watchers.delete(guest);
+      if (guest.account !== undefined) this.#table.linkEnded(guest.account, guest);
+    });
+    return guest;
+  }
+
+  #limit(rate: Rate, what: string): void {
+    if (!rate.take()) throw new Fault('too_many', `${what}: too often on this link; wait a minute`);
+  }
+
+  async #announce(record: DirectoryRecord, guest: Guest): Promise<ReturnType<typeof messages.announce.result.parse>> {
+    this.#limit(guest.announces, `announcing "${record.handle}"`);
+    this.#admit(record, guest.link);
+    const { node, addresses } = record;
+    const observed = guest.host;
+    const reached = (): string[] => {
+      const now = this.#table.get(record.account)?.record;
+      return now?.node === node ? this.#dialBack.reached(node, now.addresses, observed) : [];
+    };
+    this.#table.announce(record, observed, guest, this.#knownGood(record, observed));
+    guest.account = record.account;
+    // A link may end while its last request waits its turn; its owner would stay online for a whole TTL.
+    if (!guest.link.open) this.#table.linkEnded(record.account, guest);
+    const settle = (): void => this.#table.setVerified(record.account, node, reached());
+    const growing = (): void => {
+      const found = reached();
+      const before = this.#table.get(record.account)?.verified ?? [];
+      if (before.every((address) => found.includes(address))) settle();
+    };
+    // What was good before stays offered until all dials are over: a restart here is no news about a node.
+    const checks = this.#dialBack.verify(node, addresses, observed, growing).then(settle);
+    await Promise.race([checks, sleep(ANSWER_AFTER_MS)]);
+    return {
+      version: this.#table.version,
+      ttlMs: this.#table.ttlMs,
+      observed,
+      checked: reached(),
+      zones: [...this.zones],
+    };
+  }
+
+  /** Addresses of the record that answered lately, and those that were good when its node was here last. */
+  #knownGood({ account, node, addresses }: DirectoryRecord, observed: string): string[] {
+    const last = this.#table.get(account);
+    const before = last?.record.node === node && last.observed === observed ? last.verified : [];
+    const now = this.#dialBack.reached(node, addresses, observed);
+    return candidates(addresses, observed).filter((address) => now.includes(address) || before.includes(address));
+  }
+
+  /** Who announces is who signed: neither for another account nor for another node. [D-10] */
+  #admit(record: DirectoryRecord, link: Link): void {
+    const what = `announcing "${record.handle}"`;
+    if (link.account?.account !== record.account) {
+      throw new Fault('forbidden', `${what}: the record is of another account than this link's`);
+    }
+    if (link.peer !== record.node) {
+      throw new Fault('forbidden', `${what}: the record names another node than the one at this link's end`);
+    }
+    const zone = record.handle.slice(record.handle.indexOf('@') + 1);
+    if (!this.zones.includes(zone)) {
+      throw new Fault('unknown_zone', `${what}: this tracker serves ${this.zones.join(', ')}, not "${zone}"`);
+    }
+  }
+
+  #find(wanted: { handle: string } | { account: string }): Row {
+    if ('handle' in wanted) return this.#table.find(wanted.handle);
+    const row = this.#table.get(wanted.account);
+    if (!row)
+      throw new Fault('unknown_handle', `finding "${wanted.account}": this account has not announced itself here`);
+    return row;
+  }
+
+  /** Throws `wrong_state` where what changed since then is more than a page: then a list is the better way. [D-17] */
+  #watch(guest: Guest, since: string | undefined): { version: string } {
+    this.#limit(guest.reads, 'watching');
+    this.#flush(); // what is pending goes to those who watch already; this one starts after it
+    const { version } = this.#table;
+    if (since !== undefined && since !== version) {
+      const { full, rows, gone } = this.#table.since(since);
+      const { value: page } = pages(rows, guest.host).next();
+      if (full || !page || page.more) {
+        throw new Fault('wrong_state', 'watching: too much has changed since then; list first');
+      }
+      guest.link.notify(messages.changed, { version, entries: page.entries, gone, more: false });
+    }
+    this.#watchers.add(guest);
+    return { version };
+  }
+
+  #tellSoon(account: string): void {
+    this.#changed.add(account);
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => this.#flush());
+  }
+
+  /** All that changed in this tick, once to each watcher, encoded once for all who may see the same. [D-18] */
+  #flush(): void {
+    this.#flushing = false;
+    const accounts = [...this.#changed];
+    this.#changed.clear();
+    if (accounts.length === 0 || this.#watchers.size === 0) return;
+    const rows = accounts.flatMap((account) => this.#table.get(account) ?? []);
+    const gone = accounts.filter((account) => !this.#table.get(account));
+    const encoded = new Map<string, string[]>();
+    for (const { link, host } of this.#watchers) {
+      const key = audience(rows, host);
+      const frames = encoded.get(key) ?? this.#encode(rows, gone, host);
+      encoded.set(key, frames);
+      for (const frame of frames) link.notifyEncoded(frame);
+    }
+  }
+
+  #encode(rows: readonly Row[], gone: readonly string[], host: string): string[] {
+    const { version } = this.#table;
+    return [...pages(rows, host)].map(({ entries, more }, index) =>
+      encodeNotice(messages.changed.name, { version, entries, gone: index === 0 ? gone : [], more }),
+    );
+  }
+
+  [Symbol.dispose](): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#unlisten();
+    this.#watchers.clear();
+    this.#table.flush();
+  }
+}
