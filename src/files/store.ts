@@ -213,6 +213,13 @@ export class FileStore {
     );
   }
 
+  /** Cancelled transfers whose part may still be there. */
+  litter(): { id: string; folder: string }[] {
+    return this.#sql<{ id: string; folder: string }>(
+      "SELECT id, folder FROM file_transfers WHERE state = 'cancelled' AND part IS NOT NULL",
+    ).all();
+  }
+
   /** The path that the whole file is about to get. */
   savePath(id: string, path: string): void {
     this.#sql('UPDATE file_transfers SET path = ? WHERE id = ?').run(path, id);
