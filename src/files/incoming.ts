@@ -1,5 +1,5 @@
 /** Files that others offer to this user: asked about, fetched when wanted, and taken up again until they are whole. */
-import { access, constants, mkdir } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { Backoff } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
@@ -10,7 +10,7 @@ import { BlobClient, type Bulk } from './client.ts';
 import { fetchFile, MOST_STRIKES } from './fetch.ts';
 import { Ledger } from './ledger.ts';
 import { type Manifest, MOST_MANIFEST_BYTES, parseManifest } from './manifest.ts';
-import { checkSpace, isFinished, PartFile, removePart } from './part.ts';
+import { checkSpace, isFinished, makeFolder, PartFile, removePart } from './part.ts';
 import { safeName } from './paths.ts';
 import type { Reports } from './reports.ts';
 import type { FileStore } from './store.ts';
@@ -76,7 +76,7 @@ export class Incoming {
     this.#checkAcceptable(id, what);
     const name = safeName(this.#transfers.get(id).name);
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
       await access(folder, constants.W_OK | constants.X_OK);
     } catch (error) {
       throw new Fault('unwritable', `${what}: the folder "${folder}" cannot be written`, { cause: error });

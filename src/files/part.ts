@@ -1,7 +1,7 @@
 /** A file that is not whole yet: written in place beside its future name, which it gets only when all of it is on disk. */
 import { type BigIntStats, constants, fdatasync, read, write } from 'node:fs';
 import { type FileHandle, link, lstat, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Fault, toFault } from '../base/fault.ts';
 import { candidates, partName } from './paths.ts';
 
@@ -45,7 +45,7 @@ export class PartFile {
     const what = `writing "${path}"`;
     let handle: FileHandle | undefined;
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
       handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW).catch(
         async (error: unknown) => {
           if (errnoOf(error) !== 'EEXIST') throw error;
@@ -166,11 +166,31 @@ export async function removePart(folder: string, id: string): Promise<void> {
   await rm(join(folder, partName(id)), { force: true });
 }
 
+/**
+ * Makes the folder and those above it. Throws `unwritable` or `disk_full`. By hand, for where a folder cannot hold another
+ * (as in /proc) the recursive `mkdir` of Node 24 never ends.
+ */
+export async function makeFolder(folder: string): Promise<void> {
+  try {
+    const isGone = await mkdir(folder).then(
+      () => false,
+      (error: unknown) => {
+        if (errnoOf(error) === 'ENOENT') return true;
+        if (errnoOf(error) === 'EEXIST') return false;
+        throw error;
+      },
+    );
+    if (!isGone || dirname(folder) === folder) return;
+    await makeFolder(dirname(folder));
+    await mkdir(folder);
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw writeFault(error, `making the folder "${folder}"`);
+  }
+}
+
 /** Throws `disk_full` unless `bytes` are free where `folder` is. [F-23] */
 export async function checkSpace(folder: string, bytes: number): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-    throw writeFault(error, `writing into "${folder}"`);
-  });
+  await makeFolder(folder);
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize >= bytes) return;
   throw new Fault('disk_full', `writing into "${folder}": ${bytes} bytes are needed, ${bavail * bsize} are free`);
