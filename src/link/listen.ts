@@ -49,6 +49,7 @@ export class Listener {
   readonly #upgrades: WebSocketServer;
   readonly #routes: { prefix: string; handler: HttpHandler }[] = [];
   readonly #links = new Set<Link>();
+  #stopping = false;
 
   constructor(options: ListenOptions) {
     this.#options = options;
@@ -77,6 +78,10 @@ export class Listener {
     });
     this.#server.on('request', (request, response) => void this.#serve(request, response));
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket as TLSSocket, head)); // an https server's
+    // A handshake that ends after the goodbyes were said would be a link that nobody closes.
+    this.#server.on('secureConnection', (socket) => {
+      if (this.#stopping) socket.destroy();
+    });
     this.#server.on('tlsClientError', (error, socket) => {
       options.log.debug({ err: error, from: plainIp(socket.remoteAddress) }, 'a TLS handshake failed');
       socket.destroy();
@@ -157,6 +162,7 @@ export class Listener {
     socket.on('error', () => socket.destroy());
     const peer = peerOf(socket);
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim());
+    if (this.#stopping) return void socket.destroy();
     if (request.url !== '/link') return refuseUpgrade(socket, 'unknown_operation');
     if (!peer) return refuseUpgrade(socket, 'unauthenticated');
     if (!offered.includes(SUBPROTOCOL)) return refuseUpgrade(socket, 'unsupported_version');
@@ -182,6 +188,7 @@ export class Listener {
 
   /** Says goodbye on every link and stops listening. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping = true;
     const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     const links = [...this.#links];
     for (const link of links) link.close();

@@ -1,0 +1,81 @@
+/**
+ * Measures rows of the table in the design, each beside its reference in the same run: ratios count, times do not.
+ *
+ *   node bench/run.ts [row...] [--runs 5] [--size 2048]
+ *
+ * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
+ */
+import { execFileSync } from 'node:child_process';
+import { appendFile, mkdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { fileRow } from './file.ts';
+
+/** One measured thing: figures of all runs, under the names that the table shows. */
+export type Measured = {
+  /** What was run, e.g. `2048 MiB, 5 runs`. */
+  what: string;
+  columns: Record<string, number[]>;
+  /** Columns to compare: name of the ratio -> [ours, reference]; the ratio is ours/reference of the medians. */
+  ratios: Record<string, [string, string]>;
+};
+
+export type Row = { name: string; run(options: { runs: number; sizeMiB: number }): Promise<Measured> };
+
+const rows: Row[] = [fileRow];
+
+export function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const [low = 0, high = 0] =
+    sorted.length % 2 ? [sorted[middle], sorted[middle]] : sorted.slice(middle - 1, middle + 1);
+  return (low + high) / 2;
+}
+
+const round = (value: number): number => Number(value.toPrecision(3));
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { runs: { type: 'string', default: '5' }, size: { type: 'string', default: '2048' } },
+  });
+  const unknown = positionals.find((name) => !rows.some((row) => row.name === name));
+  if (unknown !== undefined) {
+    process.stderr.write(`no row "${unknown}": there are ${rows.map(({ name }) => name).join(', ')}\n`);
+    process.exitCode = 2;
+    return;
+  }
+  for (const row of rows.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
+    const measured = await row.run({ runs: Number(values.runs), sizeMiB: Number(values.size) });
+    const medians = Object.fromEntries(Object.entries(measured.columns).map(([key, all]) => [key, round(median(all))]));
+    const ratios = Object.fromEntries(
+      Object.entries(measured.ratios).map(([key, [ours, reference]]) => [
+        key,
+        round(median(measured.columns[ours] ?? []) / median(measured.columns[reference] ?? [])),
+      ]),
+    );
+    process.stdout.write(`\n${row.name}: ${measured.what}\n`);
+    for (const [key, all] of Object.entries(measured.columns)) {
+      process.stdout.write(`  ${key.padEnd(44)} ${String(medians[key]).padStart(8)}   ${all.map(round).join(' ')}\n`);
+    }
+    for (const [key, ratio] of Object.entries(ratios)) {
+      process.stdout.write(`  ${key.padEnd(44)} ${String(ratio).padStart(8)}   (ratio)\n`);
+    }
+    const folder = join(import.meta.dirname, 'history');
+    await mkdir(folder, { recursive: true });
+    const line = {
+      date: new Date().toISOString(),
+      commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: import.meta.dirname })
+        .toString()
+        .trim(),
+      cpus: availableParallelism(),
+      what: measured.what,
+      medians,
+      ratios,
+    };
+    await appendFile(join(folder, `${row.name}.jsonl`), `${JSON.stringify(line)}\n`);
+  }
+}
+
+await main();

@@ -1,0 +1,167 @@
+/** The side that wants bytes: pipelined HTTP/1.1 requests on one TLS connection that it dialled itself. [F-12] */
+import type { OnReadOpts } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { reasonOf } from '../base/async.ts';
+import { Fault, isFaultCode, toFault } from '../base/fault.ts';
+import { type ResponseHead, ResponseReader } from './response.ts';
+import { ACCOUNT_HEADER } from './wire.ts';
+
+/**
+ * A TLS connection to a node of `account` with its key proved, for bulk data; the caller ends it. Throws
+ * `peer_unreachable`, `timeout` or any other fault of dialling.
+ */
+export type Bulk = (account: string, options: { signal: AbortSignal; onread: OnReadOpts }) => Promise<TLSSocket>;
+
+/** Bytes of the buffer that Node reads into again and again. TLS gives at most a record of 16 KiB at a time. */
+const READ_BYTES = 64 * 1024;
+/** Milliseconds without a byte, while some are owed, after which a connection counts as dead. [F-13] */
+export const STALL_MS = 20_000;
+
+/** A request: the byte range if it is not for all, and where the body goes. */
+export type Ask = {
+  path: string;
+  /** First byte, and first byte after. */
+  range?: { start: number; end: number };
+  /** Bytes that the body may have; more is `too_large`. */
+  mostBytes: number;
+  /** Total bytes of the thing, where the asker knows: a 206 that says otherwise is `malformed`. */
+  total?: number;
+  body(buffer: Buffer, from: number, to: number): void;
+};
+
+export class BlobClient {
+  readonly #reader = new ResponseReader();
+  readonly #pending = new Set<(fault: Fault) => void>();
+  readonly #account: string;
+  readonly #stallMs: number;
+  #socket: TLSSocket | undefined;
+  #fault: Fault | undefined;
+  #paused = false;
+  #heardAt = 0;
+  #stall: NodeJS.Timeout | undefined;
+
+  private constructor(account: string, stallMs: number) {
+    this.#account = account;
+    this.#stallMs = stallMs;
+  }
+
+  /** `credential` is the value of the account header. The connection ends when `signal` aborts. */
+  static async open(options: {
+    bulk: Bulk;
+    account: string;
+    credential: string;
+    signal: AbortSignal;
+    stallMs?: number;
+  }): Promise<BlobClient> {
+    const client = new BlobClient(options.credential, options.stallMs ?? STALL_MS);
+    const onread: OnReadOpts = {
+      buffer: Buffer.allocUnsafeSlow(READ_BYTES),
+      callback: (length, buffer) => client.#take(length, buffer),
+    };
+    const socket = await options.bulk(options.account, { signal: options.signal, onread });
+    client.#socket = socket;
+    const abort = (): void => client.destroy(reasonOf(options.signal));
+    const cut = new Fault('link_closed', 'fetching: the connection was cut');
+    socket.on('error', (error) => client.destroy(toFault(error, 'fetching', 'link_closed')));
+    socket.on('end', () => client.destroy(cut));
+    socket.on('close', () => {
+      options.signal.removeEventListener('abort', abort);
+      client.destroy(cut);
+    });
+    options.signal.addEventListener('abort', abort, { once: true });
+    if (options.signal.aborted) abort();
+    else if (socket.destroyed) client.destroy(cut);
+    client.#watch();
+    return client;
+  }
+
+  /** Settles when the whole answer is here. Requests may be many; answers come in their order. Throws what refused it. */
+  async get(ask: Ask): Promise<ResponseHead> {
+    if (this.#fault || !this.#socket) throw this.#fault ?? new Fault('wrong_state', 'fetching: not connected');
+    const { promise, resolve, reject } = Promise.withResolvers<ResponseHead>();
+    this.#pending.add(reject);
+    let head: ResponseHead | undefined;
+    this.#reader.expect({
+      head: (got) => {
+        checkHead(got, ask);
+        head = got;
+      },
+      body: ask.body,
+      end: () => {
+        this.#pending.delete(reject);
+        if (head) resolve(head);
+      },
+    });
+    if (this.#pending.size === 1) this.#heardAt = performance.now();
+    const range = ask.range ? `range: bytes=${ask.range.start}-${ask.range.end - 1}\r\n` : '';
+    // The host is named for HTTP's sake alone: the connection's key says who answers.
+    this.#socket.write(
+      `GET ${ask.path} HTTP/1.1\r\nhost: netapp\r\n${ACCOUNT_HEADER}: ${this.#account}\r\n${range}\r\n`,
+      'latin1',
+    );
+    return await promise;
+  }
+
+  /** Stops reading. What TLS has already read still comes: at most 64 KiB. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#heardAt = performance.now();
+    this.#socket?.resume();
+  }
+
+  /** Ends the connection; requests under way fail with `fault`. */
+  destroy(fault: Fault): void {
+    if (this.#fault) return;
+    this.#fault = fault;
+    clearInterval(this.#stall);
+    this.#socket?.destroy();
+    for (const reject of this.#pending) reject(fault);
+    this.#pending.clear();
+  }
+
+  #take(length: number, buffer: Uint8Array): boolean {
+    if (this.#fault) return false;
+    this.#heardAt = performance.now();
+    try {
+      this.#reader.push(buffer as Buffer, length); // the one that was handed in
+    } catch (error) {
+      this.destroy(toFault(error, 'fetching'));
+    }
+    return !this.#paused;
+  }
+
+  #watch(): void {
+    this.#stall = setInterval(
+      () => {
+        const isOwed = this.#pending.size > 0 && !this.#paused;
+        if (!isOwed || performance.now() - this.#heardAt < this.#stallMs) return;
+        this.destroy(new Fault('timeout', `fetching: no byte came within ${this.#stallMs} ms`));
+      },
+      Math.max(10, this.#stallMs / 8),
+    );
+    this.#stall.unref();
+  }
+}
+
+/** Throws the fault that the other side names, or `malformed` where the answer is not to what was asked. */
+function checkHead({ status, headers, length }: ResponseHead, { range, path, mostBytes, total }: Ask): void {
+  if (status >= 300) {
+    const code = headers.get('x-netapp-fault');
+    throw new Fault(isFaultCode(code) ? code : 'malformed', `fetching "${path}": refused with HTTP ${status}`);
+  }
+  if (length > mostBytes) throw new Fault('too_large', `fetching "${path}": ${length} bytes, at most ${mostBytes}`);
+  if (!range) {
+    if (status !== 200) throw new Fault('malformed', `fetching "${path}": HTTP ${status} to a request for all`);
+    return;
+  }
+  const said = headers.get('content-range');
+  const isWhat = said === `bytes ${range.start}-${range.end - 1}/${total ?? '*'}`;
+  if (status !== 206 || !isWhat || length !== range.end - range.start) {
+    throw new Fault('malformed', `fetching "${path}": another range came than was asked for`);
+  }
+}

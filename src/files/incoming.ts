@@ -1,0 +1,314 @@
+/** Files that others offer to this user: asked about, fetched when wanted, and taken up again until they are whole. */
+import { access, constants } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import { Backoff } from '../base/async.ts';
+import { Fault, toFault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import type { Binding } from '../link/binding.ts';
+import { BlockPool } from './blocks.ts';
+import { BlobClient, type Bulk } from './client.ts';
+import { fetchFile, MOST_STRIKES } from './fetch.ts';
+import { Ledger } from './ledger.ts';
+import { type Manifest, MOST_MANIFEST_BYTES, parseManifest } from './manifest.ts';
+import { checkSpace, isFinished, makeFolder, PartFile, removePart } from './part.ts';
+import { safeName } from './paths.ts';
+import type { Reports } from './reports.ts';
+import type { FileStore } from './store.ts';
+import type { Transfer } from './transfer.ts';
+import type { Transfers } from './transfers.ts';
+import { encodeAccount } from './wire.ts';
+
+/** Transfers that move at once; others wait in the order in which they were accepted. */
+const MOST_RUNNING = 3;
+/** The waits after a cut or while nobody is there; a sign of life of the holder ends them. */
+const RETRY = { firstMs: 300, mostMs: 60_000 };
+/** The waits for room on the disk. */
+const ROOM = { firstMs: 1000, mostMs: 30_000 };
+
+export type IncomingOptions = {
+  store: FileStore;
+  transfers: Transfers;
+  reports: Reports;
+  bulk: Bulk;
+  binding: () => Binding;
+  downloads: string;
+  log: Log;
+  signal: AbortSignal;
+  stallMs: number | undefined;
+  retry: { firstMs: number; mostMs: number } | undefined;
+};
+
+/** An accepted transfer that is not running. */
+type Waiting = { notBefore: number };
+type Running = { stop: AbortController; done: Promise<void> };
+/** What is known of a transfer's tries so far. */
+type Tries = { backoff: Backoff; room: Backoff; strikes: number };
+
+export class Incoming {
+  readonly #options: IncomingOptions;
+  readonly #transfers: Transfers;
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #running = new Map<string, Running>();
+  readonly #tries = new Map<string, Tries>();
+  readonly #pool = new BlockPool();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: IncomingOptions) {
+    this.#options = options;
+    this.#transfers = options.transfers;
+  }
+
+  async start(): Promise<void> {
+    for (const { id, folder } of this.#options.store.litter()) await this.#tidy(id, folder);
+    for (const { id, direction, state } of this.#transfers.open()) {
+      if (direction !== 'in' || (state !== 'accepted' && state !== 'fetching')) continue;
+      if (state === 'fetching') this.#transfers.change(id, { state: 'accepted' });
+      this.#waiting.set(id, { notBefore: 0 });
+    }
+    this.#pump();
+  }
+
+  /** Consents. Throws `wrong_state`, `invalid_argument` or `unwritable`. */
+  async accept(id: string, to: string | undefined): Promise<Transfer> {
+    const folder = to ?? this.#options.downloads;
+    const what = `accepting the file "${id}"`;
+    if (!isAbsolute(folder)) throw new Fault('invalid_argument', `${what} into "${folder}": expected an absolute path`);
+    this.#checkAcceptable(id, what);
+    const name = safeName(this.#transfers.get(id).name);
+    try {
+      await makeFolder(folder);
+      await access(folder, constants.W_OK | constants.X_OK);
+    } catch (error) {
+      throw new Fault('unwritable', `${what}: the folder "${folder}" cannot be written`, { cause: error });
+    }
+    const isUnderWay = this.#checkAcceptable(id, what);
+    if (isUnderWay) return this.#transfers.get(id);
+    const accepted = this.#options.store.transaction(() => {
+      const next = this.#transfers.change(id, { state: 'accepted', folder, path: join(folder, name), error: null });
+      this.#options.reports.owe(next);
+      return next;
+    });
+    this.#tries.delete(id);
+    this.#waiting.set(id, { notBefore: 0 });
+    this.#pump();
+    return accepted;
+  }
+
+  #checkAcceptable(id: string, what: string): boolean {
+    const { direction, state } = this.#transfers.get(id);
+    if (direction !== 'in') throw new Fault('wrong_state', `${what}: it is one that you send`);
+    if (state === 'accepted' || state === 'fetching') return true;
+    if (state === 'offered' || state === 'failed') return false;
+    throw new Fault('wrong_state', `${what}: it is ${state}`);
+  }
+
+  /** Stops fetching, and removes what was fetched. The transfer's state has changed before. */
+  async cancel({ id, folder }: Transfer): Promise<void> {
+    this.#waiting.delete(id);
+    const running = this.#running.get(id);
+    running?.stop.abort(new Fault('cancelled', 'fetching a file: it was cancelled'));
+    await running?.done;
+    this.#tries.delete(id);
+    if (folder !== '') await this.#tidy(id, folder);
+  }
+
+  async #tidy(id: string, folder: string): Promise<void> {
+    try {
+      await removePart(folder, id);
+      this.#options.store.saveMarks(id, { part: undefined, marked: undefined, asked: undefined });
+    } catch (error) {
+      this.#options.log.warn({ err: error, transfer: id }, 'the part of a cancelled file was not removed');
+    }
+  }
+
+  /** The account was seen: what waits for it is tried now. */
+  wake(account: string): void {
+    for (const [id, waiting] of this.#waiting) {
+      if (this.#transfers.get(id).peer !== account) continue;
+      waiting.notBefore = 0;
+      this.#tries.get(id)?.backoff.reset();
+    }
+    this.#pump();
+  }
+
+  /** Starts what may run, and sets the alarm for what may later. */
+  #pump(): void {
+    clearTimeout(this.#timer);
+    if (this.#options.signal.aborted) return;
+    let soonest = Number.POSITIVE_INFINITY;
+    for (const [id, { notBefore }] of this.#waiting) {
+      if (this.#running.size >= MOST_RUNNING) return; // the next that ends pumps again
+      const wait = notBefore - performance.now();
+      if (wait > 0) soonest = Math.min(soonest, wait);
+      else this.#run(id);
+    }
+    if (soonest < Number.POSITIVE_INFINITY) this.#timer = setTimeout(() => this.#pump(), soonest + 1).unref();
+  }
+
+  #run(id: string): void {
+    this.#waiting.delete(id);
+    const stop = new AbortController();
+    const signal = AbortSignal.any([stop.signal, this.#options.signal]);
+    const tries = this.#tries.get(id) ?? {
+      backoff: new Backoff(this.#options.retry ?? RETRY),
+      room: new Backoff(ROOM),
+      strikes: 0,
+    };
+    this.#tries.set(id, tries);
+    const done = this.#attempt(id, tries, signal)
+      .catch((error: unknown) => {
+        if (!signal.aborted) this.#failed(id, tries, toFault(error, 'fetching a file'), error);
+      })
+      .catch((error: unknown) => {
+        // Not even the failure could be written down: the store's disk is full. The transfer stays, and is tried again.
+        this.#options.log.warn({ err: error, transfer: id }, 'the state of a file could not be written');
+        this.#waiting.set(id, { notBefore: performance.now() + tries.room.next() });
+      })
+      .finally(() => {
+        this.#running.delete(id);
+        this.#pump();
+      });
+    this.#running.set(id, { stop, done });
+  }
+
+  #failed(id: string, tries: Tries, fault: Fault, error: unknown): void {
+    if (fault.code === 'internal') this.#options.log.error({ err: error, transfer: id }, 'a fetch failed by a defect');
+    const why = { code: fault.code, message: fault.message };
+    // Who is not in the directory now may be there later. A holder whose data is wrong is not asked for ever.
+    const isGivenUp = fault.code === 'hash_mismatch' && ++tries.strikes >= MOST_STRIKES;
+    if ((fault.retry || fault.code === 'unknown_handle') && !isGivenUp) {
+      const wait = (fault.code === 'disk_full' ? tries.room : tries.backoff).next();
+      this.#options.log.info({ ...why, transfer: id, againInMs: wait }, 'a fetch waits');
+      this.#transfers.change(id, { state: 'accepted', error: why });
+      this.#waiting.set(id, { notBefore: performance.now() + wait });
+      return;
+    }
+    this.#options.store.transaction(() => {
+      this.#options.reports.owe(this.#transfers.change(id, { state: 'failed', error: why }));
+    });
+    this.#options.reports.forget(id);
+    this.#tries.delete(id);
+  }
+
+  async #attempt(id: string, tries: Tries, signal: AbortSignal): Promise<void> {
+    const { store } = this.#options;
+    const { peer, path, hash } = this.#transfers.get(id);
+    const { part: known } = store.marks(id);
+    if (known && (await isFinished(path, known))) return this.#done(id, path); // named, then killed
+    let client: BlobClient | undefined;
+    const connect = async (): Promise<BlobClient> => {
+      client ??= await BlobClient.open({
+        bulk: this.#options.bulk,
+        account: peer,
+        credential: encodeAccount(this.#options.binding()),
+        signal,
+        ...(this.#options.stallMs !== undefined && { stallMs: this.#options.stallMs }),
+      });
+      return client;
+    };
+    try {
+      const kept = store.manifest(hash);
+      const manifest = kept ? parseManifest(kept, hash) : await this.#fetchManifest(id, await connect());
+      await this.#fetchInto(id, manifest, tries, connect, signal);
+    } finally {
+      client?.destroy(new Fault('cancelled', 'fetching: no more is wanted'));
+    }
+  }
+
+  async #fetchManifest(id: string, client: BlobClient): Promise<Manifest> {
+    const { hash, name, size } = this.#transfers.get(id);
+    const pieces: Buffer[] = [];
+    await client.get({
+      path: `/blobs/${hash}`,
+      mostBytes: MOST_MANIFEST_BYTES,
+      body: (buffer, from, to) => void pieces.push(Buffer.from(buffer.subarray(from, to))),
+    });
+    const bytes = Buffer.concat(pieces);
+    const manifest = parseManifest(bytes, hash);
+    if (manifest.name !== name || manifest.size !== size) {
+      throw new Fault('malformed', 'reading a manifest: its name and size are not what the ticket says'); // [F-4]
+    }
+    this.#options.store.saveManifest(hash, bytes);
+    return manifest;
+  }
+
+  async #fetchInto(
+    id: string,
+    manifest: Manifest,
+    tries: Tries,
+    connect: () => Promise<BlobClient>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { store, reports } = this.#options;
+    const { hash, folder, name } = this.#transfers.get(id);
+    const [file] = manifest.files;
+    if (!file) throw new Fault('malformed', 'reading a manifest: no file');
+    const { chunk } = manifest;
+    const part = await PartFile.open({ folder, id, size: file.size, known: store.marks(id).part });
+    try {
+      const ledger = await Ledger.open({ store, id, part, file, chunk, signal });
+      const { have } = ledger;
+      if (!have.full) {
+        let bytes = Math.min(file.size, have.count * chunk);
+        await checkSpace(folder, file.size - bytes);
+        const client = await connect();
+        this.#transfers.change(id, { state: 'fetching', progress: bytes, error: null });
+        reports.progress(id);
+        try {
+          await fetchFile({
+            client,
+            hash,
+            index: 0,
+            file,
+            chunk,
+            have,
+            part,
+            pool: this.#pool,
+            onAsk: (first, count) => ledger.ask(first, count),
+            onChunk: (count) => {
+              bytes += count;
+              tries.backoff.reset();
+              tries.room.reset();
+              this.#transfers.progress(id, bytes);
+              reports.progress(id);
+              ledger.wrote(count, (error) => client.destroy(toFault(error)));
+            },
+            onStrike: (index) => {
+              tries.strikes += 1;
+              if (tries.strikes < MOST_STRIKES) return;
+              throw new Fault(
+                'hash_mismatch',
+                `fetching chunk ${index}: the holder gave wrong data ${MOST_STRIKES} times`,
+              );
+            },
+          });
+        } finally {
+          await ledger.flush();
+        }
+      }
+      signal.throwIfAborted();
+      const path = await part.finish(safeName(name), (intended) => store.savePath(id, intended));
+      this.#done(id, path);
+    } finally {
+      await part.close();
+    }
+  }
+
+  #done(id: string, path: string): void {
+    const { store, reports } = this.#options;
+    const { size, folder } = this.#transfers.get(id);
+    store.transaction(() => {
+      store.saveMarks(id, { part: undefined, marked: undefined, asked: undefined });
+      reports.owe(this.#transfers.change(id, { state: 'done', progress: size, path, error: null }));
+    });
+    reports.forget(id);
+    this.#tries.delete(id);
+    void removePart(folder, id).catch(() => {}); // gone already, unless the program was killed in between
+  }
+
+  /** Settles when nothing is under way any more; the service's signal has aborted. */
+  async stopped(): Promise<void> {
+    clearTimeout(this.#timer);
+    await Promise.all([...this.#running.values()].map(({ done }) => done));
+  }
+}

@@ -1,0 +1,198 @@
+/** Files that this user sends: hashed, offered, served, and believed to have arrived only when the receiver says so. */
+import { basename, isAbsolute } from 'node:path';
+import { Backoff, Budget, sleep } from '../base/async.ts';
+import { Fault, toFault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import { encodeManifest } from './manifest.ts';
+import { offeredName, safeName } from './paths.ts';
+import type { Offered } from './serve.ts';
+import { hashSource, realSource, Source } from './source.ts';
+import type { FileStore } from './store.ts';
+import { isEnd, type Transfer } from './transfer.ts';
+import type { Transfers } from './transfers.ts';
+import type { Report, Ticket } from './wire.ts';
+
+/**
+ * Puts the ticket into the conversation with `account` as an entry, durable when this settles; delivery goes on by itself.
+ * `id` is the same at every try for one file: after a crash in between it is how to find the entry that was written.
+ * Whoever can calls `recorded` inside the transaction that writes the entry; then there is no in-between.
+ */
+export type Offer = (
+  account: string,
+  ticket: Ticket,
+  options: { id: string; recorded: (entryId: string) => void; signal: AbortSignal },
+) => Promise<{ entryId: string }>;
+
+/** The waits between tries where offering fails for now, e.g. because the disk is full. */
+const RETRY = { firstMs: 1000, mostMs: 60_000 };
+/** Milliseconds without a request after which a transfer is no longer shown as being served. */
+const IDLE_MS = 3000;
+
+export class Outgoing {
+  readonly #store: FileStore;
+  readonly #transfers: Transfers;
+  readonly #offer: Offer;
+  readonly #log: Log;
+  readonly #signal: AbortSignal;
+  /** One file is hashed at a time: two would share the same disk. */
+  readonly #hashing = new Budget(1, { queue: 100_000 });
+  readonly #jobs = new Map<string, { stop: AbortController; done: Promise<void> }>();
+  readonly #serving = new Map<string, { count: number; idle: NodeJS.Timeout | undefined }>();
+
+  constructor(options: { store: FileStore; transfers: Transfers; offer: Offer; log: Log; signal: AbortSignal }) {
+    this.#store = options.store;
+    this.#transfers = options.transfers;
+    this.#offer = options.offer;
+    this.#log = options.log;
+    this.#signal = options.signal;
+  }
+
+  start(): void {
+    for (const transfer of this.#transfers.open()) {
+      if (transfer.direction !== 'out') continue;
+      if (transfer.state === 'preparing') this.#prepareSoon(transfer.id);
+      if (transfer.state === 'serving') this.#transfers.change(transfer.id, { state: 'accepted' });
+    }
+  }
+
+  /** Throws `invalid_argument`, `unreadable`, `too_large` or `bad_name`; else the file is `preparing`, durably. */
+  async send(base: Pick<Transfer, 'id' | 'peer' | 'at'>, path: string): Promise<Transfer> {
+    if (!isAbsolute(path)) throw new Fault('invalid_argument', `sending "${path}": expected an absolute path`);
+    const name = offeredName(basename(path));
+    safeName(name);
+    const real = await realSource(path);
+    await using source = await Source.open(real);
+    const transfer = this.#transfers.add({
+      ...base,
+      direction: 'out',
+      entry: null,
+      hash: '',
+      name,
+      size: source.stamp.size,
+      state: 'preparing',
+      progress: 0,
+      rate: 0,
+      path: real,
+      folder: '',
+      error: null,
+    });
+    this.#prepareSoon(transfer.id);
+    return transfer;
+  }
+
+  #prepareSoon(id: string): void {
+    const stop = new AbortController();
+    const signal = AbortSignal.any([stop.signal, this.#signal]);
+    const done = this.#prepare(id, signal)
+      .catch((error: unknown) => {
+        if (signal.aborted) return; // cancelled, or to be taken up at the next start
+        const fault = toFault(error, 'sending a file');
+        if (fault.code === 'internal') this.#log.error({ err: error, transfer: id }, 'a file was not sent by a defect');
+        this.#transfers.change(id, { state: 'failed', error: { code: fault.code, message: fault.message } });
+      })
+      .finally(() => this.#jobs.delete(id));
+    this.#jobs.set(id, { stop, done });
+  }
+
+  async #prepare(id: string, signal: AbortSignal): Promise<void> {
+    if (this.#transfers.get(id).hash === '') {
+      using _turn = await this.#hashing.take(1, signal);
+      const { path, name } = this.#transfers.get(id);
+      const { manifest, stamp } = await hashSource(path, { name, signal });
+      const { bytes, hash } = encodeManifest(manifest);
+      this.#store.transaction(() => {
+        this.#store.saveManifest(hash, bytes);
+        this.#store.saveShare(hash, 0, path, stamp);
+        this.#transfers.change(id, { hash, size: manifest.size });
+      });
+    }
+    const backoff = new Backoff(RETRY);
+    for (;;) {
+      try {
+        return await this.#offerOnce(id, signal);
+      } catch (error) {
+        const fault = toFault(error, 'offering a file');
+        if (!fault.retry || signal.aborted) throw fault;
+        this.#log.warn({ code: fault.code, reason: fault.message, transfer: id }, 'offering a file waits');
+        await sleep(backoff.next(), signal);
+      }
+    }
+  }
+
+  async #offerOnce(id: string, signal: AbortSignal): Promise<void> {
+    const { peer, hash, name, size } = this.#transfers.get(id);
+    const recorded = (entry: string): void => {
+      const present = this.#store.byId(id);
+      if (present?.entry !== null) return; // said before
+      this.#transfers.change(id, present.state === 'preparing' ? { entry, state: 'offered' } : { entry });
+    };
+    const { entryId } = await this.#offer(peer, { hash, name, size }, { id, recorded, signal });
+    recorded(entryId);
+  }
+
+  /** What `account` may have under `hash`. */
+  offered(account: string, hash: string): Offered | undefined {
+    const [transfer] = this.#store.grants(account, hash);
+    if (transfer === undefined) return undefined;
+    return {
+      transfer,
+      manifest: () => this.#store.manifest(hash) ?? new Uint8Array(),
+      file: (index) => this.#store.share(hash, index),
+    };
+  }
+
+  onServe(id: string): void {
+    const serving = this.#serving.get(id) ?? { count: 0, idle: undefined };
+    this.#serving.set(id, serving);
+    clearTimeout(serving.idle);
+    serving.count += 1;
+    const { state } = this.#transfers.get(id);
+    if (!isEnd(state) && state !== 'serving') this.#transfers.change(id, { state: 'serving' });
+  }
+
+  onBytes(id: string, bytes: number): void {
+    const { progress, size } = this.#transfers.get(id);
+    this.#transfers.progress(id, Math.min(size, progress + bytes));
+  }
+
+  onServed(id: string): void {
+    const serving = this.#serving.get(id);
+    if (!serving) return;
+    serving.count -= 1;
+    if (serving.count > 0) return;
+    const rest = (): void => {
+      this.#serving.delete(id);
+      if (this.#signal.aborted || this.#transfers.get(id).state !== 'serving') return;
+      this.#transfers.change(id, { state: 'accepted' });
+    };
+    serving.idle = setTimeout(rest, IDLE_MS).unref();
+  }
+
+  /** Takes what the receiver says of this transfer. */
+  take(transfer: Transfer, { state, bytes, error }: Report): void {
+    const { id, size } = transfer;
+    const progress = Math.min(bytes, size);
+    if (transfer.state === 'done') return;
+    // A file that is whole on the other side is there, also where both sides crossed.
+    if (state === 'done') return void this.#transfers.change(id, { state, progress: size, error: null });
+    if (transfer.state === 'cancelled') return;
+    if (state === 'fetching') {
+      if (transfer.state === 'serving') return this.#transfers.progress(id, progress);
+      return void this.#transfers.change(id, { state: 'serving', progress, error: null });
+    }
+    if (state === 'accepted' && transfer.state === 'serving') return this.#transfers.progress(id, progress);
+    this.#transfers.change(id, { state, progress, error: state === 'failed' ? error : null });
+  }
+
+  async cancel(id: string): Promise<void> {
+    const job = this.#jobs.get(id);
+    job?.stop.abort(new Fault('cancelled', 'sending a file: it was cancelled'));
+    await job?.done;
+  }
+
+  /** Settles when nothing is under way any more; the service's signal has aborted. */
+  async stopped(): Promise<void> {
+    for (const { idle } of this.#serving.values()) clearTimeout(idle);
+    await Promise.all([...this.#jobs.values()].map(({ done }) => done));
+  }
+}

@@ -1,0 +1,265 @@
+/** The side that has bytes: serves manifests and files over HTTP to the accounts that were offered them. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Budget, reasonOf } from '../base/async.ts';
+import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import { bindingHolds } from '../link/binding.ts';
+import type { HttpHandler } from '../link/listen.ts';
+import { BlockPool } from './blocks.ts';
+import { type ByteRange, namesEtag, readRange } from './range.ts';
+import { BLOCK_BYTES, Source, type Stamp } from './source.ts';
+import { ACCOUNT_HEADER, decodeAccount } from './wire.ts';
+
+/** Bodies under way at once in all; others wait in order, at most as many as the queue. */
+const MOST_SERVING = 16;
+const MOST_QUEUED = 256;
+/** Requests of one peer under way or waiting: a receiver pipelines two on each of three transfers. */
+const MOST_PER_PEER = 8;
+/** Bytes of one write: larger ones gain nothing, smaller ones cost a system call each. */
+const WRITE_BYTES = 256 * 1024;
+/** Milliseconds in which a reader must take one write: slower than 4 KB/s is cut. [F-15] */
+const STALL_MS = 60_000;
+/** Blocks for read-ahead: two a body. */
+const MOST_BLOCKS = 2 * MOST_SERVING;
+
+/** What an account was offered under one manifest hash. */
+export type Offered = {
+  /** Id of the transfer that this serves. */
+  transfer: string;
+  manifest(): Uint8Array;
+  /** The file at this place of the manifest. */
+  file(index: number): { path: string; stamp: Stamp } | undefined;
+};
+
+export type BlobServerOptions = {
+  /** Undefined if `account` was not offered this. Asked before anything is verified: it must cost little. */
+  offered(account: string, hash: string): Offered | undefined;
+  clock: Clock;
+  /** Told of each body of a file: its start, its bytes as they are taken, its end. */
+  onServe?(transfer: string): void;
+  onBytes?(transfer: string, bytes: number): void;
+  onServed?(transfer: string): void;
+  stallMs?: number;
+};
+
+type Body = { transfer: string; stop(fault: Fault): void };
+
+export class BlobServer {
+  readonly #options: BlobServerOptions;
+  readonly #serving = new Budget(MOST_SERVING, { queue: MOST_QUEUED });
+  readonly #peers = new Map<string, number>();
+  readonly #pool = new BlockPool(MOST_BLOCKS);
+  readonly #bodies = new Set<Body>();
+  /** The header that was believed on a connection, so that a signature is checked once. */
+  readonly #believed = new WeakMap<object, { header: string; until: number }>();
+
+  constructor(options: BlobServerOptions) {
+    this.#options = options;
+  }
+
+  /** For `Listener.route('/blobs/', ...)`. */
+  readonly handler: HttpHandler = async (request, response, { peer, path }) => {
+    const match = /^\/blobs\/([a-z2-7]{52})(?:\/(\d{1,6}))?$/.exec(path);
+    if (!match?.[1])
+      throw new Fault('unknown_operation', 'asking for a blob: expected /blobs/{hash} or /blobs/{hash}/{index}');
+    const [, hash, index] = match;
+    const offered = this.#admit(request, peer, hash);
+    response.setHeader('x-content-type-options', 'nosniff');
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.writeHead(405, { allow: 'GET, HEAD', 'content-length': 0, 'x-netapp-fault': 'unknown_operation' }).end();
+      return;
+    }
+    const etag = index === undefined ? `"${hash}"` : `"${hash}.${Number(index)}"`;
+    response.setHeader('etag', etag);
+    // What a hash names never changes; whose it is to have may.
+    response.setHeader('cache-control', 'private, max-age=31536000, immutable');
+    if (namesEtag(request.headers['if-none-match'], etag)) {
+      response.writeHead(304).end();
+      return;
+    }
+    using _place = this.#place(peer ?? '');
+    const stop = new AbortController();
+    const closed = (): void => stop.abort(new Fault('link_closed', 'serving: the reader went away'));
+    // A response that waits behind another on its connection hears of no end; the socket does.
+    request.socket.once('close', closed);
+    try {
+      using _permit = await this.#serving.take(1, stop.signal);
+      if (index === undefined) await this.#sendManifest(request, response, offered, stop);
+      else await this.#sendFile(request, response, offered, Number(index), stop);
+    } finally {
+      request.socket.off('close', closed);
+    }
+  };
+
+  /** Cuts whatever serves this transfer: it was cancelled. */
+  stop(transfer: string, fault: Fault): void {
+    for (const body of this.#bodies) if (body.transfer === transfer) body.stop(fault);
+  }
+
+  /**
+   * What is offered to whoever asks. The cheap questions come first: a stranger costs a look into the table, and learns
+   * the same of what is here for others and what is not here. [F-10]
+   */
+  #admit(request: IncomingMessage, peer: string | undefined, hash: string): Offered {
+    if (!peer) throw new Fault('unauthenticated', 'asking for a blob: no client certificate was shown');
+    const header = request.headers[ACCOUNT_HEADER];
+    if (typeof header !== 'string') {
+      throw new Fault('unauthenticated', `asking for a blob: the header "${ACCOUNT_HEADER}" is missing`);
+    }
+    const claimed = decodeAccount(header);
+    const now = this.#options.clock.now();
+    const offered = this.#options.offered(claimed.account, hash);
+    if (!offered) throw new Fault('forbidden', 'asking for a blob: this account was not offered it');
+    const believed = this.#believed.get(request.socket);
+    if (believed?.header !== header || believed.until <= now) {
+      if (!bindingHolds(claimed, peer, now)) {
+        throw new Fault('forbidden', 'asking for a blob: the account does not vouch for this node, or no longer');
+      }
+      this.#believed.set(request.socket, { header, until: claimed.until });
+    }
+    return offered;
+  }
+
+  #place(peer: string): Disposable {
+    const count = this.#peers.get(peer) ?? 0;
+    if (count >= MOST_PER_PEER) {
+      throw new Fault('too_many', `asking for a blob: ${MOST_PER_PEER} requests of this node are under way already`);
+    }
+    this.#peers.set(peer, count + 1);
+    return {
+      [Symbol.dispose]: () => {
+        const left = (this.#peers.get(peer) ?? 1) - 1;
+        if (left > 0) this.#peers.set(peer, left);
+        else this.#peers.delete(peer);
+      },
+    };
+  }
+
+  async #sendManifest(request: IncomingMessage, response: ServerResponse, offered: Offered, stop: AbortController) {
+    const bytes = Buffer.from(offered.manifest());
+    const range = this.#head(request, response, bytes.length, 'application/json');
+    if (!range) return;
+    await using writer = new Writer(response, stop, this.#options.stallMs ?? STALL_MS);
+    await writer.write(bytes.subarray(range.start, range.end));
+    response.end();
+  }
+
+  async #sendFile(
+    request: IncomingMessage,
+    response: ServerResponse,
+    offered: Offered,
+    index: number,
+    stop: AbortController,
+  ): Promise<void> {
+    const file = offered.file(index);
+    if (!file) throw new Fault('unknown_id', `asking for a blob: the manifest has no file ${index}`);
+    await using source = await Source.reopen(file.path, file.stamp);
+    response.setHeader('content-disposition', 'attachment');
+    const range = this.#head(request, response, file.stamp.size, 'application/octet-stream');
+    if (!range) return;
+    const body: Body = { transfer: offered.transfer, stop: (fault) => stop.abort(fault) };
+    this.#bodies.add(body);
+    this.#options.onServe?.(offered.transfer);
+    try {
+      await using writer = new Writer(response, stop, this.#options.stallMs ?? STALL_MS);
+      await this.#pump(source, range, writer, (bytes) => this.#options.onBytes?.(offered.transfer, bytes));
+      await source.check(); // the head is out: what is thrown here cuts the connection [F-14]
+      response.end();
+    } finally {
+      this.#bodies.delete(body);
+      this.#options.onServed?.(offered.transfer);
+    }
+  }
+
+  /** Writes the response's head. Gives the range whose bytes follow; undefined if none do. [F-11] */
+  #head(request: IncomingMessage, response: ServerResponse, size: number, type: string): ByteRange | undefined {
+    response.setHeader('content-type', type);
+    response.setHeader('accept-ranges', 'bytes');
+    const ifRange = request.headers['if-range'];
+    const isRangeMeant = request.method === 'GET' && (ifRange === undefined || ifRange === response.getHeader('etag'));
+    const range = isRangeMeant ? readRange(request.headers.range, size) : 'all';
+    if (range === 'outside') {
+      const headers = { 'content-range': `bytes */${size}`, 'content-length': 0, 'x-netapp-fault': 'invalid_argument' };
+      response.writeHead(416, headers).end();
+      return undefined;
+    }
+    const { start, end } = range === 'all' ? { start: 0, end: size } : range;
+    response.setHeader('content-length', end - start);
+    if (range === 'all') response.writeHead(200);
+    else response.writeHead(206, { 'content-range': `bytes ${start}-${end - 1}/${size}` });
+    if (request.method === 'GET' && end > start) return { start, end };
+    response.end();
+    return undefined;
+  }
+
+  /** Reads one block ahead of the one that is being written. */
+  async #pump(source: Source, { start, end }: ByteRange, writer: Writer, onBytes: (bytes: number) => void) {
+    const blocks = [this.#pool.take(), this.#pool.take()] as const;
+    const read = (block: Buffer, at: number): Promise<void> => {
+      const reading = source.read(block, Math.min(BLOCK_BYTES, end - at), at);
+      reading.catch(() => {}); // waited for below, or in the end
+      return reading;
+    };
+    let [current, next] = blocks;
+    let reading = read(current, start);
+    try {
+      for (let at = start; at < end; at += BLOCK_BYTES) {
+        await reading;
+        if (at + BLOCK_BYTES < end) reading = read(next, at + BLOCK_BYTES);
+        const length = Math.min(BLOCK_BYTES, end - at);
+        for (let from = 0; from < length; from += WRITE_BYTES) {
+          const to = Math.min(length, from + WRITE_BYTES);
+          await writer.write(current.subarray(from, to));
+          onBytes(to - from);
+        }
+        [current, next] = [next, current];
+      }
+    } finally {
+      await reading.catch(() => {}); // the blocks are free only when nothing reads into them
+      for (const block of blocks) this.#pool.give(block);
+    }
+  }
+}
+
+/** Writes one piece after another to a response; a reader that takes none for too long is cut. [F-15] */
+class Writer implements AsyncDisposable {
+  readonly #response: ServerResponse;
+  readonly #stop: AbortController;
+  readonly #timer: NodeJS.Timeout;
+  readonly #abort = (): void => this.#fail?.(reasonOf(this.#stop.signal));
+  #since = performance.now();
+  #fail: ((fault: Fault) => void) | undefined;
+
+  constructor(response: ServerResponse, stop: AbortController, stallMs: number) {
+    this.#response = response;
+    this.#stop = stop;
+    stop.signal.addEventListener('abort', this.#abort);
+    const look = (): void => {
+      // Without a socket the response waits for the one before it, which is somebody else's slowness.
+      if (!response.socket) this.#since = performance.now();
+      else if (performance.now() - this.#since >= stallMs) {
+        stop.abort(new Fault('timeout', `serving: the reader took nothing within ${stallMs} ms`));
+      }
+    };
+    this.#timer = setInterval(look, Math.max(10, stallMs / 8));
+    this.#timer.unref();
+  }
+
+  /** Settles when the bytes have left for the network. Throws why it was stopped. */
+  write(bytes: Buffer): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#stop.signal.aborted) return reject(reasonOf(this.#stop.signal));
+      this.#since = performance.now();
+      this.#fail = reject;
+      this.#response.write(bytes, (error) => {
+        if (error) reject(new Fault('link_closed', 'serving: the reader went away', { cause: error }));
+        else resolve();
+      });
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    this.#stop.signal.removeEventListener('abort', this.#abort);
+  }
+}

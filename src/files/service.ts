@@ -1,0 +1,283 @@
+/** Files between two accounts, both ends: what a node composes, and what the operations call. */
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../base/clock.ts';
+import { toBase32 } from '../base/encoding.ts';
+import { Fault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import type { Store } from '../base/sqlite.ts';
+import type { Binding } from '../link/binding.ts';
+import type { Link } from '../link/link.ts';
+import type { HttpHandler } from '../link/listen.ts';
+import { needsAccount, type Router } from '../link/router.ts';
+import type { Bulk } from './client.ts';
+import { Incoming } from './incoming.ts';
+import { type Offer, Outgoing } from './outgoing.ts';
+import { safeName } from './paths.ts';
+import { type Reach, Reports } from './reports.ts';
+import { BlobServer } from './serve.ts';
+import { FileStore } from './store.ts';
+import { isEnd, type Transfer } from './transfer.ts';
+import { type FileEvent, Transfers } from './transfers.ts';
+import { type Report, report, type Ticket, ticket as ticketShape } from './wire.ts';
+
+export type FileServiceOptions = {
+  /** Says which account this node's user has; asked for at each connection. */
+  binding: () => Binding;
+  store: Store;
+  /** Absolute path of the folder for received files; made when first needed. */
+  downloads: string;
+  bulk: Bulk;
+  reach: Reach;
+  offer: Offer;
+  clock: Clock;
+  log: Log;
+  emit: (type: FileEvent, transfer: Transfer) => void;
+  /** For tests: milliseconds until a silent holder, or a reader that takes nothing, is cut. */
+  stallMs?: number;
+  /** For tests: the waits between two tries. */
+  retry?: { firstMs: number; mostMs: number };
+};
+
+/** What `start` makes. */
+type Parts = {
+  store: FileStore;
+  transfers: Transfers;
+  reports: Reports;
+  incoming: Incoming;
+  outgoing: Outgoing;
+  stop: AbortController;
+};
+
+export class FileService implements AsyncDisposable {
+  readonly #options: FileServiceOptions;
+  readonly #server: BlobServer;
+  #parts: Parts | undefined;
+
+  constructor(options: FileServiceOptions) {
+    this.#options = options;
+    this.#server = new BlobServer({
+      offered: (account, hash) => this.#started.outgoing.offered(account, hash),
+      clock: options.clock,
+      onServe: (transfer) => this.#started.outgoing.onServe(transfer),
+      onBytes: (transfer, bytes) => this.#started.outgoing.onBytes(transfer, bytes),
+      onServed: (transfer) => this.#parts?.outgoing.onServed(transfer),
+      ...(options.stallMs !== undefined && { stallMs: options.stallMs }),
+    });
+  }
+
+  /** Adds what this room answers on links. */
+  attach(router: Router): void {
+    router.handle(report, (params, { link }) => this.#take(params, link.account?.account ?? ''), {
+      needs: needsAccount,
+    });
+  }
+
+  /** For `Listener.route('/blobs/', ...)`. */
+  get handler(): HttpHandler {
+    return this.#server.handler;
+  }
+
+  /** Takes up everything that was under way. Call it before the listener starts, or a receiver may hear of no file. */
+  async start(): Promise<void> {
+    const { store: db, log, reach, offer, bulk, downloads, binding, stallMs, retry, emit } = this.#options;
+    const stop = new AbortController();
+    const { signal } = stop;
+    const store = new FileStore(db);
+    const transfers = new Transfers(store, emit);
+    const reports = new Reports({ store, transfers, reach, log, signal });
+    const outgoing = new Outgoing({ store, transfers, offer, log, signal });
+    const incoming = new Incoming({ store, transfers, reports, bulk, binding, downloads, log, signal, stallMs, retry });
+    this.#parts = { store, transfers, reports, incoming, outgoing, stop };
+    outgoing.start();
+    await incoming.start();
+    reports.start();
+  }
+
+  get #started(): Parts {
+    if (!this.#parts) throw new Fault('wrong_state', 'files: not started');
+    return this.#parts;
+  }
+
+  /**
+   * Sends the file at `path` (absolute) to `account`: answers once that is durable, in state `preparing`; hashing and
+   * offering go on. Throws `unreadable`, `invalid_argument`, `too_large` or `bad_name`.
+   */
+  async send(account: string, path: string): Promise<Transfer> {
+    const base = { id: newId(), peer: account, at: this.#options.clock.now() };
+    return await this.#started.outgoing.send(base, path);
+  }
+
+  /** Takes a ticket that came as an entry of `from`. Again and again is the same as once. */
+  takeTicket(offered: { entryId: string; from: string; ticket: Ticket }): Transfer {
+    const { store, transfers, incoming, reports } = this.#started;
+    const { entryId, from } = offered;
+    const known = store.byEntry('in', from, entryId);
+    if (known) return transfers.get(known.id);
+    const parsed = ticketShape.safeParse(offered.ticket);
+    if (!parsed.success) throw new Fault('malformed', 'taking a ticket: not of its shape');
+    const { hash, name, size } = parsed.data;
+    const added = store.transaction(() => {
+      const transfer: Transfer = {
+        id: newId(),
+        direction: 'in',
+        peer: from,
+        entry: entryId,
+        hash,
+        name,
+        size,
+        state: 'offered',
+        progress: 0,
+        rate: 0,
+        path: '',
+        folder: '',
+        at: this.#options.clock.now(),
+        error: null,
+      };
+      return transfers.add(transfer);
+    });
+    const refusal = nameFault(name);
+    if (refusal) {
+      return store.transaction(() => {
+        const error = { code: refusal.code, message: refusal.message };
+        const failed = transfers.change(added.id, { state: 'failed', error });
+        reports.owe(failed);
+        return failed;
+      });
+    }
+    const most = store.autoAccept(from);
+    if (most !== null && size <= most) {
+      incoming.accept(added.id, undefined).catch((error: unknown) => {
+        // It stays an offer, which the user may still accept into another folder.
+        this.#options.log.warn({ err: error, transfer: added.id }, 'a file was not accepted unasked');
+      });
+    }
+    return transfers.get(added.id);
+  }
+
+  /** Consents to an offer, or tries a failed one again; fetching goes on by itself. Throws `unknown_id`, `wrong_state`, `unwritable`. */
+  async accept(id: string, options: { to?: string | undefined } = {}): Promise<Transfer> {
+    return await this.#started.incoming.accept(id, options.to);
+  }
+
+  /** Throws `unknown_id` or `wrong_state`. */
+  decline(id: string): Transfer {
+    const { store, transfers, reports } = this.#started;
+    const { direction, state } = transfers.get(id);
+    if (direction !== 'in' || state !== 'offered') {
+      throw new Fault(
+        'wrong_state',
+        `declining the file "${id}": it is ${direction === 'in' ? state : 'one that you send'}`,
+      );
+    }
+    return store.transaction(() => {
+      const declined = transfers.change(id, { state: 'declined' });
+      reports.owe(declined);
+      return declined;
+    });
+  }
+
+  /** Withdraws an offer, or stops a fetch and removes what was fetched. Throws `unknown_id` or `wrong_state`. */
+  async cancel(id: string): Promise<Transfer> {
+    const { transfers } = this.#started;
+    const transfer = transfers.get(id);
+    if (transfer.state === 'cancelled') return transfer;
+    if (isEnd(transfer.state) && transfer.state !== 'failed') {
+      throw new Fault('wrong_state', `cancelling the file "${id}": it is ${transfer.state}`);
+    }
+    return await this.#end(transfer, { tell: true });
+  }
+
+  async #end(transfer: Transfer, { tell }: { tell: boolean }): Promise<Transfer> {
+    const { store, transfers, reports, incoming, outgoing } = this.#started;
+    const cancelled = store.transaction(() => {
+      const next = transfers.change(transfer.id, { state: 'cancelled', error: null });
+      if (tell && next.entry !== null) reports.owe(next);
+      return next;
+    });
+    if (transfer.direction === 'in') {
+      await incoming.cancel(transfer);
+    } else {
+      this.#server.stop(transfer.id, new Fault('cancelled', 'serving a file: it was cancelled'));
+      await outgoing.cancel(transfer.id);
+    }
+    return cancelled;
+  }
+
+  /** All transfers, oldest first. */
+  list(): Transfer[] {
+    return this.#started.transfers.list();
+  }
+
+  /** Throws `unknown_id`. */
+  show(id: string): Transfer {
+    return this.#started.transfers.get(id);
+  }
+
+  /** The transfer of an entry; undefined if it carries no ticket that was taken or written here. */
+  ofEntry(direction: 'in' | 'out', peer: string, entryId: string): Transfer | undefined {
+    const { store, transfers } = this.#started;
+    const kept = store.byEntry(direction, peer, entryId);
+    return kept && transfers.get(kept.id);
+  }
+
+  /** Snapshots until the end; see `Transfers.follow`. */
+  follow(id: string, options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<Transfer> {
+    return this.#started.transfers.follow(id, options);
+  }
+
+  /** Files of `account` up to `bytes` are fetched unasked; null: none. Holds for tickets that come from now on. */
+  setAutoAccept(account: string, bytes: number | null): void {
+    this.#started.store.setAutoAccept(account, bytes);
+  }
+
+  autoAccept(account: string): number | null {
+    return this.#started.store.autoAccept(account);
+  }
+
+  /** The account can be reached: what waits for it goes on. */
+  peerOnline(account: string): void {
+    this.#parts?.reports.push(account);
+    this.#parts?.incoming.wake(account);
+  }
+
+  /** As `peerOnline`, for the account behind a link. */
+  linkUp(link: Link): void {
+    if (link.account) this.peerOnline(link.account.account);
+  }
+
+  async #take(params: Report, account: string): Promise<null> {
+    const { store, transfers, outgoing } = this.#started;
+    const sent = store.byEntry('out', account, params.entry);
+    if (sent) {
+      outgoing.take(transfers.get(sent.id), params);
+      return null;
+    }
+    const received = store.byEntry('in', account, params.entry);
+    if (!received) throw new Fault('unknown_id', `reporting on "${params.entry}": there is no such file here`);
+    const isOver = isEnd(received.state) && received.state !== 'failed';
+    if (params.state === 'cancelled' && !isOver) await this.#end(transfers.get(received.id), { tell: false });
+    return null;
+  }
+
+  /** Stops; everything under way is taken up at the next start. The store stays the caller's to close. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const parts = this.#parts;
+    if (!parts) return;
+    parts.stop.abort(new Fault('cancelled', 'files: the node stops'));
+    await Promise.all([parts.incoming.stopped(), parts.outgoing.stopped()]);
+    parts.transfers.close();
+  }
+}
+
+/** 80 random bits in base32: 16 characters. */
+const newId = (): string => toBase32(randomBytes(10));
+
+function nameFault(name: string): Fault | undefined {
+  try {
+    safeName(name);
+    return undefined;
+  } catch (error) {
+    if (error instanceof Fault) return error;
+    throw error;
+  }
+}

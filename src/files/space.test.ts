@@ -1,0 +1,81 @@
+/** A full disk, on a real one of 2 MiB; where none can be mounted these fail under CI and are skipped elsewhere. */
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
+import { Person, type Town } from './fixture.ts';
+import type { Transfer } from './transfer.ts';
+
+const KiB = 1024;
+const small = mkdtempSync(join(tmpdir(), 'netapp-small-'));
+const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', small]).status === 0;
+const mustRun = process.env.CI === 'true';
+
+afterAll(() => {
+  if (mounted) spawnSync('umount', [small]);
+  rmSync(small, { recursive: true, force: true });
+});
+
+let alice: Person;
+let bob: Person;
+beforeEach(async () => {
+  const town: Town = new Map();
+  alice = await Person.create(town);
+  bob = await Person.create(town);
+});
+afterEach(async () => {
+  await alice[Symbol.asyncDispose]();
+  await bob[Symbol.asyncDispose]();
+  for (const name of mounted ? await readdir(small) : []) await rm(join(small, name));
+});
+
+async function offer(size: number): Promise<{ got: Transfer; sent: string; data: Buffer }> {
+  const data = randomBytes(size);
+  const path = join(alice.home, 'own', 'a');
+  await writeFile(path, data);
+  const { id } = await alice.service.send(bob.id, path);
+  await alice.until(id, 'offered');
+  return { got: await bob.offered(), sent: id, data };
+}
+
+test('a small disk can be mounted here, or nobody relies on it', () => {
+  expect(mounted || !mustRun, 'mount -t tmpfs failed: run as root, or without CI=true').toBe(true);
+});
+
+test.skipIf(!mounted)('without room nothing is fetched; it goes on by itself when there is room [F-23]', async () => {
+  await writeFile(join(small, 'other'), Buffer.alloc(1500 * KiB));
+  const { got, data } = await offer(1000 * KiB);
+  await bob.service.accept(got.id, { to: small });
+  await bob.when(() => bob.service.show(got.id).error?.code === 'disk_full');
+  expect(bob.service.show(got.id).state).toBe('accepted');
+  expect(alice.served.filter(({ path }) => path.endsWith('/0'))).toEqual([]);
+  await rm(join(small, 'other'));
+  const done = await bob.until(got.id, 'done');
+  expect((await readFile(done.path)).equals(data)).toBe(true);
+});
+
+test.skipIf(!mounted)('a disk that fills up meanwhile pauses the fetch, and what is there is kept [F-23]', async () => {
+  const { got, sent, data } = await offer(1536 * KiB); // two chunks
+  let filled: Promise<void> | undefined;
+  let seen = 0;
+  bob.onBulk = (_buffer, length) => {
+    seen += length;
+    if (seen > 500) filled ??= writeFile(join(small, 'other'), Buffer.alloc(2048 * KiB)).catch(() => {});
+    if (seen > 500 && seen < 40 * KiB) bob.sockets.at(-1)?.pause();
+  };
+  const resume = (async () => {
+    await bob.when(() => filled);
+    await filled;
+    bob.sockets.at(-1)?.resume();
+  })();
+  await bob.service.accept(got.id, { to: small });
+  await bob.when(() => bob.service.show(got.id).error?.code === 'disk_full');
+  await resume;
+  await rm(join(small, 'other'));
+  const done = await bob.until(got.id, 'done');
+  expect((await readFile(done.path)).equals(data)).toBe(true);
+  await alice.until(sent, 'done');
+});

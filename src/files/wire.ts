@@ -1,0 +1,52 @@
+/** What two nodes say to each other about files: the ticket, the report, and who asks for bytes. */
+import { z } from 'zod';
+import { fromBase64url, toBase64url } from '../base/encoding.ts';
+import { Fault } from '../base/fault.ts';
+import { type Binding, binding } from '../link/binding.ts';
+import { method } from '../link/message.ts';
+import { contentHash, fileName, MOST_FILE_BYTES } from './manifest.ts';
+
+/** The claim check for a file: it travels as an entry, the bytes are fetched when wanted. [F-1] */
+export const ticket = z.object({
+  /** BLAKE3 of the manifest. */
+  hash: contentHash,
+  name: fileName,
+  /** Bytes. */
+  size: z.number().int().nonnegative().max(MOST_FILE_BYTES),
+});
+
+export type Ticket = z.infer<typeof ticket>;
+
+/** What the two ends of a transfer tell each other of its state. [F-30] */
+export const report = method('files.report', {
+  params: z.object({
+    /** Id of the entry that carries the ticket. */
+    entry: z.string().min(1).max(100),
+    state: z.enum(['accepted', 'fetching', 'done', 'declined', 'cancelled', 'failed']),
+    /** Bytes verified on the receiver's disk. */
+    bytes: z.number().int().nonnegative().max(MOST_FILE_BYTES),
+    /** Why, where the state is `failed`. */
+    error: z.object({ code: z.string().max(40), message: z.string().max(1000) }).nullable(),
+  }),
+  result: z.null(),
+});
+
+export type Report = z.infer<typeof report.params>;
+
+/** HTTP header in which a request for bytes names its account: base64url of the binding's JSON. [F-10] */
+export const ACCOUNT_HEADER = 'x-netapp-account';
+/** Characters that the header may have: a binding with the longest handle, and room. */
+const MOST_ACCOUNT_CHARACTERS = 2048;
+
+export const encodeAccount = (value: Binding): string => toBase64url(Buffer.from(JSON.stringify(value), 'utf8'));
+
+/** The binding in the header, of the right shape but not yet believed. Throws `unauthenticated`. */
+export function decodeAccount(text: string): Binding {
+  const bytes = text.length <= MOST_ACCOUNT_CHARACTERS ? fromBase64url(text) : undefined;
+  try {
+    if (bytes) return binding.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+  } catch {
+    // falls through: what is not JSON and what is not a binding are the same fault
+  }
+  throw new Fault('unauthenticated', `reading the header "${ACCOUNT_HEADER}": not a binding in base64url`);
+}
