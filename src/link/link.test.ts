@@ -217,3 +217,23 @@ test('a port in use is port_taken, and says what to do', async () => {
     message: expect.stringContaining('--port'),
   });
 });
+
+test('the side that was called may speak as soon as it has answered hello', async () => {
+  const answers: Promise<unknown>[] = [];
+  const identity = await createIdentity();
+  const listener = new Listener({
+    host: '127.0.0.1',
+    port: 0,
+    identity,
+    router: new Router(),
+    self: () => helloOf(),
+    clock: systemClock,
+    log: silentLog(),
+    onLink: (link) => answers.push(link.request(echo, { text: 'at once' })),
+  });
+  await listener.start();
+  cleanup.push(listener);
+  const side = { identity, listener, links: [], address: `127.0.0.1:${listener.port}`, router: new Router() };
+  for (let n = 0; n < 20; n++) (await call(side)).request(echo, { text: 'x' }).catch(() => {}); // the far side has no table
+  expect(await Promise.all(answers)).toEqual(Array.from({ length: 20 }, () => ({ text: 'at once' })));
+});

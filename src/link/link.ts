@@ -161,10 +161,22 @@ export class Link {
     return this.ready;
   }
 
+  /** Meets the other side in the very moment that its answer is read: its next frame may follow in the same packet. */
   #greet(): void {
-    this.#ask(hello, this.#self, undefined)
-      .then((info) => this.#meet(info))
-      .catch((error: unknown) => this.#fail(toFault(error, 'greeting', 'malformed')));
+    const id = this.#nextId++;
+    this.#waiting.set(id, {
+      accept: (result) => {
+        this.#waiting.delete(id);
+        const parsed = hello.result.safeParse(result);
+        if (!parsed.success) throw new Fault('malformed', 'greeting: the answer to hello is not of its shape');
+        this.#meet(parsed.data);
+      },
+      refuse: (fault) => {
+        this.#waiting.delete(id);
+        this.#fail(fault);
+      },
+    });
+    this.#send(encodeRequest(id, hello.name, this.#self));
   }
 
   #meet(info: HelloInfo): void {
@@ -193,6 +205,8 @@ export class Link {
         return reject(new Fault('queue_full', `calling "${spec.name}": ${MOST_WAITING} requests wait already`));
       }
       const id = this.#nextId++;
+      const text = encodeRequest(id, spec.name, params);
+      const asked = performance.now();
       const abort = (): void => {
         this.#waiting.delete(id);
         this.#send(encodeNotice(cancel.name, { id }));
@@ -201,6 +215,7 @@ export class Link {
       const done = (): void => {
         this.#waiting.delete(id);
         signal?.removeEventListener('abort', abort);
+        this.#trace('asked', spec.name, Buffer.byteLength(text), asked);
       };
       this.#waiting.set(id, {
         accept: (result) => {
@@ -215,7 +230,7 @@ export class Link {
         },
       });
       signal?.addEventListener('abort', abort, { once: true });
-      this.#send(encodeRequest(id, spec.name, params));
+      this.#send(text);
     });
   }
 
@@ -292,6 +307,7 @@ export class Link {
     const controller = new AbortController();
     this.#running.set(id, controller);
     const signal = AbortSignal.any([controller.signal, this.#ended.signal]);
+    const asked = performance.now();
     this.#router
       .answer(name, params, bytes, { link: this, signal })
       .then(
@@ -301,12 +317,19 @@ export class Link {
       .then((text) => {
         this.#running.delete(id);
         this.#send(text);
+        this.#trace('answered', name, bytes, asked);
         const next = this.#backlog.shift();
         if (!next || this.#ending) return;
         this.#run(next);
         if (this.#backlog.length === 0) this.#stream.resume();
       })
       .catch((error: unknown) => this.#fail(toFault(error, `answering "${name}"`)));
+  }
+
+  /** For programmers, and for whoever wants to watch the protocol at work: names and sizes, never contents. */
+  #trace(wire: 'asked' | 'answered', method: string, bytes: number, since: number): void {
+    if (!this.#log.isLevelEnabled('debug')) return;
+    this.#log.debug({ wire, method, bytes, ms: performance.now() - since }, 'a request was answered');
   }
 
   /** What the asker is told; a defect is for this side's log alone. */

@@ -25,6 +25,12 @@ export const needsAccount: Precondition = (link) => {
 export class Router {
   readonly #requests = new Map<string, Row>();
   readonly #notices = new Map<string, Row>();
+  readonly #admit: ((link: Link) => Promise<void> | undefined) | undefined;
+
+  /** `admit`: what must be settled before a link's requests are looked at; undefined where nothing is left to do. */
+  constructor(options: { admit?: (link: Link) => Promise<void> | undefined } = {}) {
+    this.#admit = options.admit;
+  }
 
   /** Answers `method` with what `run` gives; a `Fault` it throws becomes the error. */
   handle<P, R>(
@@ -59,6 +65,8 @@ export class Router {
   async answer(name: string, params: unknown, bytes: number, context: Context): Promise<unknown> {
     const row = this.#requests.get(name);
     if (!row) throw new Fault('unknown_operation', `calling "${name}": there is no such method here`);
+    const admitted = this.#admit?.(context.link);
+    if (admitted) await admitted;
     return row.run(admit(row, name, params, bytes, context.link), context);
   }
 
