@@ -1,7 +1,6 @@
 /** The commands that are processes of their own. What they need is loaded when they run. */
 import { z } from 'zod';
 import { type ProcessCommand, processCommand } from '../cli/process-command.ts';
-import { parseBytes } from '../cli/units.ts';
 
 /** 0 takes any free port. */
 const port = z
@@ -29,17 +28,20 @@ const up = processCommand({
   ],
   input: z.object({
     name: z.string().optional().describe('my name, such as alice; default: the one of the home, else the login name'),
+    host: z.string().optional().describe('IP to listen at, for the node and a tracker inside; default: all'),
     port: port.optional().describe('port that others reach this node at; 0: any; default: 33357'),
-    join: z.string().optional().describe('invite link of the tracker to join'),
-    tracker: z.array(z.string()).default([]).describe('peerid@host:port of a tracker; may stand several times'),
+    join: z.string().optional().describe('invite link of the tracker to join; remembered'),
+    tracker: z
+      .array(z.string())
+      .default([])
+      .describe('invite link or peerid@host:port of a tracker; may stand several times; remembered'),
     zone: z.string().optional().describe('zone that the tracker inside serves; default: lab'),
-    autoAccept: z.string().optional().describe('take files from everybody up to this size, such as 10MB'),
+    trackerPort: port.optional().describe('port of the tracker inside; 0: any; default: 22236'),
     httpPort: port.optional().describe('serve the agent’s HTTP API on this loopback port too; 0: any'),
   }),
-  async run({ autoAccept, ...input }, shell) {
-    const [{ up }, { Agent }] = await Promise.all([import('../node/up.ts'), import('../agent/agent.ts')]);
-    const bytes = autoAccept === undefined ? undefined : parseBytes(autoAccept);
-    return up({ ...input, autoAccept: bytes }, { ...shell, createAgent: (options) => new Agent(options) });
+  async run(input, shell) {
+    const { up } = await import('./up.ts');
+    return up(input, shell);
   },
 });
 
@@ -58,8 +60,15 @@ const tracker = processCommand({
     zone: z.string().optional().describe('zone that it serves; default: lab'),
   }),
   async run(input, shell) {
-    const { runTracker } = await import('../tracker/main.ts');
-    return runTracker(input, shell);
+    const [{ runTracker }, { createLog }, { homePaths }] = await Promise.all([
+      import('../tracker/main.ts'),
+      import('../base/log.ts'),
+      import('../node/home.ts'),
+    ]);
+    const { home, signal, stdout, stderr, json, env } = shell;
+    const log = createLog({ name: 'netapp', level: env.NETAPP_LOG ?? 'warn' });
+    await runTracker({ zone: 'lab', ...input, home: homePaths(home).tracker, signal, stdout, stderr, json, log });
+    return 0;
   },
 });
 
@@ -73,7 +82,7 @@ const demo = processCommand({
     file: z.string().optional().meta({ positional: true, description: 'what to send; default: 64 MiB made for it' }),
   }),
   async run(input, shell) {
-    const { demo } = await import('../node/demo.ts');
+    const { demo } = await import('./demo.ts');
     return demo(input, shell);
   },
 });

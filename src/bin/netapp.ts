@@ -10,12 +10,11 @@ if (major < 24) {
 
 const { enableCompileCache } = await import('node:module');
 enableCompileCache();
-const [{ readFile }, { runCli }, { processCommands }] = await Promise.all([
-  import('node:fs/promises'),
+const [{ readVersion }, { runCli }, { processCommands }] = await Promise.all([
+  import('./version.ts'),
   import('../cli/cli.ts'),
   import('./commands.ts'),
 ]);
-const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
 
 const interrupt = new AbortController();
 function onSignal(): void {
@@ -33,7 +32,7 @@ const code = await runCli({
   stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
-  version,
+  version: await readVersion(),
   signal: interrupt.signal,
   processCommands,
 });

@@ -5,6 +5,7 @@ import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Store } from '../base/sqlite.ts';
 import { type Key, peerId } from '../link/identity.ts';
+import type { Link } from '../link/link.ts';
 import type { Router } from '../link/router.ts';
 import { parseHandle } from './handle.ts';
 import type { Invite } from './invite.ts';
@@ -73,23 +74,30 @@ export class DirectoryClient implements AsyncDisposable {
     return this;
   }
 
-  /** Reads what is known from before, and starts to dial. */
-  start(): void {
+  /** Reads what is known from before. */
+  open(): People {
+    if (this.#people) return this.#people;
     const { store, clock, log } = this.#options;
     const people = new People({ self: this.#own.account.id, store, clock, log });
-    this.#people = people;
     people.load();
     people.repin(this.#own.handle, this.#own.account.id);
     people.onChange((change) => {
       for (const listener of this.#listeners) listener(change);
     });
+    this.#people = people;
+    return people;
+  }
+
+  /** Starts to dial. */
+  start(): void {
+    const people = this.open();
     for (const invite of this.#options.trackers) this.#add(invite, people);
     if (this.#upstreams.size === 0) this.#ready.resolve();
     this.#sweeper = setInterval(() => {
       try {
         people.sweep();
       } catch (error) {
-        log.error({ err: error }, 'the directory cannot write to its store; it tries again');
+        this.#options.log.error({ err: error }, 'the directory cannot write to its store; it tries again');
       }
     }, SWEEP_MS).unref();
   }
@@ -136,6 +144,16 @@ export class DirectoryClient implements AsyncDisposable {
     const { handle, account, node, status, text, addresses } = this.#own;
     const lastSeen = this.#own.now();
     return { handle, account: account.id, node, status, text, addresses, lastSeen, me: true };
+  }
+
+  /** Somebody by account id, as far as is known here; asks nobody. */
+  get(account: string): Person | undefined {
+    return account === this.#own.account.id ? this.me() : this.#table().get(account);
+  }
+
+  /** Links to the trackers that are up. */
+  links(): Link[] {
+    return [...this.#upstreams.values()].flatMap(({ link }) => link ?? []);
   }
 
   /** Everybody who is known, oneself first; what the trackers pushed, or said last if they are down. */

@@ -1,0 +1,125 @@
+/** A running node as what the operations need. */
+import type { Backend } from '../api/backend.ts';
+import type { AgentEvent, FileInfo, Person, Status } from '../api/shapes.ts';
+import { Fault } from '../base/fault.ts';
+import type { Node } from '../node/node.ts';
+
+type Wait = { signal?: AbortSignal | undefined };
+
+/** `invite`: the one to give to others, where it differs from the one by which the node itself finds its tracker. */
+export function backendOf(node: Node, options: { version: string; invite?: string | undefined }): Backend {
+  const { directory, chat, files, peers, events } = node;
+
+  const account = async (handle: string, wait: Wait = {}): Promise<string> => {
+    const found = await directory.find(handle, wait);
+    return found.account;
+  };
+  const find = async (handle: string, wait: Wait): Promise<Person> =>
+    node.personView(await directory.find(handle, wait));
+  const me = (): Person => node.personView(directory.me());
+
+  async function* followFile(id: string, { signal }: Wait): AsyncGenerator<FileInfo> {
+    for await (const transfer of files.follow(id, { signal })) yield node.fileView(transfer);
+  }
+
+  async function* followEvents(wait: Wait & { from: number; match?: string | undefined }): AsyncGenerator<AgentEvent> {
+    yield* events.follow(wait);
+  }
+
+  return {
+    async status(): Promise<Status> {
+      const { handle, id, node: peer, status, text } = me();
+      const trackers = directory.states().map(({ peer, address, zone, state, error, invite }) => ({
+        peer,
+        address,
+        zone,
+        state,
+        error: error?.message ?? null,
+        invite,
+      }));
+      const moving = files
+        .list()
+        .filter(({ state }) => ['accepted', 'fetching', 'serving', 'preparing'].includes(state));
+      return {
+        handle,
+        id,
+        node: peer,
+        status,
+        text,
+        home: node.home,
+        addresses: node.addresses,
+        version: options.version,
+        since: new Date(node.since).toISOString(),
+        trackers,
+        links: peers.links.size,
+        queue: { messages: chat.waiting(), files: moving.length },
+        invite: options.invite ?? trackers[0]?.invite ?? null,
+      };
+    },
+
+    people: {
+      async announce(wait) {
+        await directory.announceNow(wait);
+        return me();
+      },
+      async list(wait) {
+        const people = await directory.refresh(wait).catch((error: unknown) => {
+          // What is known already is an answer while no tracker gives a newer one; its people show as offline.
+          if (error instanceof Fault && (error.retry || error.code === 'unknown_handle')) return directory.list();
+          throw error;
+        });
+        return people.map(node.personView);
+      },
+      find,
+      async setStatus(status, text, wait) {
+        if (status === 'offline') {
+          throw new Fault('invalid_argument', 'setting the status "offline": stop the agent to be offline');
+        }
+        await directory.setStatus(status, text, wait);
+        return me();
+      },
+      async setAutoAccept(handle, autoAccept, wait) {
+        files.setAutoAccept(await account(handle, wait), autoAccept);
+        return find(handle, wait);
+      },
+    },
+
+    messages: {
+      async say(handle, text, wait) {
+        return node.messageView(chat.say(await account(handle, wait), { text }));
+      },
+      async list(handle, { limit, before }) {
+        const who = handle === undefined ? undefined : await account(handle);
+        return chat.list({ account: who, limit, before }).map(node.messageView);
+      },
+      async show(id) {
+        return node.messageView(chat.show(id));
+      },
+    },
+
+    files: {
+      async send(handle, path, wait) {
+        return node.fileView(await files.send(await account(handle, wait), path));
+      },
+      list: async () => files.list().map(node.fileView),
+      show: async (id) => node.fileView(files.show(id)),
+      accept: async (id, { to }) => node.fileView(await files.accept(id, { to })),
+      decline: async (id) => node.fileView(files.decline(id)),
+      cancel: async (id) => node.fileView(await files.cancel(id)),
+      follow: followFile,
+    },
+
+    links: {
+      list: async () => node.links().map(node.linkView),
+      async connect(target, wait) {
+        const named = /^([a-z2-7]{52})@(.+)$/.exec(target);
+        const link = named
+          ? await peers.connect(named[2] ?? '', named[1] ?? '', wait)
+          : await peers.reach(await account(target, wait), wait);
+        return node.linkView(link);
+      },
+    },
+
+    events: { last: () => events.last, follow: followEvents },
+  };
+}

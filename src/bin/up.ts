@@ -1,0 +1,180 @@
+/** `netapp up`: this machine's node and agent, and a tracker inside where none is configured, until told to end. */
+import { once } from 'node:events';
+import { userInfo } from 'node:os';
+import { Agent } from '../agent/agent.ts';
+import { backendOf } from '../agent/backend.ts';
+import { deadline } from '../base/async.ts';
+import { systemClock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
+import { createLog, type Log } from '../base/log.ts';
+import type { Shell } from '../cli/shell.ts';
+import { type Invite, parseInvite } from '../directory/invite.ts';
+import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from '../node/home.ts';
+import { Node } from '../node/node.ts';
+import { TRACKER_PORT, Tracker } from '../tracker/tracker.ts';
+import { readVersion } from './version.ts';
+
+export type UpOptions = {
+  name?: string | undefined;
+  host?: string | undefined;
+  port?: number | undefined;
+  join?: string | undefined;
+  tracker: string[];
+  zone?: string | undefined;
+  trackerPort?: number | undefined;
+  httpPort?: number | undefined;
+};
+
+const NODE_PORT = 33_357;
+const ZONE = 'lab';
+/** Milliseconds that `up` waits for a tracker's first word before it says that it goes on trying. */
+const FIRST_WORD_MS = 3000;
+
+/** Answers with the exit code once it has ended cleanly; throws a `Fault` where it cannot run. */
+export async function up(options: UpOptions, shell: Shell): Promise<number> {
+  const version = await readVersion();
+  await createHome(shell.home);
+  const config = merge(options, shell.env, await readConfig(shell.home));
+  const log = createLog({ name: 'netapp', level: shell.env.NETAPP_LOG ?? 'warn' });
+
+  await using opened = new AsyncDisposableStack();
+  const inside = config.trackers?.length
+    ? undefined
+    : opened.use(await startTracker(config, options.host, shell.home, log));
+  const trackers = inside ? [ownInvite(inside, options.host)] : (config.trackers ?? []).map(readTracker(config.zone));
+  const handle = `${config.name}@${trackers[0]?.zone ?? config.zone}`;
+  const node = opened.use(
+    await Node.start({
+      home: shell.home,
+      handle,
+      host: options.host,
+      port: config.port ?? NODE_PORT,
+      trackers,
+      software: `netapp/${version}`,
+      clock: systemClock,
+      log,
+    }),
+  );
+  const agent = opened.use(
+    new Agent({
+      backend: backendOf(node, { version, invite: inside?.invite }),
+      socketPath: shell.agentPath,
+      tokenPath: homePaths(shell.home).token,
+      http: options.httpPort === undefined ? undefined : { port: options.httpPort },
+      log,
+    }),
+  );
+  await agent.start();
+  const refused = await firstWord(node, shell.signal);
+  await writeConfig(shell.home, config);
+  await say(shell, { node, agent, invite: inside?.invite ?? node.directory.states()[0]?.invite ?? null, refused });
+  if (!shell.signal.aborted) await once(shell.signal, 'abort');
+  return 0;
+}
+
+/** Flags win over environment, environment over what the home remembers, that over defaults. */
+function merge(
+  options: UpOptions,
+  env: NodeJS.ProcessEnv,
+  kept: HomeConfig,
+): HomeConfig & { name: string; zone: string } {
+  const given = [...(options.join === undefined ? [] : [options.join]), ...options.tracker];
+  const inEnv = env.NETAPP_JOIN ? [env.NETAPP_JOIN] : [];
+  return {
+    name: options.name ?? env.NETAPP_NAME ?? kept.name ?? loginName(),
+    port: options.port ?? portOf('NETAPP_PORT', env) ?? kept.port ?? NODE_PORT,
+    trackers: [given, inEnv, kept.trackers ?? []].find((list) => list.length > 0) ?? [],
+    zone: options.zone ?? env.NETAPP_ZONE ?? kept.zone ?? ZONE,
+    trackerPort: options.trackerPort ?? kept.trackerPort ?? TRACKER_PORT,
+  };
+}
+
+function portOf(name: string, env: NodeJS.ProcessEnv): number | undefined {
+  const text = env[name];
+  if (!text) return undefined;
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
+  throw new Fault('invalid_argument', `reading ${name} "${text}": expected a port from 0 to 65535`);
+}
+
+/** The login name as the first part of a handle; `me` where nothing of it fits. */
+function loginName(): string {
+  const name = userInfo()
+    .username.toLowerCase()
+    .replaceAll(/[^a-z0-9._-]/g, '');
+  return /^[a-z0-9]/.test(name) ? name.slice(0, 64) : 'me';
+}
+
+async function startTracker(
+  config: { zone: string; trackerPort?: number | undefined },
+  host: string | undefined,
+  home: string,
+  log: Log,
+): Promise<Tracker> {
+  const tracker = new Tracker({
+    home: homePaths(home).tracker,
+    host,
+    port: config.trackerPort ?? TRACKER_PORT,
+    zone: config.zone,
+    log: log.child({ room: 'tracker' }),
+  });
+  await tracker.start().catch((error: unknown) => {
+    if (!(error instanceof Fault) || error.code !== 'port_taken') throw error;
+    throw new Fault(
+      'port_taken',
+      `${error.message.split(';')[0]}; join the tracker that runs there with --join INVITE, or give the one inside another port with --tracker-port (0: any)`,
+    );
+  });
+  return tracker;
+}
+
+/** The tracker inside as its own node dials it: over loopback, whatever network the machine is on. */
+function ownInvite(tracker: Tracker, host: string | undefined): Invite {
+  const { peer, zone, addresses } = parseInvite(tracker.invite);
+  return { peer, zone, addresses: host === undefined ? [`127.0.0.1:${tracker.port}`] : addresses };
+}
+
+/** Reads an invite link, or `peerid@host:port`. Throws `bad_invite`. */
+const readTracker =
+  (zone: string) =>
+  (text: string): Invite =>
+    parseInvite(text.includes('://') ? text : `netapp://${text}/?zone=${zone}`);
+
+/** Waits for a tracker to take the record. Throws a refusal that will not mend by itself; gives why none answers yet. */
+async function firstWord(node: Node, signal: AbortSignal): Promise<Fault | undefined> {
+  using limit = deadline(FIRST_WORD_MS, 'announcing', signal);
+  try {
+    await node.directory.ready({ signal: limit });
+    return undefined;
+  } catch (error) {
+    if (signal.aborted || !limit.aborted) throw error;
+    return (
+      node.directory.states().find((state) => state.error)?.error ?? new Fault('timeout', 'no tracker answers yet')
+    );
+  }
+}
+
+async function say(
+  shell: Shell,
+  { node, agent, invite, refused }: { node: Node; agent: Agent; invite: string | null; refused: Fault | undefined },
+): Promise<void> {
+  const http = agent.httpPort === undefined ? null : `http://127.0.0.1:${agent.httpPort}`;
+  const { handle, account, id, port, addresses } = node;
+  if (shell.json) {
+    const line = { handle, id: account, node: id, port, addresses, agent: shell.agentPath, http, invite };
+    shell.stdout.write(`${JSON.stringify(line)}\n`);
+  } else {
+    const rows = [
+      `${handle} is up`,
+      ...addresses.map((address) => `  address  ${address}`),
+      `  agent    ${shell.agentPath}`,
+      ...(http ? [`  http     ${http}  (token in ${homePaths(shell.home).token})`] : []),
+      ...(invite ? [`  invite   ${invite}`] : []),
+    ];
+    shell.stdout.write(`${rows.join('\n')}\n`);
+  }
+  if (refused) await shell.notes.line(`netapp: ${refused.message}; it goes on trying`);
+  if (shell.json) return;
+  if (invite) await shell.notes.line(`Others join with: netapp up --name NAME --join '${invite}'`);
+  await shell.notes.line('Ctrl-C ends it.');
+}

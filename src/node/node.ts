@@ -1,0 +1,280 @@
+/** A node: its keys, its port, its links, and the protocols on them. The composition root; it alone knows everyone. */
+import { deadline } from '../base/async.ts';
+import type { Clock } from '../base/clock.ts';
+import { interfaceIps } from '../base/interfaces.ts';
+import { Lock } from '../base/lock.ts';
+import type { Log } from '../base/log.ts';
+import { Store } from '../base/sqlite.ts';
+import type { Message } from '../chat/message.ts';
+import { ChatService } from '../chat/service.ts';
+import { DirectoryClient, type Person } from '../directory/client.ts';
+import type { Invite } from '../directory/invite.ts';
+import { FileService } from '../files/service.ts';
+import type { Transfer } from '../files/transfer.ts';
+import { ticket } from '../files/wire.ts';
+import { formatAddress } from '../link/address.ts';
+import { bind } from '../link/binding.ts';
+import { type Identity, loadIdentity } from '../link/certificate.ts';
+import { dialLink } from '../link/dial.ts';
+import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
+import { type Key, loadOrCreateKey } from '../link/identity.ts';
+import type { Link } from '../link/link.ts';
+import { Listener } from '../link/listen.ts';
+import { Router } from '../link/router.ts';
+import { EventLog } from './events.ts';
+import { createHome, homePaths } from './home.ts';
+import { Peers } from './peers.ts';
+import { fileView, linkView, messageView, personView } from './views.ts';
+
+export type NodeOptions = {
+  /** Folder of everything that the node knows and is. */
+  home: string;
+  /** `name@zone`. */
+  handle: string;
+  /** IP to listen on; default: all of this machine's. */
+  host?: string | undefined;
+  /** 0 for any free one. */
+  port: number;
+  trackers: readonly Invite[];
+  /** Name and version, said in hello. */
+  software: string;
+  clock: Clock;
+  log: Log;
+};
+
+/** Milliseconds that the first request of an unknown account waits for the directory to say who it is. */
+const INTRODUCE_MS = 2000;
+
+/** Everything inside a running node, for its doors. */
+export class Node implements AsyncDisposable {
+  readonly account: string;
+  readonly id: string;
+  readonly home: string;
+  readonly since: number;
+  readonly directory: DirectoryClient;
+  readonly chat: ChatService;
+  readonly files: FileService;
+  readonly peers: Peers;
+  readonly events: EventLog;
+  readonly #listener: Listener;
+  readonly #options: NodeOptions;
+  readonly #resources: AsyncDisposableStack;
+  readonly #introductions = new WeakMap<Link, Promise<void>>();
+  #trackersShown = '';
+
+  private constructor(parts: {
+    options: NodeOptions;
+    identity: Identity;
+    account: Key;
+    store: Store;
+    resources: AsyncDisposableStack;
+  }) {
+    const { options, identity, account, store, resources } = parts;
+    const { clock, log, handle } = options;
+    this.#options = options;
+    this.#resources = resources;
+    this.account = account.id;
+    this.id = identity.id;
+    this.home = options.home;
+    this.since = clock.now();
+
+    const binding = () => bind(account, handle, identity.id, clock.now());
+    const self = (): HelloInfo => ({
+      protocol: PROTOCOL,
+      software: options.software,
+      role: 'node',
+      account: binding(),
+    });
+    const router = new Router({ admit: (link) => this.#introduce(link) });
+
+    this.events = new EventLog(store, clock);
+    this.#listener = new Listener({
+      host: options.host,
+      port: options.port,
+      identity,
+      router,
+      self,
+      clock,
+      log,
+      onLink: (link) => this.peers.take(link),
+    });
+    this.peers = new Peers({
+      identity,
+      router,
+      self,
+      clock,
+      log,
+      locate: async (who, { signal }) => {
+        const { node, addresses } = await this.directory.find(who, { signal });
+        return { node, addresses };
+      },
+      onUp: (link, who) => {
+        this.chat.linkUp(link);
+        this.files.linkUp(link);
+        this.events.emit('link.up', { ...this.linkView(link), account: who });
+      },
+      onDown: (link, who) => this.events.emit('link.down', { ...this.linkView(link), account: who }),
+    });
+    this.directory = new DirectoryClient({
+      trackers: options.trackers,
+      dial: (address, expect, signal) => dialLink({ address, expect, identity, router, self, clock, log, signal }),
+      account,
+      handle,
+      node: identity.id,
+      addresses: () => this.addresses,
+      store,
+      clock,
+      log: log.child({ room: 'directory' }),
+      onTrackers: () => this.#trackersChanged(),
+    }).attach(router);
+    this.chat = new ChatService({
+      account,
+      store,
+      clock,
+      log: log.child({ room: 'chat' }),
+      reach: (who, wait) => this.peers.reach(who, wait),
+      emit: (type, message) => this.events.emit(type, this.messageView(message)),
+    });
+    this.files = new FileService({
+      binding,
+      store,
+      downloads: homePaths(options.home).downloads,
+      bulk: (who, wait) => this.peers.bulk(who, wait),
+      reach: (who, wait) => this.peers.reach(who, wait),
+      offer: async (who, ticket, { recorded }) =>
+        store.transaction(() => {
+          const { id } = this.chat.offerFile(who, ticket);
+          recorded(id);
+          return { entryId: id };
+        }),
+      clock,
+      log: log.child({ room: 'files' }),
+      emit: (type, transfer) => this.events.emit(type, this.fileView(transfer)),
+    });
+    this.chat.attach(router);
+    this.files.attach(router);
+    this.#listener.route('/blobs/', this.files.handler);
+  }
+
+  /**
+   * Opens the home and starts. Throws `agent_running`, `corrupt`, `unwritable`, `disk_full`, `port_taken`; what is open
+   * by then is closed again.
+   */
+  static async start(options: NodeOptions): Promise<Node> {
+    await using opened = new AsyncDisposableStack();
+    const paths = homePaths(options.home);
+    await createHome(options.home);
+    opened.use(Lock.take(paths.lock, 'agent'));
+    const [identity, account] = await Promise.all([loadIdentity(paths.nodeKey), loadOrCreateKey(paths.accountKey)]);
+    const store = opened.use(new Store(paths.store));
+    const node = new Node({ options, identity, account, store, resources: opened.move() });
+    try {
+      await node.#start();
+      return node;
+    } catch (error) {
+      await node[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    this.chat.onEntry((message) => {
+      const parsed = ticket.safeParse(message.body);
+      // A ticket of a later version, or a broken one, is shown as a message and offers nothing.
+      if (message.kind !== 'file' || !parsed.success) return;
+      this.files.takeTicket({ entryId: message.id, from: message.author, ticket: parsed.data });
+    });
+    this.directory.open();
+    this.chat.start();
+    await this.files.start();
+    // Each is stopped before what it stands on: the directory first, the store and the lock last.
+    this.#resources.use(this.chat);
+    this.#resources.use(this.files);
+    this.#resources.use(this.#listener);
+    await this.#listener.start();
+    this.#resources.use(this.peers);
+    this.directory.onChange((change) => {
+      if (change.type === 'key_changed') return this.events.emit('person.key_changed', { ...change });
+      const { person } = change;
+      this.events.emit(`person.${change.type}`, this.personView(person));
+      if (person.status === 'offline') return;
+      this.chat.peerOnline(person.account);
+      this.files.peerOnline(person.account);
+    });
+    this.#resources.use(this.directory);
+    this.directory.start();
+  }
+
+  get handle(): string {
+    return this.#options.handle;
+  }
+
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  /** `host:port` at which others may try this node. */
+  get addresses(): string[] {
+    const { host } = this.#options;
+    const everywhere = host === undefined || host === '::' || host === '0.0.0.0';
+    return (everywhere ? interfaceIps() : [host]).map((ip) => formatAddress({ host: ip, port: this.port }));
+  }
+
+  /** Handle of an account as the directory knows it, else the account id. */
+  readonly handleOf = (account: string): string =>
+    account === this.account ? this.handle : (this.directory.get(account)?.handle ?? account);
+
+  /** Id of the file whose ticket a message carries. */
+  readonly #fileOf = ({ id, author, to }: Message): string | undefined => {
+    const [direction, peer] = author === this.account ? (['out', to[0]] as const) : (['in', author] as const);
+    return peer === undefined ? undefined : this.files.ofEntry(direction, peer, id)?.id;
+  };
+
+  readonly messageView = (message: Message) => messageView(message, this.handleOf, this.#fileOf);
+
+  readonly fileView = (transfer: Transfer) => fileView(transfer, this.account, this.handleOf);
+
+  readonly linkView = (link: Link) => linkView(link, this.handleOf);
+
+  readonly personView = (person: Person) =>
+    personView(person, person.me ? null : this.files.autoAccept(person.account));
+
+  /** All links: to trackers and to people. */
+  links(): Link[] {
+    return [...this.directory.links(), ...this.peers.links.values()];
+  }
+
+  /** So that a message of somebody new is shown with a handle that a tracker confirmed, if one can be asked. */
+  #introduce(link: Link): Promise<void> | undefined {
+    const account = link.account?.account;
+    if (account === undefined || this.directory.get(account)) return undefined;
+    let introduced = this.#introductions.get(link);
+    if (!introduced) {
+      introduced = this.#lookUp(account, link.signal);
+      this.#introductions.set(link, introduced);
+    }
+    return introduced;
+  }
+
+  async #lookUp(account: string, signal: AbortSignal): Promise<void> {
+    using limit = deadline(INTRODUCE_MS, 'looking somebody up', signal);
+    try {
+      await this.directory.find(account, { signal: limit });
+    } catch (error) {
+      this.#options.log.info({ account, err: error }, 'somebody is linked whom the directory does not know');
+    }
+  }
+
+  #trackersChanged(): void {
+    const now = JSON.stringify(this.directory.states().map(({ peer, state, announced }) => [peer, state, announced]));
+    if (now === this.#trackersShown) return;
+    this.#trackersShown = now;
+    for (const { peer, address, zone, state, error } of this.directory.states()) {
+      this.events.emit('tracker.changed', { peer, address, zone, state, error: error?.message ?? null });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources.disposeAsync();
+  }
+}

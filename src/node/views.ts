@@ -1,0 +1,68 @@
+/** What the node's doors and events show: the protocols' values with handles for keys, and times as text. */
+import type { Message } from '../chat/message.ts';
+import type { Person } from '../directory/client.ts';
+import type { Transfer } from '../files/transfer.ts';
+import type { Link } from '../link/link.ts';
+import { type Rung, rungOf } from '../reach/ladder.ts';
+
+/** Handle of an account as the directory confirmed it; the account id where it did not. */
+export type HandleOf = (account: string) => string;
+
+const time = (ms: number): string => new Date(ms).toISOString();
+
+export function personView(person: Person, autoAccept: number | null) {
+  const { handle, account, status, text, node, addresses, lastSeen, me } = person;
+  return { handle, id: account, status, text, node, addresses, lastSeen: time(lastSeen), me, autoAccept };
+}
+
+/** `fileOf` gives the id of the file whose ticket a message carries. */
+export function messageView(message: Message, handleOf: HandleOf, fileOf: (message: Message) => string | undefined) {
+  const { id, conversation, author, to, kind, body, at, state, deliveredAt, recipients } = message;
+  const failure = recipients.find((recipient) => recipient.reason)?.reason ?? null;
+  return {
+    id,
+    conversation,
+    from: handleOf(author),
+    to: to.map(handleOf).join(', '),
+    text: textOf(kind, body),
+    at: time(at),
+    state,
+    deliveredAt: deliveredAt === null ? null : time(deliveredAt),
+    file: kind === 'file' ? (fileOf(message) ?? null) : null,
+    error: failure,
+  };
+}
+
+function textOf(kind: string, body: Record<string, unknown>): string {
+  if (typeof body.text === 'string') return body.text;
+  return kind === 'file' && typeof body.name === 'string' ? body.name : '';
+}
+
+export function fileView(transfer: Transfer, self: string, handleOf: HandleOf) {
+  const { id, name, size, hash, direction, peer, state, progress, rate, path, at, error } = transfer;
+  const [from, to] = direction === 'in' ? [peer, self] : [self, peer];
+  return {
+    id,
+    name,
+    size,
+    hash,
+    from: handleOf(from),
+    to: handleOf(to),
+    direction,
+    state,
+    progress,
+    rate,
+    path,
+    at: time(at),
+    error,
+  };
+}
+
+export function linkView(link: Link, handleOf: HandleOf) {
+  const { peer, dialled, address, since, rttMs, sentBytes, receivedBytes } = link;
+  const account = link.account?.account;
+  const rung: Rung = rungOf(address);
+  const handle = account === undefined ? null : handleOf(account);
+  const { role } = link.remote;
+  return { peer, handle, role, rung, address, dialled, since: time(since), rttMs, sentBytes, receivedBytes };
+}

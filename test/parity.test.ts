@@ -1,0 +1,154 @@
+/** One suite through every door: in process, over the socket, over loopback HTTP. Same results, same faults. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { backendOf } from '../src/agent/backend.ts';
+import { type Client, createClient } from '../src/api/client.ts';
+import { localClient } from '../src/api/operations.ts';
+import type { FileInfo } from '../src/api/shapes.ts';
+import { silentLog } from '../src/base/log.ts';
+import { homePaths } from '../src/node/home.ts';
+import { type Member, TestNet, until } from './testnet.ts';
+
+let net: TestNet;
+let alice: Member;
+let bob: Member;
+let doors: Record<string, Client>;
+
+beforeAll(async () => {
+  net = await TestNet.create();
+  const tracker = await net.tracker();
+  alice = await net.member('alice', tracker, { http: true });
+  bob = await net.member('bob', tracker);
+  const token = (await readFile(homePaths(alice.home).token, 'utf8')).trim();
+  doors = {
+    'in process': localClient({ backend: backendOf(alice.node, { version: 'test' }), log: silentLog() }),
+    socket: alice.client,
+    http: createClient({ url: `http://127.0.0.1:${alice.agent.httpPort}`, token }),
+  };
+});
+afterAll(() => net[Symbol.asyncDispose]());
+
+describe.each(['in process', 'socket', 'http'])('%s', (name) => {
+  const door = (): Client => doors[name] ?? expect.fail(`no door "${name}"`);
+
+  test('status', async () => {
+    const status = await door().status.show();
+    expect(status).toMatchObject({ handle: 'alice@lab', status: 'online', node: alice.node.id, home: alice.home });
+    expect(status.trackers).toMatchObject([{ state: 'up', zone: 'lab' }]);
+  });
+
+  test('people', async () => {
+    const list = await door().people.list();
+    expect(list.map(({ handle, status, me }) => [handle, status, me])).toEqual([
+      ['alice@lab', 'online', true],
+      ['bob@lab', 'online', false],
+    ]);
+    const found = await door().people.find({ handle: 'bob' });
+    expect(found).toMatchObject({ handle: 'bob@lab', id: bob.node.account, addresses: bob.node.addresses });
+    await expect(door().people.find({ handle: 'nobody' })).rejects.toMatchObject({ code: 'unknown_handle' });
+    await expect(door().people.find({ handle: 'not a handle!' })).rejects.toMatchObject({ code: 'invalid_argument' });
+    expect(await door().people.announce()).toMatchObject({ handle: 'alice@lab' });
+  });
+
+  test('presence is seen by others', async () => {
+    const words = `busy by ${name}`;
+    await door().people.status({ status: 'busy', text: words });
+    await until(
+      () => bob.client.people.find({ handle: 'alice' }),
+      ({ status, text }) => status === 'busy' && text === words,
+    );
+    await door().people.status({ status: 'online', text: '' });
+  });
+
+  test('a message is delivered with a receipt, and is listed at both ends', async () => {
+    const text = `hello by ${name} ünï🙂`;
+    const said = await door().messages.say({ handle: 'bob', text });
+    expect(said).toMatchObject({ from: 'alice@lab', to: 'bob@lab', text });
+    const received = await bob.event('message.received', ({ id }) => id === said.id);
+    expect(received.data).toMatchObject({ from: 'alice@lab', text, state: 'received' });
+    await alice.event('message.delivered', ({ id }) => id === said.id);
+    expect(await door().messages.show({ id: said.id })).toMatchObject({
+      state: 'delivered',
+      deliveredAt: expect.any(String),
+    });
+    const listed = await door().messages.list({ handle: 'bob' });
+    expect(listed.filter(({ id }) => id === said.id)).toHaveLength(1);
+    await expect(door().messages.show({ id: 'nothing' })).rejects.toMatchObject({ code: 'unknown_id' });
+    await expect(door().messages.say({ handle: 'alice', text: 'me' })).rejects.toMatchObject({
+      code: 'invalid_argument',
+    });
+    await expect(door().messages.say({ handle: 'nobody', text })).rejects.toMatchObject({ code: 'unknown_handle' });
+  });
+
+  test('a file is offered, fetched, verified, and both ends say so', async () => {
+    const bytes = Buffer.from(`content by ${name} `.repeat(100_000));
+    const path = join(net.folder, `${name.replaceAll(' ', '-')}.txt`);
+    await writeFile(path, bytes);
+    const back = await bob.client.files.send({ handle: 'alice', path });
+    const offer = await alice.event(
+      'file.offered',
+      ({ name: offered, direction }) => direction === 'in' && offered === path.split('/').at(-1),
+    );
+    const id = String(offer.data.id);
+    expect(await door().files.show({ id })).toMatchObject({ state: 'offered', from: 'bob@lab', size: bytes.length });
+    const snapshots: FileInfo[] = [];
+    for await (const snapshot of await door().files.get({ id })) snapshots.push(snapshot);
+    const last = snapshots.at(-1) ?? expect.fail('no snapshot came');
+    expect(last).toMatchObject({ state: 'done', progress: bytes.length });
+    expect((await readFile(last.path)).equals(bytes)).toBe(true);
+    await until(
+      () => bob.client.files.show({ id: back.id }),
+      ({ state }) => state === 'done',
+    );
+    expect((await door().files.list()).some((file) => file.id === id)).toBe(true);
+    await expect(door().files.accept({ id })).rejects.toMatchObject({ code: 'wrong_state' });
+    await expect(door().files.send({ handle: 'bob', path: '/nowhere/at/all' })).rejects.toMatchObject({
+      code: 'unreadable',
+    });
+  });
+
+  test('an offer is declined', async () => {
+    const path = join(net.folder, `declined-${name.replaceAll(' ', '-')}.txt`);
+    await writeFile(path, name);
+    const sent = await bob.client.files.send({ handle: 'alice', path });
+    const offer = await alice.event(
+      'file.offered',
+      ({ name: offered, direction }) => direction === 'in' && offered === path.split('/').at(-1),
+    );
+    expect(await door().files.decline({ id: String(offer.data.id) })).toMatchObject({ state: 'declined' });
+    await until(
+      () => bob.client.files.show({ id: sent.id }),
+      ({ state }) => state === 'declined',
+    );
+  });
+
+  test('auto-accept is set for one person', async () => {
+    expect(await door().people.set({ handle: 'bob', autoAccept: 10 })).toMatchObject({ autoAccept: 10 });
+    expect(await door().people.set({ handle: 'bob', autoAccept: null })).toMatchObject({ autoAccept: null });
+  });
+
+  test('links', async () => {
+    const link = await door().links.connect({ target: 'bob' });
+    expect(link).toMatchObject({ handle: 'bob@lab', peer: bob.node.id, rung: 'local', role: 'node' });
+    const list = await door().links.list();
+    expect(list.map(({ role }) => role).sort()).toEqual(['node', 'tracker']);
+    const [address] = bob.node.addresses;
+    expect(await door().links.connect({ target: `${bob.node.id}@${address}` })).toMatchObject({ peer: bob.node.id });
+    await expect(door().links.connect({ target: `${alice.node.id}@${address}` })).rejects.toMatchObject({
+      code: 'wrong_key',
+    });
+    await expect(door().links.connect({ target: 'nobody' })).rejects.toMatchObject({ code: 'unknown_handle' });
+  });
+
+  test('events carry on from a cursor', async () => {
+    const seen: number[] = [];
+    const stop = new AbortController();
+    for await (const { cursor } of await door().events.follow({ from: 2 }, { signal: stop.signal })) {
+      seen.push(cursor);
+      if (seen.length === 3) break;
+    }
+    stop.abort();
+    expect(seen).toEqual([3, 4, 5]);
+  });
+});
