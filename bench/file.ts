@@ -80,8 +80,8 @@ async function ours(home: string, source: string, size: number) {
 }
 
 /**
- * Writes as much and removes it, so that both find the same memory: on a virtual machine, pages that were free for two
- * seconds are the host's again, and to get them back costs more than the transfer itself.
+ * Writes as much and removes it, so that both find the same memory: on a virtual machine, pages that were free for a
+ * while go back to the host, and to get them again can cost more than the transfer itself.
  */
 async function warm(home: string, size: number): Promise<void> {
   const path = join(home, 'warm.bin');
