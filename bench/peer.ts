@@ -8,10 +8,10 @@ import { Store } from '../src/base/sqlite.ts';
 import { FileService } from '../src/files/service.ts';
 import type { Ticket } from '../src/files/wire.ts';
 import { bind } from '../src/link/binding.ts';
-import { createIdentity } from '../src/link/certificate.ts';
+import { loadIdentity } from '../src/link/certificate.ts';
 import { dial, dialLink } from '../src/link/dial.ts';
 import type { HelloInfo } from '../src/link/hello.ts';
-import { Key } from '../src/link/identity.ts';
+import { loadOrCreateKey } from '../src/link/identity.ts';
 import type { Link } from '../src/link/link.ts';
 import { Listener } from '../src/link/listen.ts';
 import { Router } from '../src/link/router.ts';
@@ -19,8 +19,9 @@ import { answer } from './child.ts';
 
 const [home = ''] = process.argv.slice(2);
 mkdirSync(home, { recursive: true });
-const account = Key.generate();
-const identity = await createIdentity();
+// Kept in the home, so that a process that is started again is the same person.
+const account = await loadOrCreateKey(join(home, 'account.key'));
+const identity = await loadIdentity(join(home, 'node.key'));
 const log = createLog({ name: 'bench', level: 'warn' });
 const binding = () => bind(account, 'bench@test', identity.id, Date.now());
 const hello = (): HelloInfo => ({ protocol: { min: 1, max: 1 }, software: 'bench', role: 'node', account: binding() });
@@ -36,7 +37,13 @@ const service = new FileService({
   store: new Store(join(home, 'store.db')),
   downloads: join(home, 'downloads'),
   bulk: (_account, wait) => dial({ ...target(), ...wait }),
-  reach: () => (link ??= dialLink({ ...target(), router, self: hello, clock: systemClock, log })),
+  reach: () => {
+    link ??= dialLink({ ...target(), router, self: hello, clock: systemClock, log });
+    link.catch(() => {
+      link = undefined;
+    });
+    return link;
+  },
   offer: async (_account, ticket, { id }) => {
     offer = ticket;
     return { entryId: id };
@@ -57,7 +64,13 @@ const listener = new Listener({
   log,
   onLink: () => {},
 });
-listener.route('/blobs/', service.handler);
+/** First bytes of the ranges that were asked for. */
+const asked: number[] = [];
+listener.route('/blobs/', (request, response, context) => {
+  const start = /^bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1];
+  if (start !== undefined) asked.push(Number(start));
+  return service.handler(request, response, context);
+});
 await listener.start();
 
 async function until(id: string, state: string): Promise<void> {
@@ -71,6 +84,8 @@ answer({
   who: () => ({ account: account.id, node: identity.id, address: `127.0.0.1:${listener.port}` }),
   meet: (whom: typeof other) => {
     other = whom;
+    link = undefined;
+    service.peerOnline(whom.account);
   },
   send: async (path: string) => {
     const { id } = await service.send(other.account, path);
@@ -83,6 +98,10 @@ answer({
     await until(id, 'done');
     return service.show(id).path;
   },
+  begin: (id: string) => service.accept(id),
+  until,
+  show: (id: string) => service.show(id),
+  asked: () => asked,
   watch: () => {
     delay.enable();
     delay.reset();

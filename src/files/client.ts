@@ -12,10 +12,10 @@ import { ACCOUNT_HEADER } from './wire.ts';
  */
 export type Bulk = (account: string, options: { signal: AbortSignal; onread: OnReadOpts }) => Promise<TLSSocket>;
 
-/** Bytes of the buffer that Node reads into again and again. TLS gives at most a record of 16 KiB at a time. */
-const READ_BYTES = 64 * 1024;
+/** Bytes of the buffer that Node reads into again and again: a TLS record, for it never gives more at a time. */
+const READ_BYTES = 16 * 1024;
 /** Milliseconds without a byte, while some are owed, after which a connection counts as dead. [F-13] */
-export const STALL_MS = 20_000;
+const STALL_MS = 20_000;
 
 /** A request: the byte range if it is not for all, and where the body goes. */
 export type Ask = {

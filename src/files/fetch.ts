@@ -14,7 +14,7 @@ const RANGE_BYTES = 64 * 1024 * 1024;
 /** Requests under way on a connection: while one is answered the next is already there, so the line never idles. */
 const REQUESTS = 2;
 /** Writes that may wait for the disk; past it nothing more is read from the line. */
-const MOST_WRITES = 8;
+const MOST_WRITES = 4;
 /** Chunks with a wrong hash after which a holder is given up. */
 export const MOST_STRIKES = 3;
 

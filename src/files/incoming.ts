@@ -82,7 +82,9 @@ export class Incoming {
       throw new Fault('unwritable', `${what}: the folder "${folder}" cannot be written`, { cause: error });
     }
     const isUnderWay = this.#checkAcceptable(id, what);
-    if (isUnderWay) return this.#transfers.get(id);
+    const before = this.#transfers.get(id);
+    if (isUnderWay) return before;
+    if (before.folder !== '' && before.folder !== folder) await this.#tidy(id, before.folder);
     const accepted = this.#options.store.transaction(() => {
       const next = this.#transfers.change(id, { state: 'accepted', folder, path: join(folder, name), error: null });
       this.#options.reports.owe(next);

@@ -151,8 +151,7 @@ export class Outgoing {
   }
 
   onBytes(id: string, bytes: number): void {
-    const { progress, size } = this.#transfers.get(id);
-    this.#transfers.progress(id, Math.min(size, progress + bytes));
+    this.#transfers.advance(id, bytes);
   }
 
   onServed(id: string): void {

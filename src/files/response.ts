@@ -70,7 +70,7 @@ export class ResponseReader {
 }
 
 /** Throws `malformed` for what is not a head of HTTP/1.1, or does not say how long the body is. */
-export function parseHead(text: string): ResponseHead {
+function parseHead(text: string): ResponseHead {
   const [first = '', ...lines] = text.split('\r\n');
   const status = Number(statusLine.exec(first)?.[1] ?? 0);
   if (status < 200) throw malformed('no status line, or an interim answer');

@@ -1,5 +1,6 @@
 /** The side that has bytes: serves manifests and files over HTTP to the accounts that were offered them. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { Budget, reasonOf } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
@@ -42,6 +43,14 @@ export type BlobServerOptions = {
   stallMs?: number;
 };
 
+type Connection = {
+  /** Aborts when the socket closes. A response that waits behind another one would not hear of it. */
+  closed: AbortSignal;
+  /** The account header that was believed, so that a signature is checked once; and until when. */
+  header: string;
+  until: number;
+};
+
 type Body = { transfer: string; stop(fault: Fault): void };
 
 export class BlobServer {
@@ -50,8 +59,7 @@ export class BlobServer {
   readonly #peers = new Map<string, number>();
   readonly #pool = new BlockPool(MOST_BLOCKS);
   readonly #bodies = new Set<Body>();
-  /** The header that was believed on a connection, so that a signature is checked once. */
-  readonly #believed = new WeakMap<object, { header: string; until: number }>();
+  readonly #connections = new WeakMap<Socket, Connection>();
 
   constructor(options: BlobServerOptions) {
     this.#options = options;
@@ -78,17 +86,10 @@ export class BlobServer {
       return;
     }
     using _place = this.#place(peer ?? '');
-    const stop = new AbortController();
-    const closed = (): void => stop.abort(new Fault('link_closed', 'serving: the reader went away'));
-    // A response that waits behind another on its connection hears of no end; the socket does.
-    request.socket.once('close', closed);
-    try {
-      using _permit = await this.#serving.take(1, stop.signal);
-      if (index === undefined) await this.#sendManifest(request, response, offered, stop);
-      else await this.#sendFile(request, response, offered, Number(index), stop);
-    } finally {
-      request.socket.off('close', closed);
-    }
+    const { closed } = this.#connection(request.socket);
+    using _permit = await this.#serving.take(1, closed);
+    if (index === undefined) await this.#sendManifest(request, response, offered, closed);
+    else await this.#sendFile(request, response, offered, Number(index), closed);
   };
 
   /** Cuts whatever serves this transfer: it was cancelled. */
@@ -110,14 +111,26 @@ export class BlobServer {
     const now = this.#options.clock.now();
     const offered = this.#options.offered(claimed.account, hash);
     if (!offered) throw new Fault('forbidden', 'asking for a blob: this account was not offered it');
-    const believed = this.#believed.get(request.socket);
-    if (believed?.header !== header || believed.until <= now) {
+    const connection = this.#connection(request.socket);
+    if (connection.header !== header || connection.until <= now) {
       if (!bindingHolds(claimed, peer, now)) {
         throw new Fault('forbidden', 'asking for a blob: the account does not vouch for this node, or no longer');
       }
-      this.#believed.set(request.socket, { header, until: claimed.until });
+      connection.header = header;
+      connection.until = claimed.until;
     }
     return offered;
+  }
+
+  #connection(socket: Socket): Connection {
+    const known = this.#connections.get(socket);
+    if (known) return known;
+    const stop = new AbortController();
+    const gone = (): void => stop.abort(new Fault('link_closed', 'serving: the reader went away'));
+    socket.once('close', gone);
+    const connection: Connection = { closed: stop.signal, header: '', until: 0 };
+    this.#connections.set(socket, connection);
+    return connection;
   }
 
   #place(peer: string): Disposable {
@@ -135,11 +148,11 @@ export class BlobServer {
     };
   }
 
-  async #sendManifest(request: IncomingMessage, response: ServerResponse, offered: Offered, stop: AbortController) {
+  async #sendManifest(request: IncomingMessage, response: ServerResponse, offered: Offered, closed: AbortSignal) {
     const bytes = Buffer.from(offered.manifest());
     const range = this.#head(request, response, bytes.length, 'application/json');
     if (!range) return;
-    await using writer = new Writer(response, stop, this.#options.stallMs ?? STALL_MS);
+    await using writer = new Writer(response, closed, this.#options.stallMs ?? STALL_MS);
     await writer.write(bytes.subarray(range.start, range.end));
     response.end();
   }
@@ -149,7 +162,7 @@ export class BlobServer {
     response: ServerResponse,
     offered: Offered,
     index: number,
-    stop: AbortController,
+    closed: AbortSignal,
   ): Promise<void> {
     const file = offered.file(index);
     if (!file) throw new Fault('unknown_id', `asking for a blob: the manifest has no file ${index}`);
@@ -157,11 +170,11 @@ export class BlobServer {
     response.setHeader('content-disposition', 'attachment');
     const range = this.#head(request, response, file.stamp.size, 'application/octet-stream');
     if (!range) return;
-    const body: Body = { transfer: offered.transfer, stop: (fault) => stop.abort(fault) };
+    await using writer = new Writer(response, closed, this.#options.stallMs ?? STALL_MS);
+    const body: Body = { transfer: offered.transfer, stop: (fault) => writer.stop(fault) };
     this.#bodies.add(body);
     this.#options.onServe?.(offered.transfer);
     try {
-      await using writer = new Writer(response, stop, this.#options.stallMs ?? STALL_MS);
       await this.#pump(source, range, writer, (bytes) => this.#options.onBytes?.(offered.transfer, bytes));
       await source.check(); // the head is out: what is thrown here cuts the connection [F-14]
       response.end();
@@ -224,31 +237,39 @@ export class BlobServer {
 /** Writes one piece after another to a response; a reader that takes none for too long is cut. [F-15] */
 class Writer implements AsyncDisposable {
   readonly #response: ServerResponse;
-  readonly #stop: AbortController;
+  readonly #closed: AbortSignal;
   readonly #timer: NodeJS.Timeout;
-  readonly #abort = (): void => this.#fail?.(reasonOf(this.#stop.signal));
+  readonly #gone = (): void => this.stop(reasonOf(this.#closed));
   #since = performance.now();
+  #fault: Fault | undefined;
   #fail: ((fault: Fault) => void) | undefined;
 
-  constructor(response: ServerResponse, stop: AbortController, stallMs: number) {
+  constructor(response: ServerResponse, closed: AbortSignal, stallMs: number) {
     this.#response = response;
-    this.#stop = stop;
-    stop.signal.addEventListener('abort', this.#abort);
+    this.#closed = closed;
+    if (closed.aborted) this.#gone();
+    closed.addEventListener('abort', this.#gone);
     const look = (): void => {
       // Without a socket the response waits for the one before it, which is somebody else's slowness.
       if (!response.socket) this.#since = performance.now();
       else if (performance.now() - this.#since >= stallMs) {
-        stop.abort(new Fault('timeout', `serving: the reader took nothing within ${stallMs} ms`));
+        this.stop(new Fault('timeout', `serving: the reader took nothing within ${stallMs} ms`));
       }
     };
     this.#timer = setInterval(look, Math.max(10, stallMs / 8));
     this.#timer.unref();
   }
 
+  /** Fails the write under way, and those to come. */
+  stop(fault: Fault): void {
+    this.#fault ??= fault;
+    this.#fail?.(this.#fault);
+  }
+
   /** Settles when the bytes have left for the network. Throws why it was stopped. */
   write(bytes: Buffer): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#stop.signal.aborted) return reject(reasonOf(this.#stop.signal));
+      if (this.#fault) return reject(this.#fault);
       this.#since = performance.now();
       this.#fail = reject;
       this.#response.write(bytes, (error) => {
@@ -260,6 +281,6 @@ class Writer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
-    this.#stop.signal.removeEventListener('abort', this.#abort);
+    this.#closed.removeEventListener('abort', this.#gone);
   }
 }

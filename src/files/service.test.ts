@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { hash } from '../base/encoding.ts';
 import { Person, type Town } from './fixture.ts';
-import { CHUNK_BYTES } from './manifest.ts';
+import { CHUNK_BYTES, encodeManifest } from './manifest.ts';
 import type { Transfer } from './transfer.ts';
 
 const MiB = 1024 * 1024;
@@ -397,6 +397,31 @@ test('many files at once all arrive, three at a time, in order', async () => {
     const written = await readFile(join(bob.downloads, path.slice(path.lastIndexOf('/') + 1)));
     expect(written.equals(data)).toBe(true);
   }
+});
+
+test('chunks larger than a block are verified piece by piece, also after a restart [F-3] [F-13]', async () => {
+  const { sent, data } = await offer('a', 23 * MiB + 3);
+  const chunk = 4 * MiB;
+  const chunks: string[] = [];
+  for (let at = 0; at < data.length; at += chunk) chunks.push(hash(data.subarray(at, at + chunk)));
+  const { size, name } = sent;
+  const made = encodeManifest({ v: 1, name, size, chunk, files: [{ path: name, size, chunks }] });
+  alice.store.prepare('INSERT INTO file_manifests (hash, bytes) VALUES (?, ?)').run(made.hash, made.bytes);
+  alice.store.prepare('UPDATE file_shares SET hash = ?').run(made.hash);
+  await alice.down();
+  alice.store.prepare("UPDATE file_transfers SET hash = ?, entry = 'large'").run(made.hash);
+  await alice.up();
+  const got = bob.service.takeTicket({ entryId: 'large', from: alice.id, ticket: { hash: made.hash, name, size } });
+  bob.cutAfter = 14 * MiB;
+  await bob.service.accept(got.id);
+  await bob.when(() => bob.service.show(got.id).progress > 0 && bob.service.show(got.id).state === 'accepted');
+  await bob.down();
+  bob.store.prepare('UPDATE file_transfers SET marked = NULL').run();
+  await bob.up();
+  const done = await bob.until(got.id, 'done');
+  expect((await readFile(done.path)).equals(data)).toBe(true);
+  const starts = alice.served.filter(({ path }) => path.endsWith('/0')).map(({ range }) => range?.split('-')[0]);
+  expect(starts).toEqual(['bytes=0', `bytes=${12 * MiB}`]);
 });
 
 test('unknown ids and wrong states are coded', async () => {

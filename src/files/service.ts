@@ -189,10 +189,9 @@ export class FileService implements AsyncDisposable {
 
   async #end(transfer: Transfer, { tell }: { tell: boolean }): Promise<Transfer> {
     const { store, transfers, reports, incoming, outgoing } = this.#started;
-    const cancelled = store.transaction(() => {
+    store.transaction(() => {
       const next = transfers.change(transfer.id, { state: 'cancelled', error: null });
       if (tell && next.entry !== null) reports.owe(next);
-      return next;
     });
     if (transfer.direction === 'in') {
       await incoming.cancel(transfer);
@@ -200,7 +199,8 @@ export class FileService implements AsyncDisposable {
       this.#server.stop(transfer.id, new Fault('cancelled', 'serving a file: it was cancelled'));
       await outgoing.cancel(transfer.id);
     }
-    return cancelled;
+    // A file that got its name in the same moment is there: then it is done, and both sides are told so.
+    return transfers.get(transfer.id);
   }
 
   /** All transfers, oldest first. */

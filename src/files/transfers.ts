@@ -111,6 +111,12 @@ export class Transfers {
     live.timer ??= this.#later(live, PROGRESS_MS);
   }
 
+  /** Notes `bytes` more, at most all; of a transfer at its end nothing is noted. */
+  advance(id: string, bytes: number): void {
+    const transfer = this.#live.get(id)?.transfer;
+    if (transfer) this.progress(id, Math.min(transfer.size, transfer.progress + bytes));
+  }
+
   /** Tells what has moved; and once more a little later, for a rate that falls to nothing is news too. */
   #later(live: Live, ms: number): NodeJS.Timeout {
     const timer = setTimeout(() => {
