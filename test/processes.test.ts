@@ -278,7 +278,7 @@ describe('bad input ends with its own exit code and a sentence that says what to
     await ends('unknown_handle', ['say', 'nobody', 'hi', '--home', alice.home], /nobody@lab/);
     await ends('unreadable', ['files', 'send', 'bob', '/nowhere/at/all', '--home', alice.home], /\/nowhere\/at\/all/);
     await ends('unknown_id', ['files', 'get', 'nothing', '--home', alice.home], /nothing/);
-    await ends('invalid_argument', ['say', 'bob', '', '--home', alice.home], /empty/);
+    await ends('invalid_argument', ['say', 'bob', '', '--home', alice.home], /expected some text/);
   });
 
   test('no agent', async () => {

@@ -51,7 +51,7 @@ export class Program<T> implements AsyncDisposable {
   /** The first request that fits, seen already or within `ms`. Throws `timeout`. */
   async wire(fits: (seen: Wire) => boolean, ms: number): Promise<Wire> {
     using limit = deadline(ms, `waiting for a request of "${this.name}"`);
-    return abortable(this.#log.find(fits), limit);
+    return await abortable(this.#log.find(fits), limit);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -164,9 +164,12 @@ export class Link {
   /** Meets the other side in the very moment that its answer is read: its next frame may follow in the same packet. */
   #greet(): void {
     const id = this.#nextId++;
+    const text = encodeRequest(id, hello.name, this.#self);
+    const asked = performance.now();
     this.#waiting.set(id, {
       accept: (result) => {
         this.#waiting.delete(id);
+        this.#trace('asked', hello.name, Buffer.byteLength(text), asked);
         const parsed = hello.result.safeParse(result);
         if (!parsed.success) throw new Fault('malformed', 'greeting: the answer to hello is not of its shape');
         this.#meet(parsed.data);
@@ -176,7 +179,7 @@ export class Link {
         this.#fail(fault);
       },
     });
-    this.#send(encodeRequest(id, hello.name, this.#self));
+    this.#send(text);
   }
 
   #meet(info: HelloInfo): void {

@@ -60,7 +60,7 @@ export class Node implements AsyncDisposable {
   readonly #options: NodeOptions;
   readonly #resources: AsyncDisposableStack;
   readonly #introductions = new WeakMap<Link, Promise<void>>();
-  #trackersShown = '';
+  readonly #trackersShown = new Map<string, string>();
 
   private constructor(parts: {
     options: NodeOptions;
@@ -265,12 +265,14 @@ export class Node implements AsyncDisposable {
     }
   }
 
+  /** Tells of what changed for those who look at trackers from outside; an upstream's own steps are not their concern. */
   #trackersChanged(): void {
-    const now = JSON.stringify(this.directory.states().map(({ peer, state, announced }) => [peer, state, announced]));
-    if (now === this.#trackersShown) return;
-    this.#trackersShown = now;
     for (const { peer, address, zone, state, error } of this.directory.states()) {
-      this.events.emit('tracker.changed', { peer, address, zone, state, error: error?.message ?? null });
+      const shown = { peer, address, zone, state, error: error?.message ?? null };
+      const text = JSON.stringify(shown);
+      if (this.#trackersShown.get(peer) === text) continue;
+      this.#trackersShown.set(peer, text);
+      this.events.emit('tracker.changed', shown);
     }
   }
 
