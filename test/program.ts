@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Client, createClient } from '../src/api/client.ts';
 
-export const MAIN = resolve(import.meta.dirname, '../src/bin/netapp.ts');
+const MAIN = resolve(import.meta.dirname, '../src/bin/netapp.ts');
 
 /** Milliseconds that a program has to come up on a busy machine. */
 const START_MS = 30_000;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { FAULTS, type FaultCode } from '../base/fault.ts';
 
 /** How one input field is written on a command line, where it is not written as itself. */
-export type Form =
+type Form =
   /** A path, relative to the caller's folder; sent as an absolute one, since the agent has another. */
   | 'path'
   /** Any number of words, joined by a space; a lone `-` reads standard input. */
@@ -13,7 +13,7 @@ export type Form =
   | 'bytes';
 
 /** How an operation looks on a command line. Everything here is data: the CLI has no code for a single command. */
-export type CommandShape = {
+type CommandShape = {
   /** The words that name it, e.g. `['people', 'find']`. */
   words: readonly string[];
   /** Its textbook name, which the CLI keeps as an alias. */

@@ -25,7 +25,7 @@ export const person = z.object({
 });
 
 /** What is proven about a message that I wrote; `received` is one that somebody else wrote. */
-export const messageState = z.enum(['queued', 'held', 'delivered', 'read', 'failed', 'received']);
+const messageState = z.enum(['queued', 'held', 'delivered', 'read', 'failed', 'received']);
 
 export const message = z.object({
   id: z.string().describe('hash of the signed entry'),
@@ -43,7 +43,7 @@ export const message = z.object({
  * preparing: being hashed. offered: the ticket is written (sender) or here (receiver), nobody fetched yet.
  * accepted: waits for its holder. fetching, serving: bytes move. done: all is verified on the receiver's disk.
  */
-export const fileState = z.enum([
+const fileState = z.enum([
   'preparing',
   'offered',
   'accepted',
@@ -88,7 +88,7 @@ export const linkInfo = z.object({
   receivedBytes: z.number().int(),
 });
 
-export const trackerInfo = z.object({
+const trackerInfo = z.object({
   peer: z.string(),
   address: z.string(),
   zone: z.string(),
@@ -129,6 +129,5 @@ export type Person = z.infer<typeof person>;
 export type Message = z.infer<typeof message>;
 export type FileInfo = z.infer<typeof file>;
 export type LinkInfo = z.infer<typeof linkInfo>;
-export type TrackerInfo = z.infer<typeof trackerInfo>;
 export type Status = z.infer<typeof status>;
 export type AgentEvent = z.infer<typeof event>;

@@ -41,8 +41,3 @@ export function canonical(value: unknown): string {
 export function hash(data: string | Uint8Array): string {
   return toBase32(blake3(data));
 }
-
-/** BLAKE3-256 as 32 bytes. */
-export function hashBytes(data: Uint8Array): Buffer {
-  return blake3(data);
-}

@@ -1,6 +1,7 @@
 /** Direct conversations for one account: what doors ask for, what links bring, and delivery that goes on by itself. */
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import { Rate } from '../base/rate.ts';
 import { peerId } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { needsAccount, type Router } from '../link/router.ts';
@@ -11,7 +12,6 @@ import { Intake } from './intake.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
 import type { Stored } from './log.ts';
 import type { Evidence, Message } from './message.ts';
-import { Rate } from './rate.ts';
 import { Exchange } from './sync.ts';
 import { CALLS_BURST, CALLS_PER_SECOND, deliver, receiptNotice, sync } from './wire.ts';
 

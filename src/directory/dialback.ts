@@ -4,8 +4,8 @@
  */
 import { Budget, deadline } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
+import { Rate } from '../base/rate.ts';
 import { formatAddress, parseAddress, scopeOf } from '../link/address.ts';
-import { Rate } from './rate.ts';
 import { MOST_ADDRESSES } from './record.ts';
 
 /** Dials `address` once and says whether the key `node` answers there. Never throws for what the other side does. */
@@ -98,7 +98,8 @@ export class DialBack implements Disposable {
 
   #mayDialNow(address: string): boolean {
     const { host } = parseAddress(address);
-    const rate = this.#hosts.get(host) ?? new Rate(MOST_PER_HOST, 60_000, this.#clock);
+    const rate =
+      this.#hosts.get(host) ?? new Rate({ burst: MOST_PER_HOST, perSecond: MOST_PER_HOST / 60, clock: this.#clock });
     evictOldest(this.#hosts);
     this.#hosts.set(host, rate);
     return rate.take();

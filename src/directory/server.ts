@@ -3,12 +3,12 @@ import { sleep } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import { Rate } from '../base/rate.ts';
 import type { Link } from '../link/link.ts';
 import { encodeNotice } from '../link/message.ts';
 import { needsAccount, type Router } from '../link/router.ts';
 import { candidates, type DialBack } from './dialback.ts';
 import * as messages from './messages.ts';
-import { Rate } from './rate.ts';
 import type { DirectoryRecord } from './record.ts';
 import type { DirectoryTable, Row } from './table.ts';
 import { audience, entryFor, hostOf, pageFor, pages } from './view.ts';
@@ -19,7 +19,6 @@ const ANSWER_AFTER_MS = 2000;
 const MOST_ANNOUNCES = 120;
 /** Lists and finds of one link in a minute. A page is half a MiB, so a reader at full speed gets 5 MiB/s. */
 const MOST_READS = 600;
-const MINUTE_MS = 60_000;
 /** Milliseconds from sweep to sweep: how late an expiry may show. */
 const SWEEP_MS = 1000;
 const FORGET_EVERY_MS = 3600_000;
@@ -129,8 +128,8 @@ export class DirectoryServer implements Disposable {
       link,
       host: hostOf(link.address),
       account: undefined,
-      announces: new Rate(MOST_ANNOUNCES, MINUTE_MS, this.#clock),
-      reads: new Rate(MOST_READS, MINUTE_MS, this.#clock),
+      announces: new Rate({ burst: MOST_ANNOUNCES, perSecond: MOST_ANNOUNCES / 60, clock: this.#clock }),
+      reads: new Rate({ burst: MOST_READS, perSecond: MOST_READS / 60, clock: this.#clock }),
     };
     this.#guests.set(link, guest);
     void link.closed.then(() => {

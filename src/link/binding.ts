@@ -15,7 +15,7 @@ export const binding = z.object({
 export type Binding = z.infer<typeof binding>;
 
 /** A binding lasts 30 days and is made anew at every start. */
-export const BINDING_MS = 30 * 24 * 3600_000;
+const BINDING_MS = 30 * 24 * 3600_000;
 
 export function bind(account: Key, handle: string, node: string, now: number): Binding {
   const claim = { account: account.id, handle, node, until: now + BINDING_MS };

@@ -10,7 +10,7 @@ export const PROTOCOL = { min: 1, max: 1 };
 /** WebSocket subprotocol of the link. */
 export const SUBPROTOCOL = 'netapp.1';
 
-export const helloInfo = z.object({
+const helloInfo = z.object({
   protocol: z.object({ min: z.number().int(), max: z.number().int() }),
   /** Name and version of the program, for people. */
   software: z.string().max(80),

@@ -67,13 +67,13 @@ export const encodeError = (id: number, fault: Fault): string =>
   });
 
 /** Bytes that a frame may have, unless its method says otherwise. */
-export const FRAME_BYTES = 64 * 1024;
+const FRAME_BYTES = 64 * 1024;
 
 /** Bytes that any frame may have; the transport refuses more before it is read. [L-22] */
 export const MOST_FRAME_BYTES = 1024 * 1024;
 
 /** Milliseconds that an answer may take, unless the method says otherwise. */
-export const ANSWER_MS = 10_000;
+const ANSWER_MS = 10_000;
 
 /** A request that both ends know: its name, and the shapes of its params and result. */
 export type Method<P, R> = {

@@ -14,7 +14,7 @@ import type { Router } from '../link/router.ts';
 import { climb } from '../reach/ladder.ts';
 
 /** Where an account's node is: the key that must answer there, and the addresses to try. */
-export type Whereabouts = { node: string; addresses: readonly string[] };
+type Whereabouts = { node: string; addresses: readonly string[] };
 
 export type PeersOptions = {
   identity: Identity;

@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { StubBackend } from '../../test/stub.ts';
-import { Agent } from '../agent/agent.ts';
-import { FAULTS, type FaultCode } from '../base/fault.ts';
-import { silentLog } from '../base/log.ts';
+import { Agent } from '../src/agent/agent.ts';
+import { FAULTS, type FaultCode } from '../src/base/fault.ts';
+import { silentLog } from '../src/base/log.ts';
+import { StubBackend } from './stub.ts';
 
-const program = fileURLToPath(new URL('../bin/netapp.ts', import.meta.url));
+const program = fileURLToPath(new URL('../src/bin/netapp.ts', import.meta.url));
 
 let home: string;
 let backend: StubBackend;

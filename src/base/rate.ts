@@ -1,5 +1,5 @@
 /** So many at once, and so many each second after. */
-import type { Clock } from '../base/clock.ts';
+import type { Clock } from './clock.ts';
 
 export class Rate {
   readonly #burst: number;
