@@ -65,6 +65,7 @@ export class StubBackend implements Backend {
       state: 'queued',
       deliveredAt: null,
       file: null,
+      held: null,
     };
   }
 

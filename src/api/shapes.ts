@@ -37,6 +37,19 @@ export const message = z.object({
   state: messageState,
   deliveredAt: time.nullable().describe('from the recipient’s signed receipt'),
   file: z.string().nullable().describe('id of the file, where the entry is a file ticket'),
+  held: z
+    .array(
+      z.object({
+        to: z.string().describe('handle of the recipient'),
+        by: z.string().describe('peer id of the tracker that holds it'),
+        letter: z.string().describe('hash of the sealed letter'),
+        at: time,
+        until: time.describe('until when it is held, unless the recipient takes it'),
+        sig: z.string().describe('the tracker’s signature of its word that it holds the letter'),
+      }),
+    )
+    .nullable()
+    .describe('who holds it for recipients who are away, with the evidence; null where nobody does'),
 });
 
 /**

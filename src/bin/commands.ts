@@ -9,6 +9,14 @@ const port = z
   .transform(Number)
   .refine((number) => number <= 65_535, 'expected a port from 0 to 65535');
 
+const mailbox = z
+  .boolean()
+  .optional()
+  .meta({
+    negatable: true,
+    description: 'whether the tracker holds sealed messages for people who are away; up remembers it; default: it does',
+  });
+
 const up = processCommand({
   name: 'up',
   summary: 'Run this machine’s node and agent',
@@ -37,6 +45,7 @@ const up = processCommand({
       .describe('invite link or peerid@host:port of a tracker; may stand several times; remembered'),
     zone: z.string().optional().describe('zone that the tracker inside serves; default: lab'),
     trackerPort: port.optional().describe('port of the tracker inside; 0: any; default: 22236'),
+    mailbox,
     httpPort: port.optional().describe('serve the agent’s HTTP API on this loopback port too; 0: any'),
   }),
   async run(input, shell) {
@@ -58,16 +67,28 @@ const tracker = processCommand({
       .describe('address to listen at and to print; default: all, and the default interface’s'),
     port: port.optional().describe('default: 22236; 0: any'),
     zone: z.string().optional().describe('zone that it serves; default: lab'),
+    mailbox,
   }),
   async run(input, shell) {
-    const [{ runTracker }, { createLog }, { homePaths }] = await Promise.all([
+    const [{ runTracker }, { createLog }, { homePaths, readConfig }] = await Promise.all([
       import('../tracker/main.ts'),
       import('../base/log.ts'),
       import('../node/home.ts'),
     ]);
     const { home, signal, stdout, stderr, json, env } = shell;
     const log = createLog({ name: 'netapp', level: env.NETAPP_LOG ?? 'warn' });
-    await runTracker({ zone: 'lab', ...input, home: homePaths(home).tracker, signal, stdout, stderr, json, log });
+    const { mailbox } = await readConfig(home);
+    await runTracker({
+      zone: 'lab',
+      mailbox,
+      ...input,
+      home: homePaths(home).tracker,
+      signal,
+      stdout,
+      stderr,
+      json,
+      log,
+    });
     return 0;
   },
 });

@@ -22,6 +22,7 @@ export type UpOptions = {
   tracker: string[];
   zone?: string | undefined;
   trackerPort?: number | undefined;
+  mailbox?: boolean | undefined;
   httpPort?: number | undefined;
 };
 
@@ -86,6 +87,7 @@ function merge(
     trackers: [given, inEnv, kept.trackers ?? []].find((list) => list.length > 0) ?? [],
     zone: options.zone ?? env.NETAPP_ZONE ?? kept.zone ?? ZONE,
     trackerPort: options.trackerPort ?? kept.trackerPort ?? TRACKER_PORT,
+    mailbox: options.mailbox ?? kept.mailbox ?? true,
   };
 }
 
@@ -106,7 +108,7 @@ function loginName(): string {
 }
 
 async function startTracker(
-  config: { zone: string; trackerPort?: number | undefined },
+  config: { zone: string; trackerPort?: number | undefined; mailbox?: boolean | undefined },
   host: string | undefined,
   home: string,
   log: Log,
@@ -116,6 +118,7 @@ async function startTracker(
     host,
     port: config.trackerPort ?? TRACKER_PORT,
     zone: config.zone,
+    mailbox: config.mailbox,
     log: log.child({ room: 'tracker' }),
   });
   await tracker.start().catch((error: unknown) => {

@@ -18,11 +18,21 @@ const DELIVERIES = 64;
 /** Lanes that may wait for either; more accounts than that have no place in one home. */
 const LANES = 100_000;
 
+/** Where to leave things for those who cannot be reached. */
+export type Mail = {
+  /** Whether presence says that the account is not there. */
+  isAway(account: string): boolean;
+  /** Leaves all that waits for the account; false where there is no place for it. Throws what keeps it from being held. */
+  leave(account: string, signal: AbortSignal): Promise<boolean>;
+};
+
 type Lane = {
   running: Promise<void> | undefined;
   /** Something happened since the last look. */
   again: boolean;
   nap: AbortController | undefined;
+  /** The wait that goes on is to end now. */
+  hurry: boolean;
   readonly backoff: Backoff;
   readonly links: Set<Link>;
   /** What the last try came to, if it failed. */
@@ -33,6 +43,7 @@ export class Courier implements AsyncDisposable {
   readonly #reach: Reach;
   readonly #waits: (account: string) => boolean;
   readonly #work: (account: string, link: Link, signal: AbortSignal) => Promise<void>;
+  readonly #mail: Mail | undefined;
   readonly #log: Log;
   readonly #lanes = new Map<string, Lane>();
   readonly #stop = new AbortController();
@@ -45,11 +56,13 @@ export class Courier implements AsyncDisposable {
     waits(account: string): boolean;
     /** Exchanges with the account over the link until nothing is left to do; throws what prevented it. */
     work(account: string, link: Link, signal: AbortSignal): Promise<void>;
+    mail?: Mail | undefined;
     log: Log;
   }) {
     this.#reach = options.reach;
     this.#waits = options.waits;
     this.#work = options.work;
+    this.#mail = options.mail;
     this.#log = options.log;
   }
 
@@ -88,10 +101,9 @@ export class Courier implements AsyncDisposable {
     if (this.#stop.signal.aborted) return;
     const lane = this.#lane(account);
     lane.again = true;
-    if (now) {
-      lane.backoff.reset();
-      lane.nap?.abort();
-    }
+    if (now) lane.backoff.reset();
+    lane.hurry ||= now;
+    lane.nap?.abort();
     lane.running ??= this.#run(account, lane).finally(() => {
       lane.running = undefined;
       if (lane.again) this.wake(account, { now: false });
@@ -103,7 +115,15 @@ export class Courier implements AsyncDisposable {
     let lane = this.#lanes.get(account);
     if (!lane) {
       const backoff = new Backoff({ firstMs: FIRST_MS, mostMs: MOST_MS });
-      lane = { running: undefined, again: false, nap: undefined, backoff, links: new Set(), trouble: undefined };
+      lane = {
+        running: undefined,
+        again: false,
+        nap: undefined,
+        hurry: false,
+        backoff,
+        links: new Set(),
+        trouble: undefined,
+      };
       this.#lanes.set(account, lane);
     }
     return lane;
@@ -114,6 +134,7 @@ export class Courier implements AsyncDisposable {
     try {
       while (!stop.aborted && (lane.again || this.#waits(account))) {
         lane.again = false;
+        lane.hurry = false;
         const fault = await this.#try(account).then(
           () => undefined,
           (error: unknown) => toFault(error, 'delivering'),
@@ -132,26 +153,61 @@ export class Courier implements AsyncDisposable {
     const ms = lane.backoff.next();
     const level = fault.retry ? 'info' : 'warn';
     this.#log[level]({ account, code: fault.code, reason: fault.message, againInMs: ms }, 'delivery waits');
-    lane.nap = new AbortController();
-    await sleep(ms, AbortSignal.any([this.#stop.signal, lane.nap.signal])).catch(() => {}); // stopped or woken
-    lane.nap = undefined;
+    const stop = this.#stop.signal;
+    const end = performance.now() + ms;
+    for (let left = ms; left > 0 && !lane.hurry && !stop.aborted; left = end - performance.now()) {
+      if (lane.again && this.#mail) {
+        // Something new for somebody who was not there a moment ago: it need not wait to be held.
+        lane.again = false;
+        await this.#leave(account, stop).catch((error: unknown) => {
+          lane.trouble = toFault(error, 'leaving letters');
+        });
+        if (!this.#waits(account)) return;
+        continue;
+      }
+      lane.nap = new AbortController();
+      await sleep(left, AbortSignal.any([stop, lane.nap.signal])).catch(() => {}); // stopped or woken
+      lane.nap = undefined;
+    }
   }
 
   async #try(account: string): Promise<void> {
     const signal = this.#stop.signal;
-    let link = this.linkTo(account);
-    if (!link) {
-      if (!this.#waits(account)) return;
-      using _place = await this.#dials.take(1, signal);
-      using limit = deadline(REACH_MS, `reaching "${account}"`, signal);
-      link = this.linkTo(account) ?? (await this.#reach(account, { signal: limit }));
-      if (link.account?.account !== account) {
-        throw new Fault('wrong_key', `reaching "${account}": another account answered`);
-      }
-      this.#keep(account, link);
-    }
+    const link = this.linkTo(account) ?? (await this.#come(account, signal));
+    if (!link) return;
     using _place = await this.#deliveries.take(1, signal);
     await this.#work(account, link, signal);
+  }
+
+  /** A link to the account; or what waits for it is left in its mailbox, and the fault says why there is no link. */
+  async #come(account: string, signal: AbortSignal): Promise<Link | undefined> {
+    if (!this.#waits(account)) return undefined;
+    if (this.#mail?.isAway(account) && (await this.#leave(account, signal))) {
+      throw new Fault('peer_unreachable', `reaching "${account}": they are offline`);
+    }
+    try {
+      return await this.#dial(account, signal);
+    } catch (error) {
+      await this.#leave(account, signal);
+      throw error;
+    }
+  }
+
+  async #dial(account: string, signal: AbortSignal): Promise<Link> {
+    using _place = await this.#dials.take(1, signal);
+    using limit = deadline(REACH_MS, `reaching "${account}"`, signal);
+    const link = this.linkTo(account) ?? (await this.#reach(account, { signal: limit }));
+    if (link.account?.account !== account) {
+      throw new Fault('wrong_key', `reaching "${account}": another account answered`);
+    }
+    this.#keep(account, link);
+    return link;
+  }
+
+  async #leave(account: string, signal: AbortSignal): Promise<boolean> {
+    if (!this.#mail || signal.aborted || !this.#waits(account)) return false;
+    using _place = await this.#deliveries.take(1, signal);
+    return await this.#mail.leave(account, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

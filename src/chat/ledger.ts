@@ -7,6 +7,8 @@ import type { Key } from '../link/identity.ts';
 import { type Conversation, direct } from './conversation.ts';
 import { parseEntry, signEntry } from './entry.ts';
 import { aheadFrom, tick } from './hlc.ts';
+import type { Hold } from './letter.ts';
+import { LETTER_STEPS, LetterBook } from './letters.ts';
 import { EntryLog } from './log.ts';
 import { type Message, Viewer } from './message.ts';
 import { Outbox } from './outbox.ts';
@@ -14,7 +16,15 @@ import { type Chain, type Receipt, ReceiptBook, type ReceiptState, receiptVerifi
 import { STEPS, Statements } from './tables.ts';
 import type { Standing } from './wire.ts';
 
-export type ChatEvent = 'message.sent' | 'message.received' | 'message.delivered' | 'message.read' | 'message.failed';
+/** `message.queued`: it is held no longer, and not delivered either. */
+export type ChatEvent =
+  | 'message.sent'
+  | 'message.received'
+  | 'message.held'
+  | 'message.queued'
+  | 'message.delivered'
+  | 'message.read'
+  | 'message.failed';
 
 export type LedgerOptions = {
   account: Key;
@@ -35,6 +45,7 @@ export class Ledger {
   readonly entries: EntryLog;
   readonly outbox: Outbox;
   readonly receipts: ReceiptBook;
+  readonly letters: LetterBook;
   readonly viewer: Viewer;
   readonly emit: (type: ChatEvent, data: Message) => void;
   readonly #key: Key;
@@ -48,7 +59,9 @@ export class Ledger {
     this.entries = new EntryLog(sql);
     this.outbox = new Outbox(sql);
     this.receipts = new ReceiptBook(sql);
+    this.letters = new LetterBook(sql);
     this.viewer = new Viewer(this.self, this.entries, this.outbox, this.receipts);
+    this.viewer.hold = (account, entry) => this.letters.hold(account, entry);
     this.emit = emit;
     this.#key = account;
     this.#log = log;
@@ -56,6 +69,7 @@ export class Ledger {
 
   migrate(): void {
     this.store.migrate('chat', STEPS);
+    this.store.migrate('letters', LETTER_STEPS);
   }
 
   /** The conversation, if `other` and this account are in it. A direct one needs no introduction. [C-5] */
@@ -116,6 +130,9 @@ export class Ledger {
       const members = this.entries.conversation(conversation)?.members ?? [];
       const chain = { conversation, author: this.self };
       if (members.some((account) => this.receipts.reached(chain, account) >= seq)) return false;
+      // What is refused for its time alone may be taken from a mailbox later: its place is not free. [M-15]
+      const later = fault.code === 'clock_ahead';
+      if (later && this.letters.out(conversation, this.self, seq, this.clock.now())) return false;
       const gone = this.entries.withdraw(conversation, this.self, seq);
       for (const [index, stored] of gone.entries()) {
         const why =
@@ -158,6 +175,26 @@ export class Ledger {
     for (let at = before + 1; at <= seq; at++) {
       this.#tell('message.read', this.entries.idAt(conversation, author, at) ?? '');
     }
+  }
+
+  /** A tracker's word that it holds a letter: what is in it is `held`. [M-6] */
+  takeHold(hold: Hold): void {
+    this.store.transaction(() => {
+      for (const entry of this.letters.held(hold)) {
+        if (this.outbox.hold(hold.to, entry)) this.#tell('message.held', entry);
+      }
+    });
+  }
+
+  /** What was held and is no longer is queued again; gives for whom. [M-14] */
+  releaseExpired(): string[] {
+    return this.store.transaction(() => {
+      const released = this.letters
+        .expire(this.clock.now())
+        .filter(({ recipient, entry }) => this.outbox.release(recipient, entry));
+      for (const { entry } of released) this.#tell('message.queued', entry);
+      return [...new Set(released.map(({ recipient }) => recipient))];
+    });
   }
 
   #tell(type: ChatEvent, id: string): void {

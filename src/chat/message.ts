@@ -1,6 +1,7 @@
 /** An entry as its reader sees it: with what is proven about its delivery. */
 import type { Fault } from '../base/fault.ts';
 import { msOf } from './hlc.ts';
+import type { Hold } from './letter.ts';
 import type { EntryLog, Stored } from './log.ts';
 import type { Outbox } from './outbox.ts';
 import type { Receipt, ReceiptBook } from './receipt.ts';
@@ -16,6 +17,8 @@ export type Recipient = {
   state: Exclude<State, 'received'>;
   deliveredAt: number | null;
   readAt: number | null;
+  /** While it is held: the signed word of whoever holds it. */
+  hold: Hold | null;
   /** Why it failed; or, while it is queued, what the last try came to. */
   reason: Reason | null;
 };
@@ -53,6 +56,9 @@ export class Viewer {
   readonly #receipts: ReceiptBook;
   /** What the last try to reach an account came to, if it failed. */
   trouble: (account: string) => Fault | undefined = () => undefined;
+
+  /** The newest word of a mailbox that it holds the entry for the account. */
+  hold: (account: string, entry: string) => Hold | undefined = () => undefined;
 
   constructor(self: string, log: EntryLog, outbox: Outbox, receipts: ReceiptBook) {
     this.#self = self;
@@ -102,7 +108,7 @@ export class Viewer {
 
   #recipient({ entry, id, withdrawn }: Stored, account: string): Recipient {
     const row = this.#outbox.get(account, id);
-    const none = { account, deliveredAt: null, readAt: null };
+    const none = { account, deliveredAt: null, readAt: null, hold: null };
     if (row?.state === 'failed') {
       return { ...none, state: 'failed', reason: { code: row.code ?? 'internal', message: row.message ?? '' } };
     }
@@ -111,8 +117,9 @@ export class Viewer {
     const first = delivered ?? read; // who has read it has it
     if (first) {
       const state = read ? 'read' : 'delivered';
-      return { account, state, deliveredAt: first.at, readAt: read?.at ?? null, reason: null };
+      return { ...none, state, deliveredAt: first.at, readAt: read?.at ?? null, reason: null };
     }
+    if (row?.state === 'held') return { ...none, state: 'held', hold: this.hold(account, id) ?? null, reason: null };
     const trouble = this.trouble(account);
     const reason = trouble ? { code: trouble.code, message: trouble.message } : null;
     return { ...none, state: row?.state ?? 'queued', reason };

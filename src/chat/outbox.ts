@@ -6,7 +6,7 @@ import type { Statements } from './tables.ts';
 const WAITING_ENTRIES = 10_000;
 const WAITING_BYTES = 64 * 1024 * 1024;
 
-/** `held` will name who holds it; a row without a state of its own is settled, and its receipts tell the rest. */
+/** Who holds what is `held` stands with the letters; a row without a state of its own is settled, and its receipts tell the rest. */
 export type Waiting = { state: 'queued' | 'held' | 'failed'; code: FaultCode | null; message: string | null };
 
 export class Outbox {
@@ -75,6 +75,24 @@ export class Outbox {
     this.#sql
       .of(`UPDATE outbox SET state = 'failed', code = ?, message = ? WHERE entry = ? AND state <> 'failed'`)
       .run(fault.code, fault.message, entry);
+  }
+
+  /** A mailbox holds the entry for `recipient`; false where that changes nothing. */
+  hold(recipient: string, entry: string): boolean {
+    return this.#move(recipient, entry, 'queued', 'held');
+  }
+
+  /** It is held no longer, and nobody said that it was taken; false where that changes nothing. */
+  release(recipient: string, entry: string): boolean {
+    return this.#move(recipient, entry, 'held', 'queued');
+  }
+
+  #move(recipient: string, entry: string, from: Waiting['state'], to: Waiting['state']): boolean {
+    return (
+      this.#sql
+        .of('UPDATE outbox SET state = ? WHERE recipient = ? AND entry = ? AND state = ?')
+        .run(to, recipient, entry, from).changes > 0
+    );
   }
 
   get(recipient: string, entry: string): Waiting | undefined {

@@ -11,6 +11,7 @@ import { type Entry, TEXT_BYTES, type Ticket, textBody, ticket } from './entry.t
 import { Intake } from './intake.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
 import type { Stored } from './log.ts';
+import { Mailbox, type Post } from './mailbox.ts';
 import type { Evidence, Message } from './message.ts';
 import { Exchange } from './sync.ts';
 import { CALLS_BURST, CALLS_PER_SECOND, deliver, receiptNotice, sync } from './wire.ts';
@@ -21,6 +22,8 @@ const PAGE = 1000;
 export type ChatOptions = LedgerOptions & {
   /** An open, greeted link to a node that hosts the account. Throws where there is none to be had now. */
   reach: Reach;
+  /** Where letters are left for those who are away; without it they wait here. */
+  post?: Post | undefined;
 };
 
 export class ChatService implements AsyncDisposable {
@@ -28,6 +31,7 @@ export class ChatService implements AsyncDisposable {
   readonly #intake: Intake;
   readonly #exchange: Exchange;
   readonly #courier: Courier;
+  readonly #mailbox: Mailbox | undefined;
   readonly #log: Log;
   readonly #rates = new WeakMap<Link, Rate>();
 
@@ -36,10 +40,25 @@ export class ChatService implements AsyncDisposable {
     this.#ledger = new Ledger(options);
     this.#intake = new Intake(this.#ledger, options.log);
     this.#exchange = new Exchange(this.#ledger, options.log);
+    const { account, log, post } = options;
+    this.#mailbox =
+      post &&
+      new Mailbox({
+        account,
+        ledger: this.#ledger,
+        intake: this.#intake,
+        post,
+        wake: (who) => this.#courier.wake(who, { now: true }),
+        log,
+      });
     this.#courier = new Courier({
       reach: options.reach,
-      waits: (account) => this.#ledger.outbox.waits(account),
-      work: (account, link, signal) => this.#exchange.run(account, link, signal),
+      waits: (account) => this.#ledger.outbox.waits(account) || this.#ledger.letters.waits(account),
+      work: async (account, link, signal) => {
+        await this.#exchange.run(account, link, signal);
+        this.#mailbox?.linked(account, link);
+      },
+      mail: this.#mailbox,
       log: options.log,
     });
     this.#ledger.viewer.trouble = (account) => this.#courier.trouble(account);
@@ -48,11 +67,15 @@ export class ChatService implements AsyncDisposable {
   /** Makes the tables where they are missing, and goes on with what waits from the last run. */
   start(): void {
     this.#ledger.migrate();
-    for (const account of this.#ledger.outbox.recipients()) this.#courier.wake(account, { now: false });
+    this.#mailbox?.start();
+    const { outbox, letters } = this.#ledger;
+    const waiting = new Set([...outbox.recipients(), ...letters.recipients()]);
+    for (const account of waiting) this.#courier.wake(account, { now: false });
   }
 
   /** Adds the methods of chat to a node's table. */
   attach(router: Router): void {
+    this.#mailbox?.attach(router);
     const needs = { needs: needsAccount };
     router.handle(
       deliver,
@@ -107,9 +130,15 @@ export class ChatService implements AsyncDisposable {
     if (account !== undefined && account !== this.#ledger.self) this.#courier.use(account, link);
   }
 
+  /** A link to a tracker that has this account's record: letters that wait there are taken, and those that come later. */
+  trackerUp(link: Link): void {
+    this.#mailbox?.trackerUp(link);
+  }
+
   /** Presence says that the account is there: what waits for it is tried now. */
   peerOnline(account: string): void {
-    if (this.#ledger.outbox.waits(account)) this.#courier.wake(account, { now: true });
+    const { outbox, letters } = this.#ledger;
+    if (outbox.waits(account) || letters.waits(account)) this.#courier.wake(account, { now: true });
   }
 
   /**
@@ -183,8 +212,8 @@ export class ChatService implements AsyncDisposable {
   }
 
   /**
-   * This user has read the conversation up to a message. Its authors are told now where they are linked, else with the
-   * next greeting. Throws `unknown_id`.
+   * This user has read the conversation up to a message. Its authors are told now where they are linked, else by letter or
+   * with the next greeting. Throws `unknown_id`.
    */
   markRead(id: string): void {
     const { entry } = this.#stored(id);
@@ -196,8 +225,15 @@ export class ChatService implements AsyncDisposable {
       const seq = this.#ledger.entries.lastSeq(entry.conversation, author, upTo);
       const known = this.#ledger.receipts.newest(chain, this.#ledger.self, 'read');
       if (seq <= (known?.seq ?? 0)) continue;
-      const receipt = this.#ledger.store.transaction(() => this.#ledger.vouch(chain, 'read', seq));
-      if (receipt) this.#courier.linkTo(author)?.notify(receiptNotice, { receipts: [receipt] });
+      const link = this.#courier.linkTo(author);
+      const receipt = this.#ledger.store.transaction(() => {
+        const made = this.#ledger.vouch(chain, 'read', seq);
+        if (made && !link && this.#mailbox) this.#ledger.letters.owe(made, this.#ledger.clock.now());
+        return made;
+      });
+      if (!receipt) continue;
+      if (link) link.notify(receiptNotice, { receipts: [receipt] });
+      else if (this.#mailbox) this.#courier.wake(author, { now: false });
     }
   }
 
@@ -214,6 +250,7 @@ export class ChatService implements AsyncDisposable {
   /** Stops delivery; what waits is kept. The store stays open. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#log.debug('chat stops');
+    await this.#mailbox?.[Symbol.asyncDispose]();
     await this.#courier[Symbol.asyncDispose]();
   }
 }

@@ -109,6 +109,13 @@ const messages = noun<Message>(message, {
     ['to', { text: m.to, style: 'bold' }],
     ['written', showTime(m.at)],
     ['state', state(m.state)],
+    ...(m.held ?? []).map(
+      ({ to, by, at, until, letter, sig }) =>
+        [
+          'held',
+          `for ${to} by ${by} since ${showTime(at)} until ${showTime(until)}: letter ${letter}, signed ${sig}`,
+        ] satisfies [string, Cell],
+    ),
     ...(m.deliveredAt ? [['delivered', showTime(m.deliveredAt)] satisfies [string, Cell]] : []),
     ...(m.file ? [['file', m.file] satisfies [string, Cell]] : []),
     ['text', m.text],

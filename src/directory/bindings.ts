@@ -64,6 +64,10 @@ export class Bindings {
     return this.#owner.get(handle)?.account;
   }
 
+  isBound(account: string): boolean {
+    return (this.#count.get(account)?.count ?? 0) > 0;
+  }
+
   /** Gives the handle to the account for good, if nobody has it. Throws `name_taken` or `too_many`. [D-5] */
   claim(handle: string, account: string, now: number): void {
     const owner = this.ownerOf(handle);

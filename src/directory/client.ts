@@ -156,6 +156,23 @@ export class DirectoryClient implements AsyncDisposable {
     return [...this.#upstreams.values()].flatMap(({ link }) => link ?? []);
   }
 
+  /** Links to the trackers that are up and have this account's own record. */
+  ownLinks(): Link[] {
+    return [...this.#upstreams.values()].flatMap(({ link, state }) => (link && state.announced ? link : []));
+  }
+
+  /** Where letters for an account may be left, as far as is known here, and the key to seal them to. [M-1] */
+  mailbox(account: string): { sealingKey: string | null; links: Link[] } {
+    const found = this.#table().mailbox(account);
+    const links = found?.trackers.flatMap((tracker) => this.#upstreams.get(tracker)?.link ?? []) ?? [];
+    return { sealingKey: found?.seal ?? null, links };
+  }
+
+  /** Whether a tracker that answers lists the account, and none of them says that it is online. */
+  isAway(account: string): boolean {
+    return this.get(account)?.status === 'offline' && this.mailbox(account).links.length > 0;
+  }
+
   /** Everybody who is known, oneself first; what the trackers pushed, or said last if they are down. */
   list(): Person[] {
     return [this.me(), ...this.#table().all()];

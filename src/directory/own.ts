@@ -1,6 +1,7 @@
 /** What this node says about its own account, ready to be signed. */
 import type { Clock } from '../base/clock.ts';
 import type { Key } from '../link/identity.ts';
+import { sealingKey } from '../link/seal.ts';
 import { TTL_MS } from './messages.ts';
 import { type DirectoryRecord, MOST_ADDRESSES, type PresentStatus, signRecord } from './record.ts';
 
@@ -8,6 +9,7 @@ export class OwnRecord {
   readonly account: Key;
   readonly handle: string;
   readonly node: string;
+  readonly seal: string;
   status: PresentStatus = 'online';
   text = '';
   readonly #addresses: () => readonly string[];
@@ -24,6 +26,7 @@ export class OwnRecord {
     this.account = options.account;
     this.handle = options.handle;
     this.node = options.node;
+    this.seal = sealingKey(options.account);
     this.#addresses = options.addresses;
     this.#clock = options.clock;
   }
@@ -46,13 +49,14 @@ export class OwnRecord {
   /** Signed for one TTL, by a clock that is `offsetMs` ahead of this machine's. */
   sign(ttlMs: number = TTL_MS, offsetMs = 0): DirectoryRecord {
     this.#seq = Math.max(this.#clock.now(), this.#seq + 1);
-    const { handle, node, addresses, status, text } = this;
+    const { handle, node, addresses, status, text, seal } = this;
     return signRecord(this.account, {
       handle,
       node,
       addresses,
       status,
       text,
+      seal,
       seq: this.#seq,
       until: this.#clock.now() + offsetMs + ttlMs,
     });

@@ -7,7 +7,7 @@ import type { Log } from '../base/log.ts';
 import type { Store } from '../base/sqlite.ts';
 import { type Entry, TTL_MS } from './messages.ts';
 import { type Kept, PeopleStore } from './people-store.ts';
-import { type DirectoryRecord, type PresentStatus, recordHolds } from './record.ts';
+import { type DirectoryRecord, type PresentStatus, recordHolds, sealOf } from './record.ts';
 
 /** Accounts that are remembered; past it, unknown ones are not taken. */
 const MOST_PEOPLE = 200_000;
@@ -208,6 +208,12 @@ export class People {
   isFresh(account: string): boolean {
     const known = this.#known.get(account);
     return known !== undefined && this.#isOnline(known) && known.record.until > this.#clock.now();
+  }
+
+  /** The key to which letters for the account are sealed, and the trackers that list it. */
+  mailbox(account: string): { seal: string | null; trackers: string[] } | undefined {
+    const known = this.#known.get(account);
+    return known && { seal: sealOf(known.record), trackers: [...known.views.keys()] };
   }
 
   /** Everybody, in the order of handles. */

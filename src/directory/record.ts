@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { addressText } from '../link/address.ts';
 import { type Key, peerId, signature, verified } from '../link/identity.ts';
+import { isSealingKey } from '../link/seal.ts';
 import { handle } from './handle.ts';
 
 /** Addresses that a record may name: a few interfaces, two families, a mapped port. */
@@ -43,7 +44,13 @@ export const record = z.looseObject({
 
 export type DirectoryRecord = z.infer<typeof record>;
 /** What an account says about itself, before it is signed. */
-export type Claim = Pick<DirectoryRecord, 'handle' | 'node' | 'addresses' | 'status' | 'text' | 'seq' | 'until'>;
+export type Claim = Pick<DirectoryRecord, 'handle' | 'node' | 'addresses' | 'status' | 'text' | 'seq' | 'until'> & {
+  /** The key to which letters for the account are sealed. [M-1] */
+  seal?: string | undefined;
+};
+
+/** The key to which letters for the record's account are sealed; null where it says none that can be used. [M-1] */
+export const sealOf = ({ seal }: DirectoryRecord): string | null => (isSealingKey(seal) ? seal : null);
 
 /** A record of `account`'s own, signed. */
 export function signRecord(account: Key, claim: Claim): DirectoryRecord {

@@ -230,6 +230,11 @@ export class DirectoryTable {
     this.#forgotten.length = 0;
   }
 
+  /** Whether the account owns a handle here, also if it has not been here for long. */
+  isBound(account: string): boolean {
+    return this.#bindings.isBound(account);
+  }
+
   get(account: string): Row | undefined {
     return this.#rows.get(account);
   }

@@ -3,6 +3,7 @@ import {
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
+  hkdfSync,
   type KeyObject,
   randomUUID,
   sign,
@@ -21,7 +22,7 @@ export const peerId = z.string().refine((text) => fromBase32(text)?.length === 3
 export const signature = z.string().length(86);
 
 /** What a signature is for: it is part of what is signed, so that none can be passed off as another. [L-4] */
-export type Purpose = 'binding' | 'record' | 'entry' | 'receipt';
+export type Purpose = 'binding' | 'record' | 'entry' | 'receipt' | 'hold';
 
 const signedBytes = (purpose: Purpose, value: unknown): Buffer =>
   Buffer.from(`netapp.1 ${purpose}\n${canonical(value)}`, 'utf8');
@@ -84,6 +85,17 @@ export class Key {
 
   get pem(): string {
     return this.#private.export({ format: 'pem', type: 'pkcs8' }).toString();
+  }
+
+  /**
+   * 32 bytes that only this key's owner can have, the same each time: HKDF-SHA256 of the key's seed without salt, with
+   * `netapp.1 <purpose>` as info. So whoever restores the key has them too. [M-1]
+   */
+  derive(purpose: 'seal'): Uint8Array {
+    const { d } = this.#private.export({ format: 'jwk' });
+    const seed = fromBase64url(d ?? '');
+    if (seed?.length !== 32) throw new Fault('corrupt', 'deriving a key: the private key has no seed of 32 bytes');
+    return new Uint8Array(hkdfSync('sha256', seed, '', `netapp.1 ${purpose}`, 32));
   }
 
   /** Signs `value`'s canonical JSON for one purpose. */

@@ -32,6 +32,8 @@ const config = z
     /** Zone and port of the tracker inside. */
     zone: z.string(),
     trackerPort: z.number().int().min(0).max(65_535),
+    /** Whether a tracker run from this home holds letters for those who are away. */
+    mailbox: z.boolean(),
   })
   .partial();
 

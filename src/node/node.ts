@@ -133,6 +133,16 @@ export class Node implements AsyncDisposable {
       clock,
       log: log.child({ room: 'chat' }),
       reach: (who, wait) => this.peers.reach(who, wait),
+      post: {
+        isAway: (who) => this.directory.isAway(who),
+        mailbox: async (who, wait) => {
+          if (!this.directory.get(who)) await this.#lookUp(who, wait.signal);
+          return this.directory.mailbox(who);
+        },
+        introduce: async (who, { signal }) => {
+          if (!this.directory.get(who)) await this.#lookUp(who, signal);
+        },
+      },
       emit: (type, message) => this.events.emit(type, this.messageView(message)),
     });
     this.files = new FileService({
@@ -267,6 +277,7 @@ export class Node implements AsyncDisposable {
 
   /** Tells of what changed for those who look at trackers from outside; an upstream's own steps are not their concern. */
   #trackersChanged(): void {
+    for (const link of this.directory.ownLinks()) this.chat.trackerUp(link);
     for (const { peer, address, zone, state, error } of this.directory.states()) {
       const shown = { peer, address, zone, state, error: error?.message ?? null };
       const text = JSON.stringify(shown);

@@ -30,7 +30,18 @@ export function messageView(message: Message, handleOf: HandleOf, fileOf: (messa
     deliveredAt: deliveredAt === null ? null : time(deliveredAt),
     file: kind === 'file' ? (fileOf(message) ?? null) : null,
     error: failure,
+    held: heldView(message, handleOf),
   };
+}
+
+/** Who holds a message for whom, with the words that they signed for it. */
+function heldView({ recipients }: Message, handleOf: HandleOf) {
+  const held = recipients.flatMap(({ hold }) => {
+    if (!hold) return [];
+    const { to, holder, letter, at, until, sig } = hold;
+    return [{ to: handleOf(to), by: holder, letter, at: time(at), until: time(until), sig }];
+  });
+  return held.length > 0 ? held : null;
 }
 
 function textOf(kind: string, body: Record<string, unknown>): string {

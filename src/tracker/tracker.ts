@@ -9,6 +9,8 @@ import { defaultIp, interfaceIps } from '../base/interfaces.ts';
 import { Lock } from '../base/lock.ts';
 import type { Log } from '../base/log.ts';
 import { Store } from '../base/sqlite.ts';
+import { MailServer } from '../chat/mailbox-server.ts';
+import { type MailLimits, MailStore } from '../chat/mailbox-store.ts';
 import { type Check, DialBack } from '../directory/dialback.ts';
 import { parseZone } from '../directory/handle.ts';
 import { DIRECTORY_PATH, directoryHttp } from '../directory/http.ts';
@@ -33,6 +35,8 @@ export type TrackerOptions = {
   /** Default 22236; 0 for any free one. */
   port?: number | undefined;
   zone: string;
+  /** Whether it holds letters for those who are away; default true. */
+  mailbox?: boolean | undefined;
   log: Log;
   clock?: Clock;
   /** Name and version of the program, for people. */
@@ -41,6 +45,8 @@ export type TrackerOptions = {
   check?: Check;
   ttlMs?: number;
   graceMs?: number;
+  /** For tests: how much mail is held. */
+  mailLimits?: MailLimits;
 };
 
 type Running = {
@@ -93,6 +99,12 @@ export class Tracker implements AsyncDisposable {
     const directory = undo.use(new DirectoryServer({ table, dialBack, zones: [this.zone], clock, log }));
     const router = new Router();
     directory.attach(router);
+    if (this.#options.mailbox ?? true) {
+      const letters = new MailStore({ store, key: identity.key, clock, limits: this.#options.mailLimits });
+      const mail = undo.use(new MailServer({ letters, isBound: (account) => table.isBound(account), clock, log }));
+      mail.start();
+      mail.attach(router);
+    }
     const software = this.#options.software ?? 'netapp';
     const listener = new Listener({
       host,

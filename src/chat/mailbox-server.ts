@@ -1,0 +1,133 @@
+/** A tracker's side of the mailbox: takes letters for accounts that are bound here, and gives each its own. */
+import type { Clock } from '../base/clock.ts';
+import { Fault, toFault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import { Rate } from '../base/rate.ts';
+import type { Link } from '../link/link.ts';
+import { needsAccount, type Router } from '../link/router.ts';
+import { type Envelope, type Hold, letterBytes } from './letter.ts';
+import type { MailStore } from './mailbox-store.ts';
+import { CALL_BYTES, deposit, fetch, PAGE_LETTERS, remove, waiting } from './mailbox-wire.ts';
+
+/** Calls that a link may make: this many at once, and this many each second after. [M-10] */
+const CALLS_BURST = 200;
+const CALLS_PER_SECOND = 50;
+/** Milliseconds from one look for letters whose time is over to the next. */
+const SWEEP_MS = 60_000;
+
+type Result = { hold: Hold } | { refused: { code: string; message: string } };
+
+export class MailServer implements Disposable {
+  readonly #letters: MailStore;
+  readonly #isBound: (account: string) => boolean;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #rates = new WeakMap<Link, Rate>();
+  /** Links that have fetched, by account: they are told of new letters. */
+  readonly #readers = new Map<string, Set<Link>>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: {
+    letters: MailStore;
+    /** Whether the account owns a handle at this tracker. */
+    isBound(account: string): boolean;
+    clock: Clock;
+    log: Log;
+  }) {
+    this.#letters = options.letters;
+    this.#isBound = options.isBound;
+    this.#clock = options.clock;
+    this.#log = options.log;
+  }
+
+  /** Makes the tables where they are missing, and starts to forget what is over. */
+  start(): void {
+    this.#letters.migrate();
+    this.#timer = setInterval(() => this.sweep(), SWEEP_MS).unref();
+  }
+
+  /** What the timer does. */
+  sweep(): void {
+    try {
+      while (this.#letters.sweep() > 0);
+    } catch (error) {
+      this.#log.error({ err: error }, 'the mailbox cannot write to its store; it tries again');
+    }
+  }
+
+  /** Puts the methods into the tracker's table. */
+  attach(router: Router): this {
+    const needs = { needs: needsAccount };
+    router
+      .handle(
+        deposit,
+        ({ to, letters }, { link }) => ({ results: this.#deposit(this.#admit(link), to, letters) }),
+        needs,
+      )
+      .handle(fetch, ({ after }, { link }) => this.#fetch(this.#admit(link), after, link), needs)
+      .handle(remove, ({ ids }, { link }) => ({ deleted: this.#letters.delete(this.#admit(link), ids) }), needs);
+    return this;
+  }
+
+  /** The account behind the link. Throws `too_many` past the rate, `forbidden` for one that is not bound here. [M-7] */
+  #admit(link: Link): string {
+    const account = link.account?.account ?? '';
+    let rate = this.#rates.get(link);
+    if (!rate) {
+      rate = new Rate({ burst: CALLS_BURST, perSecond: CALLS_PER_SECOND, clock: this.#clock });
+      this.#rates.set(link, rate);
+    }
+    if (!rate.take()) throw new Fault('too_many', `using a mailbox: at most ${CALLS_PER_SECOND} calls a second`);
+    if (this.#isBound(account)) return account;
+    throw new Fault('forbidden', `using a mailbox: "${account}" has no handle at this tracker; announce first`);
+  }
+
+  #deposit(from: string, to: string, letters: readonly Envelope[]): Result[] {
+    if (!this.#isBound(to)) {
+      throw new Fault('unknown_handle', `holding letters for "${to}": this account has no handle at this tracker`);
+    }
+    const bytes = letters.reduce((sum, letter) => sum + letterBytes(letter), 0);
+    if (letters.length > 1 && bytes > CALL_BYTES) {
+      throw new Fault('too_large', `holding ${letters.length} letters: ${bytes} bytes, at most ${CALL_BYTES} at once`);
+    }
+    let fresh = false;
+    // One transaction for the call; a letter that is refused leaves nothing, and one that fails takes the call along.
+    const results = this.#letters.transaction(() =>
+      letters.map((letter): Result => {
+        try {
+          const put = this.#letters.put({ from, to, ...letter });
+          fresh ||= put.fresh;
+          return { hold: put.hold };
+        } catch (error) {
+          const { code, message } = toFault(error);
+          if (!['too_large', 'too_many', 'queue_full'].includes(code)) throw error;
+          return { refused: { code, message } };
+        }
+      }),
+    );
+    if (fresh) for (const link of this.#readers.get(to) ?? []) link.notify(waiting, {});
+    return results;
+  }
+
+  #fetch(account: string, after: number, link: Link) {
+    this.#tellOfNew(account, link);
+    const { letters, more } = this.#letters.page(account, after, { most: PAGE_LETTERS, bytes: CALL_BYTES });
+    return { letters: letters.map(({ to: _, ...letter }) => letter), more };
+  }
+
+  #tellOfNew(account: string, link: Link): void {
+    const links = this.#readers.get(account) ?? new Set();
+    if (links.has(link) || !link.open) return;
+    links.add(link);
+    this.#readers.set(account, links);
+    void link.closed.then(() => {
+      links.delete(link);
+      if (links.size === 0 && this.#readers.get(account) === links) this.#readers.delete(account);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    this.#readers.clear();
+  }
+}
