@@ -9,13 +9,10 @@ const port = z
   .transform(Number)
   .refine((number) => number <= 65_535, 'expected a port from 0 to 65535');
 
-const mailbox = z
-  .boolean()
-  .optional()
-  .meta({
-    negatable: true,
-    description: 'whether the tracker holds sealed messages for people who are away; up remembers it; default: it does',
-  });
+const mailbox = z.boolean().optional().meta({
+  negatable: true,
+  description: 'hold sealed messages at the tracker for people who are away; up remembers it; default: it does',
+});
 
 const up = processCommand({
   name: 'up',

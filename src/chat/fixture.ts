@@ -14,6 +14,7 @@ import { pair } from '../link/pair.ts';
 import { Router } from '../link/router.ts';
 import type { Reach } from './courier.ts';
 import type { ChatEvent } from './ledger.ts';
+import type { Post } from './mailbox.ts';
 import type { Message } from './message.ts';
 import { ChatService } from './service.ts';
 
@@ -47,6 +48,8 @@ type PersonOptions = {
   node?: Key;
   /** Whether the process runs at once; default true. */
   boot?: boolean;
+  /** Where letters are left. */
+  post?: (person: Person) => Post;
 };
 
 export class Person {
@@ -69,6 +72,7 @@ export class Person {
   #waiting: { done: () => boolean; resolve: () => void }[] = [];
   readonly links = new Set<Link>();
   readonly #world: World;
+  readonly #post: Post | undefined;
   readonly file: string;
 
   constructor(world: World, key: Key, file: string, options: PersonOptions) {
@@ -79,6 +83,7 @@ export class Person {
     this.clock = options.clock ?? { now: () => world.now };
     this.node = options.node ?? Key.generate();
     this.dial = (account) => this.#reach(account);
+    this.#post = options.post?.(this);
   }
 
   get chat(): ChatService {
@@ -98,6 +103,7 @@ export class Person {
       clock: this.clock,
       log: pino({ level: 'info' }, { write: () => this.#look() }), // a try that failed is logged
       reach: (account, options) => this.dial(account, options),
+      post: this.#post,
       emit: (type, message) => {
         const seen = { type, message };
         this.onEvent(seen);

@@ -134,7 +134,9 @@ function settle(command: AnyCommand, words: readonly string[], inputs: ReadonlyM
     option.description = describe(field);
     option.defaultValue = undefined;
     const [flag] = option.flags.split(' ');
-    if (option.flags.endsWith('[boolean]')) {
+    if (option.negate) {
+      option.description = `not ${flag?.replace('--no-', '--')}`;
+    } else if (option.flags.endsWith('[boolean]')) {
       option.flags = flag ?? '';
       option.optional = false;
       option.parseArg = undefined;
