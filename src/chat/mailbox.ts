@@ -46,6 +46,8 @@ const FIND_MS = 10_000;
 const FIRST_MS = 1000;
 const MOST_MS = 60_000;
 const AGAIN_MS = 60_000;
+/** Looks at a whole mailbox at once: each may free letters that wait for others; a tracker that deletes nothing gets no more. */
+const PASSES = 10;
 /** Milliseconds from one look for what is held no longer to the next. */
 const SWEEP_MS = 60_000;
 /** Bytes of a receipt's JSON, at most. */
@@ -264,7 +266,8 @@ export class Mailbox implements AsyncDisposable {
 
   /** Takes page after page; once more from the start where what came may have made earlier letters of use. */
   async #takeAll(link: Link, box: Box, signal: AbortSignal): Promise<void> {
-    for (let rescan = !box.news && box.kept > 0; ; rescan = true) {
+    let rescan = !box.news && box.kept > 0;
+    for (let pass = 0; pass < PASSES; pass++, rescan = true) {
       box.news = false;
       if (rescan) Object.assign(box, { after: 0, kept: 0 });
       const taken = await this.#takePages(link, box, signal);
