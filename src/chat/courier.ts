@@ -30,6 +30,8 @@ type Lane = {
   running: Promise<void> | undefined;
   /** Something happened since the last look. */
   again: boolean;
+  /** Something happened since the last letter. */
+  news: boolean;
   nap: AbortController | undefined;
   /** The wait that goes on is to end now. */
   hurry: boolean;
@@ -101,6 +103,7 @@ export class Courier implements AsyncDisposable {
     if (this.#stop.signal.aborted) return;
     const lane = this.#lane(account);
     lane.again = true;
+    lane.news = true;
     if (now) lane.backoff.reset();
     lane.hurry ||= now;
     lane.nap?.abort();
@@ -135,7 +138,7 @@ export class Courier implements AsyncDisposable {
       while (!stop.aborted && (lane.again || this.#waits(account))) {
         lane.again = false;
         lane.hurry = false;
-        const fault = await this.#try(account).then(
+        const fault = await this.#try(account, lane).then(
           () => undefined,
           (error: unknown) => toFault(error, 'delivering'),
         );
@@ -156,9 +159,9 @@ export class Courier implements AsyncDisposable {
     const stop = this.#stop.signal;
     const end = performance.now() + ms;
     for (let left = ms; left > 0 && !lane.hurry && !stop.aborted; left = end - performance.now()) {
-      if (lane.again && this.#mail) {
+      if (lane.news && this.#mail) {
         // Something new for somebody who was not there a moment ago: it need not wait to be held.
-        lane.again = false;
+        lane.news = false;
         await this.#leave(account, stop).catch((error: unknown) => {
           lane.trouble = toFault(error, 'leaving letters');
         });
@@ -171,25 +174,62 @@ export class Courier implements AsyncDisposable {
     }
   }
 
-  async #try(account: string): Promise<void> {
+  async #try(account: string, lane: Lane): Promise<void> {
     const signal = this.#stop.signal;
-    const link = this.linkTo(account) ?? (await this.#come(account, signal));
+    const link = this.linkTo(account) ?? (await this.#come(account, lane, signal));
     if (!link) return;
     using _place = await this.#deliveries.take(1, signal);
     await this.#work(account, link, signal);
   }
 
-  /** A link to the account; or what waits for it is left in its mailbox, and the fault says why there is no link. */
-  async #come(account: string, signal: AbortSignal): Promise<Link | undefined> {
+  /**
+   * A link to the account. What waits for it is left in its mailbox at once where presence says that it is away, else after
+   * it could not be reached; it is dialled in any case, for a tracker may be wrong about who is there.
+   */
+  async #come(account: string, lane: Lane, signal: AbortSignal): Promise<Link | undefined> {
     if (!this.#waits(account)) return undefined;
-    if (this.#mail?.isAway(account) && (await this.#leave(account, signal))) {
-      throw new Fault('peer_unreachable', `reaching "${account}": they are offline`);
-    }
+    let refusal: unknown;
+    const leave = async (): Promise<void> => {
+      lane.news = false;
+      await this.#leave(account, signal).then(
+        () => {
+          refusal = undefined;
+        },
+        (error: unknown) => {
+          refusal = error;
+        },
+      );
+    };
+    const isAway = this.#mail?.isAway(account) ?? false;
+    if (isAway) await leave();
+    if (!this.#waits(account)) return undefined;
     try {
-      return await this.#dial(account, signal);
+      const dialling = this.#dial(account, signal);
+      // A machine that sleeps takes long not to answer; what is said meanwhile need not wait for that.
+      if (isAway) await this.#meanwhile(dialling, lane, leave);
+      return await dialling;
     } catch (error) {
-      await this.#leave(account, signal);
-      throw error;
+      await leave();
+      throw refusal ?? error;
+    }
+  }
+
+  /** Until `dialling` settles, calls `leave` whenever something new waits. */
+  async #meanwhile(dialling: Promise<Link>, lane: Lane, leave: () => Promise<void>): Promise<void> {
+    const settled = dialling.then(
+      () => true,
+      () => true,
+    );
+    for (;;) {
+      const nap = new AbortController();
+      lane.nap = nap;
+      const woken = new Promise<false>((resolve) => {
+        nap.signal.addEventListener('abort', () => resolve(false), { once: true });
+      });
+      const isOver = await Promise.race([settled, woken]);
+      lane.nap = undefined;
+      if (isOver) return;
+      if (lane.news) await leave();
     }
   }
 

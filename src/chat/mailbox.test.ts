@@ -207,6 +207,24 @@ test('a message that is both held and given by link is there once, and held no l
   expect(received(bob)).toEqual(['twice']);
 });
 
+test('a tracker that is wrong about who is there does not keep a message from them', async () => {
+  const alice = await world.person('alice', { post: (me) => ({ ...office.post(me), isAway: () => true }) });
+  const bob = await person('bob');
+  alice.chat.say(bob.id, { text: 'I can reach you' });
+  await alice.seen('message.delivered');
+  expect(received(bob)).toEqual(['I can reach you']);
+});
+
+test('while somebody who is away is being dialled, what is said is held already', async () => {
+  const [alice, bob] = await bobAway();
+  alice.dial = (_account, { signal }) =>
+    new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+  alice.chat.say(bob.id, { text: 'one' });
+  await alice.seen('message.held');
+  alice.chat.say(bob.id, { text: 'two' });
+  await alice.seen('message.held', 2);
+});
+
 /** Puts letters of `from` into the box of `to`, as another program would. */
 async function leave(from: Person, to: Person, ...letters: { enc: string; data: string }[]): Promise<void> {
   const link = await office.link(from);
