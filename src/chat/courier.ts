@@ -121,6 +121,7 @@ export class Courier implements AsyncDisposable {
       lane = {
         running: undefined,
         again: false,
+        news: false,
         nap: undefined,
         hurry: false,
         backoff,
