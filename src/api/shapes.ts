@@ -116,7 +116,7 @@ export const status = z.object({
   invite: z.string().nullable().describe('invite link to this person’s tracker; null without a tracker'),
 });
 
-/** `cursor` grows by one with each event and never repeats on this home. */
+/** `cursor` grows with each event and never repeats on this home. */
 export const event = z.object({
   cursor: z.number().int().positive(),
   at: time,

@@ -8,6 +8,9 @@ export function toBase32(bytes: Uint8Array): string {
   return base32nopad.encode(bytes).toLowerCase();
 }
 
+/** 32 bytes in base32: 52 characters, of which the last carries one bit. Says the same as decoding, at a fraction of the cost. */
+export const BASE32_OF_32_BYTES = /^[a-z2-7]{51}[aq]$/;
+
 /** Bytes of lower-case base32 without padding; undefined if it is not that. */
 export function fromBase32(text: string): Uint8Array | undefined {
   if (text !== text.toLowerCase()) return undefined;
