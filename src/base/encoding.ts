@@ -42,5 +42,5 @@ export function canonical(value: unknown): string {
 
 /** BLAKE3-256 in base32: 52 characters. */
 export function hash(data: string | Uint8Array): string {
-  return toBase32(blake3(data));
+  return toBase32(blake3(typeof data === 'string' ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength)));
 }
