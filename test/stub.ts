@@ -67,6 +67,7 @@ export class StubBackend implements Backend {
       state: 'queued',
       deliveredAt: null,
       file: null,
+      error: null,
     };
   }
 

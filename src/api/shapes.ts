@@ -37,6 +37,10 @@ export const message = z.object({
   state: messageState,
   deliveredAt: time.nullable().describe('from the recipient’s signed receipt'),
   file: z.string().nullable().describe('id of the file, where the entry is a file ticket'),
+  error: z
+    .object({ code: z.string(), message: z.string() })
+    .nullable()
+    .describe('why it failed; or, while it is queued, what the last try to deliver it came to'),
 });
 
 /**
