@@ -185,7 +185,7 @@ export class Courier implements AsyncDisposable {
 
   /**
    * A link to the account. What waits for it is left in its mailbox at once where presence says that it is away, else after
-   * it could not be reached; it is dialled in any case, for a tracker may be wrong about who is there.
+   * it could not be reached; it is dialled in any case, for a tracker may be wrong about who is there. [M-11]
    */
   async #come(account: string, lane: Lane, signal: AbortSignal): Promise<Link | undefined> {
     if (!this.#waits(account)) return undefined;

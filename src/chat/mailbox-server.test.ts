@@ -73,7 +73,7 @@ test('who has no handle here neither leaves nor gets letters [M-7]', async () =>
   await expect(lab.get(bob)).rejects.toMatchObject({ code: 'forbidden' });
 });
 
-test('each bound refuses with its code, and leaves room for others [M-9]', async () => {
+test('each bound refuses with its code, and leaves room for others [M-4] [M-9]', async () => {
   await using lab = await setUp({
     recipient: { letters: 4, bytes: MB },
     sender: { letters: 3, bytes: 300_000 },

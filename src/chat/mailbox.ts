@@ -116,7 +116,7 @@ export class Mailbox implements AsyncDisposable {
 
   /**
    * Leaves all that waits for the account in its mailbox; false where there is none. Throws what keeps it from being
-   * held: `queue_full`, `too_many`, what links throw.
+   * held: `queue_full`, `too_many`, what links throw. [M-11] [M-16]
    */
   async leave(account: string, signal: AbortSignal): Promise<boolean> {
     using limit = deadline(FIND_MS, `finding the mailbox of "${account}"`, signal);
@@ -177,6 +177,7 @@ export class Mailbox implements AsyncDisposable {
         for (const letter of batch) letters.markSent(letterId(letter), sent);
       });
     mark(true);
+    await store.settled(); // a receipt in a letter says that what it is for is on the disk
     let last: Fault | undefined;
     for (const link of links) {
       try {
@@ -219,9 +220,10 @@ export class Mailbox implements AsyncDisposable {
   }
 
   /** The account is linked and has every own entry: what letters would have told is told now. */
-  linked(account: string, link: Link): void {
+  async linked(account: string, link: Link): Promise<void> {
     const { letters, receipts, store, self } = this.#ledger;
     if (!letters.waits(account)) return;
+    await store.settled(); // as for a letter
     const owed = letters
       .owed(account, { unsealed: false })
       .flatMap(({ conversation, author, state }) => receipts.newest({ conversation, author }, self, state) ?? []);
@@ -286,6 +288,7 @@ export class Mailbox implements AsyncDisposable {
         if (await this.#take(letter, signal)) ids.push(letterId(letter));
         last = Math.max(last, place);
       }
+      await this.#ledger.store.settled(); // what is deleted there must be on the disk here
       if (ids.length > 0) await link.request(remove, { ids }, { signal });
       taken += ids.length;
       box.kept += page.letters.length - ids.length;
@@ -304,7 +307,7 @@ export class Mailbox implements AsyncDisposable {
       await abortable(this.#post.introduce(from, { signal }), signal);
       const { answer, seen } = store.transaction(() => {
         const taken = this.#intake.take(from, entries);
-        for (const receipt of taken.answer.receipts) letters.owe(receipt, clock.now());
+        for (const receipt of taken.answer.receipts) letters.owe(receipt, clock.now()); // [M-13]
         return taken;
       });
       for (const author of new Set(answer.receipts.map((receipt) => receipt.author))) this.#wake(author);

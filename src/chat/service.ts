@@ -56,7 +56,7 @@ export class ChatService implements AsyncDisposable {
       waits: (account) => this.#ledger.outbox.waits(account) || this.#ledger.letters.waits(account),
       work: async (account, link, signal) => {
         await this.#exchange.run(account, link, signal);
-        this.#mailbox?.linked(account, link);
+        await this.#mailbox?.linked(account, link);
       },
       mail: this.#mailbox,
       log: options.log,

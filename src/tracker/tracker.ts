@@ -97,7 +97,7 @@ export class Tracker implements AsyncDisposable {
     });
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
     const directory = undo.use(new DirectoryServer({ table, dialBack, zones: [this.zone], clock, log }));
-    const router = new Router();
+    const router = new Router({ settled: () => store.settled() });
     directory.attach(router);
     if (this.#options.mailbox ?? true) {
       const letters = new MailStore({ store, key: identity.key, clock, limits: this.#options.mailLimits });
