@@ -157,6 +157,18 @@ test('a sender killed while leaving letters goes on with them', async () => {
   expect((await bob.client.messages.list({ handle: 'alice', limit: 100 })).map(({ text }) => text)).toEqual(texts);
 });
 
+test('a tracker inside has mailboxes or not, and up remembers which [M-16]', async () => {
+  const home = join(folder, 'solo');
+  const hasMailbox = async (flags: string[]): Promise<boolean> => {
+    await using _program = await start(home, ['up', '--name', 'solo', '--port', '0', '--tracker-port', '0', ...flags]);
+    using store = new Store(join(home, 'tracker', 'tracker.db'));
+    return store.prepare("SELECT 1 FROM sqlite_master WHERE name = 'mail_letters'").get() !== undefined;
+  };
+  expect(await hasMailbox(['--no-mailbox'])).toBe(false);
+  expect(await hasMailbox([])).toBe(false);
+  expect(await hasMailbox(['--mailbox'])).toBe(true);
+});
+
 test('without mailboxes a message stays queued, and goes out when both are there [M-16]', async () => {
   const invite = (await tracker('0', ['--no-mailbox'])).text('invite');
   const alice = await bobAway(invite);
