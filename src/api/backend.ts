@@ -1,11 +1,26 @@
 /** What the operations need from whoever stands behind them; the composition root of a node fulfils it. */
-import type { AgentEvent, FileInfo, LinkInfo, Message, Person, Presence, Status } from './shapes.ts';
+import type {
+  AgentEvent,
+  FileInfo,
+  InviteInfo,
+  LinkInfo,
+  Message,
+  Person,
+  Presence,
+  Safety,
+  Status,
+} from './shapes.ts';
 
 type Wait = { signal?: AbortSignal | undefined };
 
 /** Every method throws a `Fault`. A handle without `@zone` means one in the node's own zone. */
 export interface Backend {
+  /** The user did something through a door: any operation but the following of what happens. */
+  used(): void;
+
   status(): Promise<Status>;
+  /** Throws `wrong_state` without a tracker. */
+  invite(): Promise<InviteInfo>;
 
   people: {
     /** Sends this node's record to its trackers now (the textbook's send_info) and answers with what they took. */
@@ -16,6 +31,12 @@ export interface Backend {
     setStatus(status: Presence, text: string, options: Wait): Promise<Person>;
     /** `autoAccept`: bytes up to which this person's files are fetched unasked; null: none. */
     setAutoAccept(handle: string, autoAccept: number | null, options: Wait): Promise<Person>;
+    /** `confirm`: what the other side shows; where it is the same, the person is verified from now on. */
+    verify(handle: string, options: Wait & { confirm?: string | undefined }): Promise<Safety>;
+    /** `key`: account id of the key that a tracker shows and that the user has made sure of. */
+    acceptKey(handle: string, key: string, options: Wait): Promise<Person>;
+    block(handle: string, options: Wait): Promise<Person>;
+    unblock(handle: string, options: Wait): Promise<Person>;
   };
 
   messages: {

@@ -23,10 +23,14 @@ export type UpOptions = {
   zone?: string | undefined;
   trackerPort?: number | undefined;
   httpPort?: number | undefined;
+  presence?: 'zone' | 'contacts' | undefined;
+  awayAfter?: number | null | undefined;
 };
 
 const NODE_PORT = 33_357;
 const ZONE = 'lab';
+/** Long enough for a talk at the door, short enough to be true. */
+const AWAY_AFTER_MS = 10 * 60_000;
 /** Milliseconds that `up` waits for a tracker's first word before it says that it goes on trying. */
 const FIRST_WORD_MS = 3000;
 
@@ -50,6 +54,8 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       host: options.host,
       port: config.port ?? NODE_PORT,
       trackers,
+      presence: config.presence,
+      awayAfterMs: config.awayAfterMs,
       software: `netapp/${version}`,
       clock: systemClock,
       log,
@@ -86,6 +92,8 @@ function merge(
     trackers: [given, inEnv, kept.trackers ?? []].find((list) => list.length > 0) ?? [],
     zone: options.zone ?? env.NETAPP_ZONE ?? kept.zone ?? ZONE,
     trackerPort: options.trackerPort ?? kept.trackerPort ?? TRACKER_PORT,
+    presence: options.presence ?? kept.presence ?? 'zone',
+    awayAfterMs: [options.awayAfter, kept.awayAfterMs, AWAY_AFTER_MS].find((ms) => ms !== undefined),
   };
 }
 

@@ -60,7 +60,7 @@ export async function dial(options: DialOptions): Promise<TLSSocket> {
     };
     limit.addEventListener('abort', abort, { once: true });
     socket.on('error', (error) => fail(toFault(error, what, 'peer_unreachable')));
-    socket.once('close', () => fail(new Fault('peer_unreachable', `${what}: the other side hung up`)));
+    socket.once('close', () => fail(hungUp(options.address)));
     socket.once('secureConnect', () => {
       const peer = peerOf(socket);
       if (peer !== options.expect) {
@@ -87,9 +87,16 @@ export async function dialLink(options: LinkDialOptions): Promise<Link> {
     clock: options.clock,
     log: options.log,
   });
-  await link.start();
+  await link.start().catch((error: unknown) => {
+    const fault = toFault(error);
+    // Who hangs up before a word is not there, whatever is.
+    throw fault.code === 'link_closed' ? hungUp(options.address) : fault;
+  });
   return link;
 }
+
+const hungUp = (address: string): Fault =>
+  new Fault('peer_unreachable', `dialling "${address}": the other side hung up`);
 
 async function upgrade(socket: TLSSocket, options: LinkDialOptions): Promise<WebSocketStream> {
   const address = formatAddress(parseAddress(options.address));

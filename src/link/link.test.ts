@@ -259,6 +259,9 @@ class DeadStream implements MessageStream {
     this.closes.push(code);
     this.#close?.(code, '');
   }
+  cut(): void {
+    this.#close?.(1006, '');
+  }
 }
 
 test('a link that hears nothing asks for a sign of life, and ends as timeout when none comes [L-28]', async () => {
