@@ -175,6 +175,8 @@ describe('blocking', () => {
     await delivered(carol, (await carol.client.messages.say({ handle: 'alice', text: 'hi' })).id);
     const stranger = 'rkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7toseadnapn5oa';
     expect(await alice.client.people.block({ handle: stranger })).toMatchObject({ id: stranger, blocked: true });
+    const blocked = (await alice.client.people.list()).filter((person) => person.blocked);
+    expect(blocked.map(({ handle }) => handle)).toEqual(['bob@lab', stranger]);
     await expect(alice.client.people.block({ handle: 'alice' })).rejects.toMatchObject({ code: 'invalid_argument' });
   });
 });

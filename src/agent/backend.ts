@@ -96,7 +96,9 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
           if (error instanceof Fault && (error.retry || error.code === 'unknown_handle')) return directory.list();
           throw error;
         });
-        return people.map(node.personView);
+        // Also who was blocked by the key alone.
+        const strangers = node.marks.blocked().filter((id) => !directory.get(id));
+        return [...people.map(node.personView), ...strangers.map(person)];
       },
       find,
       async setStatus(status, text, wait) {

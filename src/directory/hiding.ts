@@ -107,13 +107,13 @@ export class Hidings {
     };
     const seen = (asker: Asker): Row | undefined => row && this.shown(row, asker);
     // Strangers who saw it until now, and those who are shown to no longer, are to hear that it went.
-    const stays = (asker: string): boolean => hiding.only?.includes(asker) ?? true;
-    const leaves = hiding.only !== null && (!old?.only || ![...old.only].every(stays));
+    const only = hiding.only && new Set(hiding.only);
+    const leaves = only !== null && (!old?.only || ![...old.only].every((asker) => only.has(asker)));
     const next: Kept = {
       from: new Map(
         hiding.from.map((asker) => [asker, old?.from.has(asker) ? old.from.get(asker) : freeze(seen(asker))]),
       ),
-      only: hiding.only && new Set(hiding.only),
+      only,
       others: leaves || !old ? freeze(row) : old.others,
     };
     this.#write(account, next);

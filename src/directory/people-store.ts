@@ -77,13 +77,19 @@ export class PeopleStore {
     if (known !== undefined) return known;
     if (this.#pins.size >= MOST_PINS)
       throw new Fault('queue_full', `${MOST_PINS} handles are known: no more are taken`);
-    this.repin(handle, account, now);
+    this.#pin.run(handle, account, now);
+    this.#pins.set(handle, account);
     return account;
   }
 
+  /** Holds once the transaction around it is committed. */
   repin(handle: string, account: string, now: number): void {
     this.#pin.run(handle, account, now);
-    this.#pins.set(handle, account);
+    this.afterCommit(() => this.#pins.set(handle, account));
+  }
+
+  afterCommit(tell: () => void): void {
+    this.#store.afterCommit(tell);
   }
 
   /** Conflicts, by handle; one that is damaged is left out, for the tracker will show it again. */

@@ -93,8 +93,14 @@ export class People {
     const conflict = this.#conflicts.get(handle);
     this.#store.transaction(() => {
       this.#store.repin(handle, account, this.#clock.now());
-      this.#settle(handle);
+      if (conflict) this.#store.dropConflict(handle);
+      this.#store.afterCommit(() => this.#repinned(handle, account, conflict));
     });
+    return before;
+  }
+
+  #repinned(handle: string, account: string, conflict: Conflict | undefined): void {
+    this.#conflicts.delete(handle);
     if (conflict?.shown === account && account !== this.#self && !this.#known.has(account)) {
       const known = this.#meet(conflict.record); // known, where no tracker can be asked
       if (known) {
@@ -102,7 +108,6 @@ export class People {
         this.#unsaved.add(known);
       }
     }
-    return before;
   }
 
   /** The other account that a tracker shows for a handle. [D-56] */

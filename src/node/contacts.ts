@@ -33,7 +33,9 @@ export type ContactsOptions = {
 
 export class Contacts {
   readonly #options: ContactsOptions;
+  /** What the trackers were told last. */
   #hidden = '';
+  #shownTo: ReadonlySet<string> = new Set();
 
   constructor(options: ContactsOptions) {
     this.#options = options;
@@ -55,12 +57,13 @@ export class Contacts {
     const text = JSON.stringify(hiding);
     if (this.#hidden === text) return;
     this.#hidden = text;
+    this.#shownTo = new Set(hiding.only);
     await this.#options.directory.hide(hiding, wait);
   }
 
-  /** The user wrote to somebody: whom they write to may see that they are here. */
-  wrote(): void {
-    if (this.#options.scope !== 'contacts') return;
+  /** The user wrote to these: whom they write to may see that they are here. */
+  wrote(to: readonly string[]): void {
+    if (this.#options.scope !== 'contacts' || to.every((account) => this.#shownTo.has(account))) return;
     this.#hide().catch((error: unknown) =>
       this.#options.log.warn({ err: error }, 'trackers were not told of a contact'),
     );

@@ -16,12 +16,14 @@ const NONE: Mark = { verified: null, blocked: false };
 type Row = { account: string; verified_at: number | null; verified_by: Compared | null; blocked_at: number | null };
 
 export class Marks {
+  readonly #store: Store;
   readonly #clock: Clock;
   readonly #marks = new Map<string, Mark>();
   readonly #put: Statement;
 
   /** `store` is open; its table is made and read here. */
   constructor(store: Store, clock: Clock) {
+    this.#store = store;
     this.#clock = clock;
     store.migrate('marks', [
       `CREATE TABLE marks (
@@ -76,6 +78,6 @@ export class Marks {
   #set(account: string, mark: Mark): void {
     const now = this.#clock.now();
     this.#put.run(account, mark.verified?.at ?? null, mark.verified?.by ?? null, mark.blocked ? now : null);
-    this.#marks.set(account, mark);
+    this.#store.afterCommit(() => this.#marks.set(account, mark));
   }
 }

@@ -151,7 +151,7 @@ export class Node implements AsyncDisposable {
       reach: (who, wait) => this.peers.reach(who, wait),
       emit: (type, message) => {
         this.events.emit(type, this.messageView(message));
-        if (type === 'message.sent') store.afterCommit(() => this.contacts.wrote());
+        if (type === 'message.sent') store.afterCommit(() => this.contacts.wrote(message.to));
       },
     });
     this.files = new FileService({
@@ -195,7 +195,11 @@ export class Node implements AsyncDisposable {
         this.directory.setStatus(status, text).catch((error: unknown) => {
           log.info({ err: error }, 'trackers hear of the status when they take the next record');
         });
-        this.events.emit('person.changed', this.personView(this.directory.me()));
+        try {
+          this.events.emit('person.changed', this.personView(this.directory.me()));
+        } catch (error) {
+          log.error({ err: error }, 'an event was not kept'); // a full disk is no reason to stop the clock
+        }
       },
     });
     this.chat.attach(router);
