@@ -84,6 +84,7 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
       }
       return { invite: options.invite ?? tracker.invite, zone: tracker.zone, tracker: tracker.peer };
     },
+    settled: node.settled,
 
     people: {
       async announce(wait) {

@@ -59,8 +59,8 @@ export async function dial(options: DialOptions): Promise<TLSSocket> {
       reject(fault);
     };
     limit.addEventListener('abort', abort, { once: true });
-    socket.on('error', (error) => fail(toFault(error, what, 'peer_unreachable')));
-    socket.once('close', () => fail(hungUp(options.address)));
+    socket.on('error', (error) => fail(unanswered(toFault(error, what, 'peer_unreachable'), options.address)));
+    socket.once('close', () => fail(nobody(options.address)));
     socket.once('secureConnect', () => {
       const peer = peerOf(socket);
       if (peer !== options.expect) {
@@ -72,12 +72,23 @@ export async function dial(options: DialOptions): Promise<TLSSocket> {
   });
 }
 
+const nobody = (address: string, cause?: unknown): Fault =>
+  new Fault('peer_unreachable', `dialling "${address}": nobody answers`, { cause });
+
+/** Who refuses the connection, or ends it before a word, is not there: which of the two is nobody's business. [D-60] */
+function unanswered(fault: Fault, address: string): Fault {
+  const code = fault.cause instanceof Error && 'code' in fault.cause ? fault.cause.code : undefined;
+  return fault.code === 'link_closed' || code === 'ECONNREFUSED' ? nobody(address, fault) : fault;
+}
+
 export type LinkDialOptions = DialOptions & { router: Router; self: () => HelloInfo; clock: Clock; log: Log };
 
 /** A greeted link to `expect` at `address`. Throws as `dial` does, or with the fault that refused the greeting. */
 export async function dialLink(options: LinkDialOptions): Promise<Link> {
   const socket = await dial(options);
-  const stream = await upgrade(socket, options);
+  const stream = await upgrade(socket, options).catch((error: unknown) => {
+    throw unanswered(toFault(error), options.address);
+  });
   const link = new Link({
     stream,
     router: options.router,
@@ -88,15 +99,10 @@ export async function dialLink(options: LinkDialOptions): Promise<Link> {
     log: options.log,
   });
   await link.start().catch((error: unknown) => {
-    const fault = toFault(error);
-    // Who hangs up before a word is not there, whatever is.
-    throw fault.code === 'link_closed' ? hungUp(options.address) : fault;
+    throw unanswered(toFault(error), options.address);
   });
   return link;
 }
-
-const hungUp = (address: string): Fault =>
-  new Fault('peer_unreachable', `dialling "${address}": the other side hung up`);
 
 async function upgrade(socket: TLSSocket, options: LinkDialOptions): Promise<WebSocketStream> {
   const address = formatAddress(parseAddress(options.address));

@@ -309,7 +309,7 @@ test('whoever is refused sees a cut before hello is answered, and the dialler co
   });
   await expect(dialled).rejects.toMatchObject({
     code: 'peer_unreachable',
-    message: expect.stringContaining('hung up'),
+    message: expect.stringContaining('nobody answers'),
   });
   expect(refused).toEqual([helloOf().software]);
 });

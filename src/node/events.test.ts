@@ -48,8 +48,11 @@ test('events of a transaction are seen once it is committed, and never if it is 
 
 test('cursors go on after a restart, and a follower ends with its signal', async () => {
   using store = new Store(':memory:');
-  new EventLog(store, systemClock).emit('before', {});
-  const log = new EventLog(store, systemClock);
+  {
+    using before = new EventLog(store, systemClock);
+    before.emit('before', {});
+  }
+  using log = new EventLog(store, systemClock);
   expect(log.last).toBe(1);
   log.emit('after', {});
   expect(log.last).toBe(2);
@@ -73,4 +76,12 @@ test('old events are dropped, and a follower from before goes on at the oldest k
   const [[first] = [0]] = await take(log, 0, 1);
   expect(first).toBeGreaterThan(1);
   expect(log.last - first).toBeGreaterThanOrEqual(19_999);
+});
+
+test('after an unclean end, cursors go on beyond any that may have been seen', () => {
+  using store = new Store(':memory:');
+  new EventLog(store, systemClock).emit('seen', {});
+  const log = new EventLog(store, systemClock); // the one before was never ended
+  log.emit('after', {});
+  expect(log.last).toBeGreaterThan(10_000);
 });

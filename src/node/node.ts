@@ -67,6 +67,8 @@ export class Node implements AsyncDisposable {
   readonly marks: Marks;
   readonly contacts: Contacts;
   readonly presence: Presence;
+  /** Settles when all that was written so far survives a power cut; undefined if it does already. */
+  readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
   readonly #options: NodeOptions;
   readonly #resources: AsyncDisposableStack;
@@ -96,8 +98,9 @@ export class Node implements AsyncDisposable {
       role: 'node',
       account: binding(),
     });
-    const router = new Router({ admit: (link) => this.#introduce(link) });
+    const router = new Router({ admit: (link) => this.#introduce(link), settled: () => store.settled() });
 
+    this.settled = () => store.settled();
     this.events = new EventLog(store, clock);
     this.marks = new Marks(store, clock);
     const blocked = (who: string): boolean => this.marks.of(who).blocked;
@@ -235,6 +238,7 @@ export class Node implements AsyncDisposable {
       if (message.kind !== 'file' || !parsed.success || this.marks.of(message.author).blocked) return;
       this.files.takeTicket({ entryId: message.id, from: message.author, ticket: parsed.data });
     });
+    this.#resources.use(this.events);
     this.directory.open();
     this.chat.start();
     await this.files.start();
