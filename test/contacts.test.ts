@@ -66,19 +66,25 @@ describe('verifying', () => {
 });
 
 describe('blocking', () => {
+  const hostless = (text: string): string => text.replaceAll(/127\.0\.0\.1:\d+/g, 'HOST');
+
   /** What bob's program shows him of alice from `after` on: all that it says by itself, and that he can ask for. */
   async function seenBy(bob: Member, after: number, id: string) {
     const person = await status(bob, 'alice', 'offline');
     await bob.event('link.down', ({ handle }) => handle === 'alice@lab');
     const connecting = await bob.client.links.connect({ target: 'alice' }).then(
       () => 'connected',
-      (error: unknown) => String(error).replaceAll(/127\.0\.0\.1:\d+/g, 'HOST'),
+      (error: unknown) => hostless(String(error)),
     );
-    const { state } = await bob.client.messages.show({ id });
+    const { state, error } = await until(
+      () => bob.client.messages.show({ id }),
+      (message) => message.error?.message.includes('nobody answers') ?? false,
+    );
     const links = (await bob.client.links.list()).filter(({ role }) => role === 'node');
     const types = (await eventsOf(bob, after)).map(({ type }) => type).filter((type) => type !== 'message.sent');
     const { lastSeen: _, addresses: __, node: ___, id: ____, ...shown } = person;
-    return { shown, connecting, state, links, types: [...new Set(types)].sort() };
+    const why = error && { ...error, message: hostless(error.message) };
+    return { shown, connecting, state, why, links, types: [...new Set(types)].sort() };
   }
 
   async function acquainted(): Promise<[Member, Member, number]> {
