@@ -79,6 +79,10 @@ export class Intake {
     if (!conversation?.members.includes(call.from)) {
       return new Fault('forbidden', `taking an entry: its giver, its author or this account is no member of "${id}"`);
     }
+    // By whatever way it comes: it waits where it is, as for somebody who is away. [D-61]
+    if (conversation.kind === 'direct' && this.#ledger.blocked(author)) {
+      return new Fault('peer_unreachable', 'taking an entry: nobody is here to take it now');
+    }
     if (call.stopped.has(keyOf(parsed.entry))) {
       call.gaps.set(keyOf(parsed.entry), parsed.entry);
       return undefined;

@@ -31,6 +31,8 @@ export type LedgerOptions = {
   store: Store;
   clock: Clock;
   log: Log;
+  /** Accounts of which nothing is taken and to which nothing is given, for as long as the user says so. */
+  blocked?: ((account: string) => boolean) | undefined;
   /**
    * Called inside the transaction that makes the event true: what it writes to the same store stands or falls with it.
    * It tells live listeners through `store.afterCommit`, so that none hears of what was rolled back.
@@ -48,10 +50,11 @@ export class Ledger {
   readonly letters: LetterBook;
   readonly viewer: Viewer;
   readonly emit: (type: ChatEvent, data: Message) => void;
+  readonly blocked: (account: string) => boolean;
   readonly #key: Key;
   readonly #log: Log;
 
-  constructor({ account, store, clock, log, emit }: LedgerOptions) {
+  constructor({ account, store, clock, log, emit, blocked }: LedgerOptions) {
     const sql = new Statements(store);
     this.self = account.id;
     this.store = store;
@@ -63,6 +66,7 @@ export class Ledger {
     this.viewer = new Viewer(this.self, this.entries, this.outbox, this.receipts);
     this.viewer.hold = (account, entry) => this.letters.hold(account, entry);
     this.emit = emit;
+    this.blocked = blocked ?? (() => false);
     this.#key = account;
     this.#log = log;
   }

@@ -215,6 +215,21 @@ test('a tracker that is wrong about who is there does not keep a message from th
   expect(received(bob)).toEqual(['I can reach you']);
 });
 
+test('letters of a blocked account wait where they are, and nothing is told of it [D-61]', async () => {
+  const [alice, bob] = await bobAway();
+  alice.chat.say(bob.id, { text: 'hello?' });
+  await alice.seen('message.held');
+  bob.blocked.add(alice.id);
+  await wakeAlone(bob);
+  const link = await office.link(bob);
+  await expect.poll(() => link.receivedBytes).toBeGreaterThan(500);
+  expect([received(bob), held(bob), held(alice)]).toEqual([[], 1, 0]);
+  await bob.stop();
+  bob.blocked.delete(alice.id);
+  await wakeAlone(bob);
+  await bob.seen('message.received');
+});
+
 test('while somebody who is away is being dialled, what is said is held already', async () => {
   const [alice, bob] = await bobAway();
   alice.dial = (_account, { signal }) =>

@@ -119,6 +119,7 @@ export class Mailbox implements AsyncDisposable {
    * held: `queue_full`, `too_many`, what links throw. [M-11] [M-16]
    */
   async leave(account: string, signal: AbortSignal): Promise<boolean> {
+    if (this.#ledger.blocked(account)) return false;
     using limit = deadline(FIND_MS, `finding the mailbox of "${account}"`, signal);
     const found = await this.#post.mailbox(account, { signal: limit });
     const { sealingKey } = found;
@@ -302,6 +303,7 @@ export class Mailbox implements AsyncDisposable {
   async #take(letter: Letter, signal: AbortSignal): Promise<boolean> {
     const { from } = letter;
     const { store, letters, clock } = this.#ledger;
+    if (this.#ledger.blocked(from)) return false; // it waits where it is, as for somebody who is away [D-61]
     try {
       const { entries, receipts } = await openLetter(this.#key, letter);
       await abortable(this.#post.introduce(from, { signal }), signal);

@@ -34,6 +34,10 @@ const config = z
     trackerPort: z.number().int().min(0).max(65_535),
     /** Whether a tracker run from this home holds letters for those who are away. */
     mailbox: z.boolean(),
+    /** Who may see that the user is here. */
+    presence: z.enum(['zone', 'contacts']),
+    /** Milliseconds without a use of any door until the user is away; null: never. */
+    awayAfterMs: z.number().int().min(1000).nullable(),
   })
   .partial();
 
