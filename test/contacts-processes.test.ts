@@ -68,7 +68,7 @@ test('the invite is shown, and as a QR code where it is asked for', async () => 
   expect(coded.stdout).toMatch(/█{20}/);
 });
 
-test('a blocked person sees somebody who left: offline, unreachable, messages queued; the block survives a kill', async () => {
+test('a blocked person sees somebody who left: offline, unreachable, messages held; the block survives a kill', async () => {
   const invite = (await tracker()).text('invite');
   const [first, bob] = [await up('alice', invite), await up('bob', invite)];
   const { id } = await bob.client.messages.say({ handle: 'alice', text: 'before' });
@@ -81,7 +81,7 @@ test('a blocked person sees somebody who left: offline, unreachable, messages qu
   expect(code).toBe(FAULTS.peer_unreachable.exit);
   expect(stderr).not.toMatch(/block/i);
   expect(await json(bob, 'people', 'find', 'alice')).toMatchObject({ status: 'offline' });
-  expect(await json(bob, 'messages', 'show', said.id)).toMatchObject({ state: 'queued' });
+  expect(await json(bob, 'messages', 'show', said.id)).toMatchObject({ state: 'held' });
   expect((await run(['people', 'list', '--home', alice.home])).stdout).toMatch(/^bob@lab .*blocked/m);
   await json(alice, 'people', 'unblock', 'bob');
   await eventOf(bob.client, 'message.delivered', (data) => data.id === said.id);
