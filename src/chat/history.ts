@@ -183,6 +183,16 @@ export class History {
     return all.sort((a, b) => (b.last?.at ?? 0) - (a.last?.at ?? 0));
   }
 
+  /** The conversation with this id, if there is one. */
+  known(id: string): Conversation | undefined {
+    return this.#ledger.entries.conversation(id);
+  }
+
+  /** The message with this id, if there is one. */
+  find(id: string): Stored | undefined {
+    return this.#ledger.entries.get(id);
+  }
+
   /** Throws `unknown_id`. */
   conversation(id: string): Summary {
     const known = this.#ledger.entries.conversation(id);

@@ -1,11 +1,27 @@
 /** How far this account has read, and whom that is still to be told: durable, until the author has answered. [H-8] */
+import type { Store } from '../base/sqlite.ts';
 import type { Link } from '../link/link.ts';
 import type { Ledger } from './ledger.ts';
-import type { Statements } from './tables.ts';
+import { fold } from './search.ts';
+import { STEPS, type Statements } from './tables.ts';
 import { sync } from './wire.ts';
 
 /** Conversations told in one call: their standings fit its frame. */
 const TOLD_AT_ONCE = 16;
+
+/**
+ * For a home that was restored from an old copy: each member of its conversations is reached once, and both sides give
+ * what the other lacks. Called on a store that is not in use.
+ */
+export function askAllAgain(store: Store, self: string): void {
+  store.define('fold', fold);
+  store.migrate('chat', STEPS);
+  store
+    .prepare(
+      'INSERT OR IGNORE INTO untold (account, conversation, seq) SELECT account, conversation, 0 FROM members WHERE account <> ?',
+    )
+    .run(self);
+}
 
 export class ReadMarks {
   readonly #ledger: Ledger;

@@ -18,11 +18,14 @@ const UNDONE: Readonly<Record<string, string>> = {
 
 function foldOne(char: string): string {
   const plain = char.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase().replace(/\p{M}/gu, '');
-  const undone = [...plain].map((letter) => UNDONE[letter] ?? letter).join('');
+  const undone = [...plain]
+    .map((letter) => UNDONE[letter] ?? letter)
+    .join('')
+    .replace(/[^\p{L}\p{N}]+/gu, ' ');
   return UNSPACED.test(char) ? ` ${undone} ` : undone;
 }
 
-/** A text as it is indexed: each character by itself, so that every place in it leads back to one in the text. */
+/** A text as it is indexed: letters and digits, all else spaces; each character by itself, so that every place in it leads back to one in the text. */
 export function fold(text: string): string {
   return /^[\x20-\x7e\n]*$/.test(text) ? text.toLowerCase() : Array.from(text, foldOne).join('');
 }
@@ -76,19 +79,24 @@ const boundary = (text: string, at: number): number => (/[\udc00-\udfff]/.test(t
 
 function hitsIn(text: string, words: readonly string[]): { from: number; to: number }[] {
   let folded = '';
-  const places: number[] = []; // for each unit of `folded`, where in `text` it comes from
+  // For each unit of `folded`, where in `text` the character begins and ends that it comes from.
+  const [starts, ends]: [number[], number[]] = [[], []];
   let at = 0;
   for (const char of text) {
     const piece = foldOne(char);
-    for (let unit = 0; unit < piece.length; unit++) places.push(at);
-    folded += piece;
     at += char.length;
+    for (let unit = 0; unit < piece.length; unit++) {
+      starts.push(at - char.length);
+      ends.push(at);
+    }
+    if (piece === '' && ends.length > 0) ends[ends.length - 1] = at; // a mark belongs to the letter before it
+    folded += piece;
   }
   const hits = words.flatMap((word) => {
     const pattern = new RegExp(`(?<![\\p{L}\\p{N}])${word.replaceAll(' ', '[^\\p{L}\\p{N}]+')}[\\p{L}\\p{N}]*`, 'gu');
     return [...folded.matchAll(pattern)].map((match) => {
       const end = match.index + match[0].length;
-      return { from: places[match.index] ?? 0, to: places[end] ?? text.length };
+      return { from: starts[match.index] ?? 0, to: ends[end - 1] ?? text.length };
     });
   });
   return hits.sort((a, b) => a.from - b.from || b.to - a.to);

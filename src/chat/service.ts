@@ -8,6 +8,7 @@ import { needsAccount, type Router } from '../link/router.ts';
 import { type Conversation, direct } from './conversation.ts';
 import { Courier, type Reach } from './courier.ts';
 import { type Entry, type Ticket, ticket } from './entry.ts';
+import { type ExportOptions, exportLines } from './export.ts';
 import { checkText, History } from './history.ts';
 import { Intake } from './intake.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
@@ -219,6 +220,11 @@ export class ChatService implements AsyncDisposable {
   /** One message, with the receipts that its state rests on. Throws `unknown_id`. */
   show(id: string): Evidence {
     return this.#ledger.viewer.evidence(this.history.stored(id));
+  }
+
+  /** The lines of a conversation, as signed entries or for people. Throws `unknown_id`. */
+  export(options: ExportOptions): AsyncGenerator<string, void, void> {
+    return exportLines(this.#ledger, options);
   }
 
   /** This user has read the conversation up to a message. Throws `unknown_id`. */

@@ -114,13 +114,14 @@ export const STEPS = [
   ) STRICT;
   CREATE INDEX messages_unread ON messages (conversation, author, seq, removed, mentioned);
 
-  -- Words only: the texts stand in entries. fold() is this program's own function.
-  CREATE VIRTUAL TABLE search USING fts5 (text, content = '', contentless_delete = 1, tokenize = 'unicode61');
+  -- Words only: the texts stand in entries. fold() is this program's own function and leaves letters, digits and spaces,
+  -- of which the plainest tokenizer makes the same words that the program means.
+  CREATE VIRTUAL TABLE search USING fts5 (text, content = '', contentless_delete = 1, tokenize = 'ascii');
 
   -- Messages of which the derived tables are to be made anew, at the next start.
   CREATE TABLE stale (entry TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 
-  -- Authors who have not been told yet how far this account has read.
+  -- Authors who have not been told yet how far this account has read. seq 0: they are to be asked what they have.
   CREATE TABLE untold (
     account TEXT NOT NULL,
     conversation TEXT NOT NULL,

@@ -1,12 +1,14 @@
 /** A node: its keys, its port, its links, and the protocols on them. The composition root; it alone knows everyone. */
 import { deadline } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
 import { interfaceIps } from '../base/interfaces.ts';
 import { Lock } from '../base/lock.ts';
 import type { Log } from '../base/log.ts';
 import { Store } from '../base/sqlite.ts';
+import type { Summary } from '../chat/history.ts';
 import type { Message } from '../chat/message.ts';
-import { ChatService } from '../chat/service.ts';
+import { ChatService, type ChatSignal } from '../chat/service.ts';
 import { DirectoryClient, type Person } from '../directory/client.ts';
 import type { Invite } from '../directory/invite.ts';
 import { FileService } from '../files/service.ts';
@@ -21,10 +23,11 @@ import { type Key, loadOrCreateKey } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { Listener } from '../link/listen.ts';
 import { Router } from '../link/router.ts';
+import { type Backup, writeBackup } from './backup.ts';
 import { EventLog } from './events.ts';
 import { createHome, homePaths } from './home.ts';
 import { Peers } from './peers.ts';
-import { fileView, linkView, messageView, personView } from './views.ts';
+import { conversationView, fileView, linkView, messageView, personView } from './views.ts';
 
 export type NodeOptions = {
   /** Folder of everything that the node knows and is. */
@@ -58,6 +61,8 @@ export class Node implements AsyncDisposable {
   readonly events: EventLog;
   readonly #listener: Listener;
   readonly #options: NodeOptions;
+  readonly #store: Store;
+  #backingUp = false;
   readonly #resources: AsyncDisposableStack;
   readonly #introductions = new WeakMap<Link, Promise<void>>();
   readonly #trackersShown = new Map<string, string>();
@@ -72,6 +77,7 @@ export class Node implements AsyncDisposable {
     const { options, identity, account, store, resources } = parts;
     const { clock, log, handle } = options;
     this.#options = options;
+    this.#store = store;
     this.#resources = resources;
     this.account = account.id;
     this.id = identity.id;
@@ -134,6 +140,8 @@ export class Node implements AsyncDisposable {
       log: log.child({ room: 'chat' }),
       reach: (who, wait) => this.peers.reach(who, wait),
       emit: (type, message) => this.events.emit(type, this.messageView(message)),
+      handleOf: this.handleOf,
+      signal: (signal) => this.#signalled(signal),
     });
     this.files = new FileService({
       binding,
@@ -232,6 +240,17 @@ export class Node implements AsyncDisposable {
 
   readonly messageView = (message: Message) => messageView(message, this.handleOf, this.#fileOf);
 
+  readonly conversationView = (summary: Summary) => conversationView(summary, this.handleOf, this.messageView);
+
+  #signalled(signal: ChatSignal): void {
+    if (signal.type === 'conversation.read') {
+      const { last: _, ...shown } = this.conversationView(this.chat.history.conversation(signal.conversation));
+      return this.events.emit(signal.type, { ...shown, upTo: signal.upTo });
+    }
+    const { type, conversation, account, on, until } = signal;
+    this.events.emit(type, { conversation, from: this.handleOf(account), on, until: new Date(until).toISOString() });
+  }
+
   readonly fileView = (transfer: Transfer) => fileView(transfer, this.account, this.handleOf);
 
   readonly linkView = (link: Link) => linkView(link, this.handleOf);
@@ -273,6 +292,26 @@ export class Node implements AsyncDisposable {
       if (this.#trackersShown.get(peer) === text) continue;
       this.#trackersShown.set(peer, text);
       this.events.emit('tracker.changed', shown);
+    }
+  }
+
+  /** Writes all of this home to one file, while it is used. Throws `exists`, `unwritable`, `disk_full`, `too_many`. */
+  async backup(file: string, passphrase: string | undefined): Promise<Backup> {
+    if (this.#backingUp) throw new Fault('too_many', `writing the backup "${file}": another one is being written`);
+    this.#backingUp = true;
+    try {
+      const { home, account, handle } = this;
+      return await writeBackup({
+        home,
+        file,
+        account,
+        handle,
+        store: this.#store,
+        passphrase,
+        at: this.#options.clock.now(),
+      });
+    } finally {
+      this.#backingUp = false;
     }
   }
 
