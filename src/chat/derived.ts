@@ -1,4 +1,4 @@
-/** What is derived from entries and kept beside them, in the same transaction: acts by target, search index, unread. */
+/** What is derived from entries and kept beside them, in the same transaction: acts by target, search index, unread. [H-9] */
 import { mentionsIn } from './mention.ts';
 import { fold, matchOf } from './search.ts';
 import type { Statements } from './tables.ts';

@@ -116,7 +116,12 @@ export class ChatService implements AsyncDisposable {
         // Somebody who is no member learns nothing from being skipped.
         if (!this.#ledger.sharedWith(from, params.conversation)) return;
         const signal = this.#typing.take(link, from, params);
-        if (signal) this.#signal(signal);
+        if (!signal) return;
+        try {
+          this.#signal(signal);
+        } catch (error) {
+          this.#log.debug({ err: error }, 'nobody was told that somebody is writing'); // a full disk, perhaps
+        }
       },
       needs,
     );
