@@ -37,7 +37,7 @@ const up = (name: string, invite: string, home = name): Promise<Running> =>
 const texts = async ({ client }: Running, handle: string): Promise<string[]> =>
   (await client.messages.list({ handle, limit: 1000 })).map(({ text }) => text);
 
-test('after a restore from an old backup everything that was lost comes back, and talk goes on', async () => {
+test('after a restore from an old backup everything that was lost comes back, and talk goes on [H-14]', async () => {
   const invite = (await tracker()).text('invite');
   const [alice, bob] = [await up('alice', invite), await up('bob', invite)];
   await alice.client.messages.say({ handle: 'bob', text: 'in the backup' });
@@ -77,7 +77,7 @@ test('after a restore from an old backup everything that was lost comes back, an
   );
 });
 
-test('a backup with a tracker inside, under a passphrase, is a whole home again; without the passphrase it is nothing', async () => {
+test('a backup with a tracker inside, under a passphrase, is a whole home again; without the passphrase it is nothing [H-12]', async () => {
   const alice = await begin('alice', ['up', '--name', 'alice', '--port', '0', '--tracker-port', '0']);
   await writeFile(at('words'), 'correct horse\n');
   const plain = await run(['backup', at('plain'), '--home', alice.home]);
@@ -106,7 +106,7 @@ test('a backup with a tracker inside, under a passphrase, is a whole home again;
   expect(peer(again.text('invite'))).toBe(peer(alice.text('invite')));
 });
 
-test('a restore replaces nothing, and leaves nothing of what it does not trust', async () => {
+test('a restore replaces nothing, and leaves nothing of what it does not trust [H-14]', async () => {
   const alice = await begin('alice', ['up', '--name', 'alice', '--port', '0', '--tracker-port', '0']);
   expect((await run(['backup', at('good'), '--home', alice.home])).code).toBe(0);
   expect((await run(['restore', at('good'), '--home', alice.home])).code).toBe(exit('agent_running'));

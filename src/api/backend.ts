@@ -16,7 +16,7 @@ import type {
 type Wait = { signal?: AbortSignal | undefined };
 
 /** `since` and `until` are days or times of UTC. */
-export type SearchOptions = {
+type SearchOptions = {
   query: string;
   in?: string | undefined;
   from?: string | undefined;
@@ -29,6 +29,9 @@ export type SearchOptions = {
 /** Every method throws a `Fault`. A handle without `@zone` means one in the node's own zone. */
 export interface Backend {
   status(): Promise<Status>;
+
+  /** Settles when all that was done so far survives a power cut; no operation answers before. */
+  settled(): Promise<void> | undefined;
 
   people: {
     /** Sends this node's record to its trackers now (the textbook's send_info) and answers with what they took. */

@@ -37,6 +37,10 @@ export const message = z.object({
   state: messageState,
   deliveredAt: time.nullable().describe('from the recipient’s signed receipt'),
   file: z.string().nullable().describe('id of the file, where the entry is a file ticket'),
+  error: z
+    .object({ code: z.string(), message: z.string() })
+    .nullable()
+    .describe('why it failed; or, while it is queued, what the last try to deliver it came to'),
   replyTo: z.string().nullable().describe('id of the message that this one answers'),
   edited: time.nullable().describe('when the words that stand now were written, if they are not the first'),
   deleted: z.boolean().describe('true once it was taken back; then there is no text'),
@@ -157,7 +161,7 @@ export const status = z.object({
   invite: z.string().nullable().describe('invite link to this person’s tracker; null without a tracker'),
 });
 
-/** `cursor` grows by one with each event and never repeats on this home. */
+/** `cursor` grows with each event and never repeats on this home. */
 export const event = z.object({
   cursor: z.number().int().positive(),
   at: time,

@@ -38,7 +38,7 @@ export function lineSchema({ meta: { command }, input, name }: Operation): z.Zod
     if (command.secrets?.[field] !== undefined) continue;
     if (!(schema instanceof z.ZodType) || field === command.phrase?.choice || field === command.phrase?.text) continue;
     const written = command.forms?.[field] === 'text' ? z.array(z.string()) : z.string();
-    if (schema.safeParse(true).success) {
+    if (schema.safeParse(true).data === true) {
       shape[field] = z.boolean().optional().describe(describe(schema));
       continue;
     }
