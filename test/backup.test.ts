@@ -56,6 +56,9 @@ test('after a restore from an old backup everything that was lost comes back, an
   );
   const before = await texts(alice, 'bob');
   await alice.kill();
+  await mkdir(join(alice.home, '.backup-killed')); // as a kill in the middle of a backup leaves it
+  await begin('alice', ['up', '--port', '0']).then((tidied) => tidied.kill());
+  expect((await readdir(alice.home)).filter((name) => name.startsWith('.'))).toEqual([]);
 
   expect(await run(['restore', at('a.backup'), '--home', at('again')])).toMatchObject({ code: 0 });
   const again = await begin('again', ['up', '--port', '0']); // its name and its tracker are in the backup

@@ -1,7 +1,7 @@
 /** Everything that a node knows and is, in one file: a tar of its home with a manifest in front. [H-12] */
 import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { access, copyFile, link, mkdir, open, rm, stat } from 'node:fs/promises';
+import { access, copyFile, link, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -34,6 +34,9 @@ export const manifest = z.looseObject({
   files: z.array(z.looseObject({ path: z.string(), size: z.int().min(0), hash: z.string() })).max(100),
 });
 
+/** Folder in a home in which the parts of a backup are gathered; a UUID follows. */
+const DRAFT = '.backup-';
+
 export const MANIFEST = 'netapp-backup.json';
 
 export type Backup = { file: string; bytes: number; at: number; encrypted: boolean };
@@ -54,7 +57,7 @@ export type BackupOptions = {
 /** Throws `exists`, `unwritable`, `disk_full`; then no file is there. */
 export async function writeBackup(options: BackupOptions): Promise<Backup> {
   const { home, file, passphrase, at } = options;
-  const folder = join(home, `.backup-${randomUUID()}`);
+  const folder = join(home, `${DRAFT}${randomUUID()}`);
   const draft = join(dirname(file), `.${randomUUID()}.netapp-backup`);
   try {
     await refuseExisting(file);
@@ -74,6 +77,16 @@ export async function writeBackup(options: BackupOptions): Promise<Backup> {
   } finally {
     await rm(draft, { force: true });
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Removes what a backup left that was killed with its node. Called while no other is written. */
+export async function sweepDrafts(home: string): Promise<void> {
+  try {
+    const drafts = (await readdir(home)).filter((name) => name.startsWith(DRAFT));
+    await Promise.all(drafts.map((name) => rm(join(home, name), { recursive: true, force: true })));
+  } catch (error) {
+    throw toFault(error, `tidying the home "${home}"`, 'unwritable');
   }
 }
 

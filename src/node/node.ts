@@ -23,7 +23,7 @@ import { type Key, loadOrCreateKey } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { Listener } from '../link/listen.ts';
 import { Router } from '../link/router.ts';
-import { type Backup, writeBackup } from './backup.ts';
+import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
 import { EventLog } from './events.ts';
 import { createHome, homePaths } from './home.ts';
 import { Peers } from './peers.ts';
@@ -176,6 +176,7 @@ export class Node implements AsyncDisposable {
     const paths = homePaths(options.home);
     await createHome(options.home);
     opened.use(Lock.take(paths.lock, 'agent'));
+    await sweepDrafts(options.home);
     const [identity, account] = await Promise.all([loadIdentity(paths.nodeKey), loadOrCreateKey(paths.accountKey)]);
     const store = opened.use(new Store(paths.store));
     const node = new Node({ options, identity, account, store, resources: opened.move() });
