@@ -208,6 +208,7 @@ describe.each(['in process', 'socket', 'http'])('%s', (name) => {
     expect(list.map(({ role }) => role).sort()).toEqual(['node', 'tracker']);
     const [address] = bob.node.addresses;
     expect(await door().links.connect({ target: `${bob.node.id}@${address}` })).toMatchObject({ peer: bob.node.id });
+    expect(await door().links.connect({ target: String(address) })).toMatchObject({ peer: bob.node.id });
     await expect(door().links.connect({ target: `${alice.node.id}@${address}` })).rejects.toMatchObject({
       code: 'wrong_key',
     });

@@ -169,9 +169,9 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
     links: {
       list: async () => node.links().map(node.linkView),
       async connect(target, wait) {
-        const named = /^([a-z2-7]{52})@(.+)$/.exec(target);
-        const link = named
-          ? await peers.connect(named[2] ?? '', named[1] ?? '', wait)
+        const [, peer, address] = /^(?:([a-z2-7]{52})@)?(.+:\d+)$/.exec(target) ?? [];
+        const link = address
+          ? await peers.connect(address, peer, wait)
           : await peers.reach(await account(target, wait), wait);
         return node.linkView(link);
       },

@@ -91,7 +91,7 @@ export interface Backend {
 
   links: {
     list(): Promise<LinkInfo[]>;
-    /** Links to a handle, or to `host:port` whose key the user named as `peerid@host:port`. (peer_connect) */
+    /** Links to a handle, to `peerid@host:port`, or to `host:port` and whichever key answers there. (peer_connect) */
     connect(target: string, options: Wait): Promise<LinkInfo>;
   };
 

@@ -35,7 +35,7 @@ const up = processCommand({
     tracker: z
       .array(z.string())
       .default([])
-      .describe('invite link or peerid@host:port of a tracker; may stand several times; remembered'),
+      .describe('invite link, peerid@host:port or host:port of a tracker; may stand several times; remembered'),
     zone: z.string().optional().describe('zone that the tracker inside serves; default: lab'),
     trackerPort: port.optional().describe('port of the tracker inside; 0: any; default: 22236'),
     httpPort: port.optional().describe('serve the agent’s HTTP API on this loopback port too; 0: any'),

@@ -8,10 +8,11 @@ import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
 import type { Shell } from '../cli/shell.ts';
-import { type Invite, parseInvite } from '../directory/invite.ts';
+import { formatInvite, type Invite, parseInvite } from '../directory/invite.ts';
 import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from '../node/home.ts';
 import { Node } from '../node/node.ts';
 import { TRACKER_PORT, Tracker } from '../tracker/tracker.ts';
+import { readTracker } from './invited.ts';
 import { readVersion } from './version.ts';
 
 export type UpOptions = {
@@ -41,7 +42,9 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
   const inside = config.trackers?.length
     ? undefined
     : opened.use(await startTracker(config, options.host, shell.home, log));
-  const trackers = inside ? [ownInvite(inside, options.host)] : (config.trackers ?? []).map(readTracker(config.zone));
+  const trackers = inside
+    ? [ownInvite(inside, options.host)]
+    : await Promise.all((config.trackers ?? []).map((text) => readTracker(text, config.zone, shell)));
   const handle = `${config.name}@${trackers[0]?.zone ?? config.zone}`;
   const node = opened.use(
     await Node.start({
@@ -66,7 +69,7 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
   );
   await agent.start();
   const refused = await firstWord(node, shell.signal);
-  await writeConfig(shell.home, config);
+  await writeConfig(shell.home, inside ? config : { ...config, trackers: trackers.map(formatInvite) });
   await say(shell, { node, agent, invite: inside?.invite ?? node.directory.states()[0]?.invite ?? null, refused });
   if (!shell.signal.aborted) await once(shell.signal, 'abort');
   return 0;
@@ -133,12 +136,6 @@ function ownInvite(tracker: Tracker, host: string | undefined): Invite {
   const { peer, zone, addresses } = parseInvite(tracker.invite);
   return { peer, zone, addresses: host === undefined ? [`127.0.0.1:${tracker.port}`] : addresses };
 }
-
-/** Reads an invite link, or `peerid@host:port`. Throws `bad_invite`. */
-const readTracker =
-  (zone: string) =>
-  (text: string): Invite =>
-    parseInvite(text.includes('://') ? text : `netapp://${text}/?zone=${zone}`);
 
 /** Waits for a tracker to take the record. Throws a refusal that will not mend by itself; gives why none answers yet. */
 async function firstWord(node: Node, signal: AbortSignal): Promise<Fault | undefined> {

@@ -34,11 +34,31 @@ export type DialOptions = {
  * The socket is the caller's to end, and has no error handler yet but one that keeps the process alive.
  */
 export async function dial(options: DialOptions): Promise<TLSSocket> {
+  const { socket } = await handshake(options, options.expect);
+  return socket;
+}
+
+/**
+ * The key that answers at an address, for whoever was given no key: learnt on a connection of its own, on which nothing is
+ * said. [L-2] Throws as `dial` does.
+ */
+export async function keyAt(options: Omit<DialOptions, 'expect' | 'onread'>): Promise<string> {
+  const { socket, peer } = await handshake(options, undefined);
+  socket.destroy();
+  if (peer !== undefined) return peer;
+  throw new Fault('wrong_key', `dialling "${options.address}": what answers there shows no key of the kind used here`);
+}
+
+/** Connects, and checks the key where one is expected; gives the key that was proved. */
+async function handshake(
+  options: Omit<DialOptions, 'expect'>,
+  expect: string | undefined,
+): Promise<{ socket: TLSSocket; peer: string | undefined }> {
   const { host, port } = parseAddress(options.address);
   const what = `dialling "${options.address}"`;
   using limit = deadline(options.timeoutMs ?? DIAL_MS, what, options.signal);
   if (limit.aborted) throw reasonOf(limit);
-  return await new Promise<TLSSocket>((resolve, reject) => {
+  return await new Promise((resolve, reject) => {
     const wanted: ConnectionOptions & TcpSocketConnectOpts = {
       host,
       port,
@@ -63,11 +83,11 @@ export async function dial(options: DialOptions): Promise<TLSSocket> {
     socket.once('close', () => fail(new Fault('peer_unreachable', `${what}: the other side hung up`)));
     socket.once('secureConnect', () => {
       const peer = peerOf(socket);
-      if (peer !== options.expect) {
-        return fail(new Fault('wrong_key', `${what}: expected the key "${options.expect}", found "${peer ?? 'none'}"`));
+      if (expect !== undefined && peer !== expect) {
+        return fail(new Fault('wrong_key', `${what}: expected the key "${expect}", found "${peer ?? 'none'}"`));
       }
       limit.removeEventListener('abort', abort);
-      resolve(socket);
+      resolve({ socket, peer });
     });
   });
 }

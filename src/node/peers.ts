@@ -7,7 +7,7 @@ import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Identity } from '../link/certificate.ts';
-import { dial, dialLink } from '../link/dial.ts';
+import { dial, dialLink, keyAt } from '../link/dial.ts';
 import type { HelloInfo } from '../link/hello.ts';
 import type { Link } from '../link/link.ts';
 import type { Router } from '../link/router.ts';
@@ -88,10 +88,15 @@ export class Peers {
     return dialLink({ address, expect, identity, router, self, clock, log, signal });
   }
 
-  /** Links to a node whose key and address the user names. */
-  async connect(address: string, node: string, options: { signal?: AbortSignal | undefined } = {}): Promise<Link> {
+  /** Links to a node at an address that the user names, and to whichever key answers there where none is named. */
+  async connect(
+    address: string,
+    node: string | undefined,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<Link> {
     const signal = options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal;
-    const link = await this.#dialAt(address, node, signal);
+    const expect = node ?? (await keyAt({ address, identity: this.#options.identity, signal }));
+    const link = await this.#dialAt(address, expect, signal);
     if (link.remote.role !== 'node' || !link.account) {
       link.close();
       throw new Fault(
