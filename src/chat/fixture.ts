@@ -15,7 +15,7 @@ import { Router } from '../link/router.ts';
 import type { Reach } from './courier.ts';
 import type { ChatEvent } from './ledger.ts';
 import type { Message } from './message.ts';
-import { ChatService } from './service.ts';
+import { ChatService, type ChatSignal } from './service.ts';
 
 type Seen = { type: ChatEvent; message: Message };
 
@@ -55,6 +55,7 @@ export class Person {
   readonly node: Key;
   readonly clock: Clock;
   readonly events: Seen[] = [];
+  readonly signals: ChatSignal[] = [];
   /** What the entry listener was given, by message id; a test may make it throw. */
   onEntry: (message: Message) => void = () => {};
   /** Called with each event, inside its transaction. */
@@ -101,6 +102,10 @@ export class Person {
       log: pino({ level: 'info' }, { write: () => this.#look() }), // a try that failed is logged
       blocked: (account) => this.blocked.has(account),
       reach: (account, options) => this.dial(account, options),
+      signal: (signal) => {
+        this.signals.push(signal);
+        this.#look();
+      },
       emit: (type, message) => {
         const seen = { type, message };
         this.onEvent(seen);
