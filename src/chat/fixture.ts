@@ -16,7 +16,7 @@ import type { Reach } from './courier.ts';
 import type { ChatEvent } from './ledger.ts';
 import type { Post } from './mailbox.ts';
 import type { Message } from './message.ts';
-import { ChatService } from './service.ts';
+import { ChatService, type ChatSignal } from './service.ts';
 
 type Seen = { type: ChatEvent; message: Message };
 
@@ -58,6 +58,7 @@ export class Person {
   readonly node: Key;
   readonly clock: Clock;
   readonly events: Seen[] = [];
+  readonly signals: ChatSignal[] = [];
   /** What the entry listener was given, by message id; a test may make it throw. */
   onEntry: (message: Message) => void = () => {};
   /** Called with each event, inside its transaction. */
@@ -107,6 +108,10 @@ export class Person {
       blocked: (account) => this.blocked.has(account),
       reach: (account, options) => this.dial(account, options),
       post: this.#post,
+      signal: (signal) => {
+        this.signals.push(signal);
+        this.#look();
+      },
       emit: (type, message) => {
         const seen = { type, message };
         this.onEvent(seen);

@@ -9,22 +9,34 @@ import { parseEntry, signEntry } from './entry.ts';
 import { aheadFrom, tick } from './hlc.ts';
 import type { Hold } from './letter.ts';
 import { LETTER_STEPS, LetterBook } from './letters.ts';
-import { EntryLog } from './log.ts';
+import { EntryLog, type Stored } from './log.ts';
 import { type Message, Viewer } from './message.ts';
 import { Outbox } from './outbox.ts';
 import { type Chain, type Receipt, ReceiptBook, type ReceiptState, receiptVerified, signReceipt } from './receipt.ts';
+import { fold } from './search.ts';
 import { STEPS, Statements } from './tables.ts';
+import { type ActKind, actOf, counts } from './timeline.ts';
 import type { Standing } from './wire.ts';
 
-/** `message.queued`: it is held no longer, and not delivered either. */
 export type ChatEvent =
   | 'message.sent'
   | 'message.received'
   | 'message.held'
+  /** It is held no longer, and not delivered either. */
   | 'message.queued'
   | 'message.delivered'
   | 'message.read'
-  | 'message.failed';
+  | 'message.failed'
+  /** With the message that was changed, as it is now. */
+  | 'message.edited'
+  | 'message.deleted'
+  | 'message.reaction';
+
+const CHANGES: Readonly<Record<ActKind, ChatEvent>> = {
+  edit: 'message.edited',
+  delete: 'message.deleted',
+  reaction: 'message.reaction',
+};
 
 export type LedgerOptions = {
   account: Key;
@@ -38,6 +50,8 @@ export type LedgerOptions = {
    * It tells live listeners through `store.afterCommit`, so that none hears of what was rolled back.
    */
   emit(type: ChatEvent, data: Message): void;
+  /** Handle of an account, where one is known: whom a text names is found by it. */
+  handleOf?: (account: string) => string | undefined;
 };
 
 export class Ledger {
@@ -54,7 +68,7 @@ export class Ledger {
   readonly #key: Key;
   readonly #log: Log;
 
-  constructor({ account, store, clock, log, emit, blocked }: LedgerOptions) {
+  constructor({ account, store, clock, log, emit, blocked, handleOf }: LedgerOptions) {
     const sql = new Statements(store);
     this.self = account.id;
     this.store = store;
@@ -67,13 +81,19 @@ export class Ledger {
     this.viewer.hold = (account, entry) => this.letters.hold(account, entry);
     this.emit = emit;
     this.blocked = blocked ?? (() => false);
+    if (handleOf) {
+      this.viewer.handleOf = handleOf;
+      this.entries.derived.me = () => handleOf(account.id);
+    }
     this.#key = account;
     this.#log = log;
   }
 
   migrate(): void {
+    this.store.define('fold', fold);
     this.store.migrate('chat', STEPS);
     this.store.migrate('letters', LETTER_STEPS);
+    this.store.transaction(() => this.entries.derived.refreshStale());
   }
 
   /** The conversation, if `other` and this account are in it. A direct one needs no introduction. [C-5] */
@@ -108,9 +128,8 @@ export class Ledger {
         this.outbox.checkRoom(recipient, parsed.bytes);
         this.outbox.add(recipient, { ...parsed.entry, id: parsed.id, bytes: parsed.bytes });
       }
-      const message = this.viewer.message(stored);
-      this.emit('message.sent', message);
-      return message;
+      this.announce('message.sent', stored);
+      return this.viewer.message(stored);
     });
   }
 
@@ -143,6 +162,7 @@ export class Ledger {
           index === 0 ? fault : new Fault(fault.code, `it follows an entry that was not taken: ${fault.message}`);
         this.outbox.fail(stored.id, why);
         this.emit('message.failed', this.viewer.message(stored));
+        this.#changed(stored);
       }
       return gone.length > 0;
     });
@@ -201,9 +221,22 @@ export class Ledger {
     });
   }
 
+  /** An entry came to be: an event of its own, or one of the message that it changes. */
+  announce(type: ChatEvent, stored: Stored): void {
+    if (actOf(stored)) this.#changed(stored);
+    else this.emit(type, this.viewer.message(stored));
+  }
+
+  #changed(stored: Stored): void {
+    const act = actOf(stored);
+    const target = act && this.entries.get(act.target);
+    if (!target || !counts(act, { ...target.entry, id: target.id }, this.entries.derived.mayRemove)) return;
+    this.emit(CHANGES[act.kind], this.viewer.message(target));
+  }
+
   #tell(type: ChatEvent, id: string): void {
     const stored = this.entries.get(id);
-    if (stored) this.emit(type, this.viewer.message(stored));
+    if (stored && !actOf(stored)) this.emit(type, this.viewer.message(stored));
   }
 
   /** This account's word that it has, or has read, a chain up to `seq`: a new one only where it says more. [C-14] */

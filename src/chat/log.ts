@@ -1,5 +1,6 @@
 /** The entries of all conversations on disk: appended, paged and never changed. */
 import type { Conversation, Head } from './conversation.ts';
+import { Derived } from './derived.ts';
 import type { Entry, Parsed } from './entry.ts';
 import type { Statements } from './tables.ts';
 
@@ -20,11 +21,25 @@ const COLUMNS = 'conversation, author, seq, prev, at, kind, body, sig, id, bytes
 const CHAIN = 'conversation = ? AND author = ? AND withdrawn = 0'; // as the unique index says it
 const IN_ORDER = 'conversation = ? AND +withdrawn = 0'; // the plus keeps SQLite from that index: entries_order is meant
 
+/** Entries that a reader sees as they are; the others change one of these. */
+const SEEN = `kind NOT IN ('edit', 'delete', 'reaction')`;
+
 export class EntryLog {
   readonly #sql: Statements;
+  /** Changed with each entry that comes or goes, in the same transaction. */
+  readonly derived: Derived;
 
   constructor(sql: Statements) {
     this.#sql = sql;
+    this.derived = new Derived(sql);
+  }
+
+  /** Every conversation that is known here. */
+  conversations(): Conversation[] {
+    return this.#sql
+      .of<{ id: string; kind: 'direct' }>('SELECT id, kind FROM conversations ORDER BY id')
+      .all()
+      .map(({ id, kind }) => ({ id, kind, members: this.#members(id) }));
   }
 
   conversation(id: string): Conversation | undefined {
@@ -107,6 +122,7 @@ export class EntryLog {
         bytes,
         now,
       );
+    this.derived.added({ entry, id });
     return { entry, id, bytes, storedAt: now, withdrawn: false };
   }
 
@@ -128,17 +144,40 @@ export class EntryLog {
     return row && stored(row);
   }
 
-  /** The page of at most `limit` entries that ends just before `before`, oldest first; of one conversation, or of all. */
+  /**
+   * The page of at most `limit` messages that ends just before `before`, oldest first; of one conversation, or of all.
+   * What changes messages has no place of its own in it.
+   */
   page(conversation: string | undefined, limit: number, before?: { at: number; id: string }): Stored[] {
     const { at, id } = before ?? { at: Number.MAX_SAFE_INTEGER, id: '' };
     const tail = '(at, id) < (?, ?) ORDER BY at DESC, id DESC LIMIT ?';
+    const rows =
+      conversation === undefined
+        ? this.#sql.of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${SEEN} AND ${tail}`).all(at, id, limit)
+        : this.#sql
+            .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE conversation = ? AND ${SEEN} AND ${tail}`)
+            .all(conversation, at, id, limit);
+    return rows.reverse().map(stored);
+  }
+
+  /** The page of at most `limit` messages that starts just after a place, oldest first. */
+  pageAfter(conversation: string | undefined, limit: number, { at, id }: { at: number; id: string }): Stored[] {
+    const tail = `${SEEN} AND (at, id) > (?, ?) ORDER BY at, id LIMIT ?`;
     const rows =
       conversation === undefined
         ? this.#sql.of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${tail}`).all(at, id, limit)
         : this.#sql
             .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE conversation = ? AND ${tail}`)
             .all(conversation, at, id, limit);
-    return rows.reverse().map(stored);
+    return rows.map(stored);
+  }
+
+  /** At most `limit` entries of any kind after a place in the order, none of them withdrawn. */
+  every(conversation: string, limit: number, after?: { at: number; id: string }): Stored[] {
+    return this.#sql
+      .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${IN_ORDER} AND (at, id) > (?, ?) ORDER BY at, id LIMIT ?`)
+      .all(conversation, after?.at ?? -1, after?.id ?? '', limit)
+      .map(stored);
   }
 
   /** The author's last position at or before a place in the order; 0 if there is none. */
@@ -166,7 +205,9 @@ export class EntryLog {
       .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${which} ORDER BY seq`)
       .all(conversation, author, seq);
     this.#sql.of(`UPDATE entries SET withdrawn = 1 WHERE ${which}`).run(conversation, author, seq);
-    return rows.map((row) => ({ ...stored(row), withdrawn: true }));
+    const gone = rows.map((row) => ({ ...stored(row), withdrawn: true }));
+    this.derived.withdrawn(gone);
+    return gone;
   }
 
   /** Keeps the first entry that its author signed for a place that is taken: proof that the author's log forked. */

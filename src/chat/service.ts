@@ -5,29 +5,40 @@ import { Rate } from '../base/rate.ts';
 import { peerId } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { needsAccount, type Router } from '../link/router.ts';
-import { direct } from './conversation.ts';
+import { type Conversation, direct } from './conversation.ts';
 import { Courier, type Reach } from './courier.ts';
-import { type Entry, TEXT_BYTES, type Ticket, textBody, ticket } from './entry.ts';
+import { type Entry, type Ticket, ticket } from './entry.ts';
+import { type ExportOptions, exportLines } from './export.ts';
+import { checkText, History } from './history.ts';
 import { Intake } from './intake.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
-import type { Stored } from './log.ts';
 import { Mailbox, type Post } from './mailbox.ts';
+import { ReadMarks } from './marks.ts';
 import type { Evidence, Message } from './message.ts';
 import { Exchange } from './sync.ts';
-import { CALLS_BURST, CALLS_PER_SECOND, deliver, receiptNotice, sync } from './wire.ts';
+import { Statements } from './tables.ts';
+import { Typing, type TypingSignal } from './typing.ts';
+import { CALLS_BURST, CALLS_PER_SECOND, deliver, receiptNotice, sync, typingNotice } from './wire.ts';
 
-/** Messages in one page, at most. */
-const PAGE = 1000;
+/** What is told once and kept in no conversation. `conversation.read`: this account has read up to a message. */
+export type ChatSignal = TypingSignal | { type: 'conversation.read'; conversation: string; upTo: string };
 
 export type ChatOptions = LedgerOptions & {
   /** An open, greeted link to a node that hosts the account. Throws where there is none to be had now. */
   reach: Reach;
   /** Where letters are left for those who are away; without it they wait here. */
   post?: Post | undefined;
+  /** Like `emit`, for what is no message. */
+  signal?: (signal: ChatSignal) => void;
 };
 
 export class ChatService implements AsyncDisposable {
+  /** What can be done with messages that are there. */
+  readonly history: History;
   readonly #ledger: Ledger;
+  readonly #marks: ReadMarks;
+  readonly #typing: Typing;
+  readonly #signal: (signal: ChatSignal) => void;
   readonly #intake: Intake;
   readonly #exchange: Exchange;
   readonly #courier: Courier;
@@ -53,13 +64,24 @@ export class ChatService implements AsyncDisposable {
       });
     this.#courier = new Courier({
       reach: options.reach,
-      waits: (account) => this.#ledger.outbox.waits(account) || this.#ledger.letters.waits(account),
+      waits: (account) => this.#waits(account),
       work: async (account, link, signal) => {
         await this.#exchange.run(account, link, signal);
+        await this.#marks.tell(account, link, signal);
         await this.#mailbox?.linked(account, link);
       },
       mail: this.#mailbox,
       log: options.log,
+    });
+    this.#signal = options.signal ?? (() => {});
+    this.#marks = new ReadMarks(this.#ledger, new Statements(options.store), { byLetter: post !== undefined });
+    this.#typing = new Typing(options.clock);
+    this.history = new History({
+      ledger: this.#ledger,
+      marks: this.#marks,
+      write: (conversation, kind, body) => this.#writeIn(conversation, kind, body),
+      wake: (account) => this.#courier.wake(account, { now: false }),
+      read: (conversation, upTo) => this.#signal({ type: 'conversation.read', conversation, upTo }),
     });
     this.#ledger.viewer.trouble = (account) => this.#courier.trouble(account);
   }
@@ -69,7 +91,7 @@ export class ChatService implements AsyncDisposable {
     this.#ledger.migrate();
     this.#mailbox?.start();
     const { outbox, letters } = this.#ledger;
-    const waiting = new Set([...outbox.recipients(), ...letters.recipients()]);
+    const waiting = new Set([...outbox.recipients(), ...letters.recipients(), ...this.#marks.accounts()]);
     for (const account of waiting) this.#courier.wake(account, { now: false });
   }
 
@@ -107,6 +129,22 @@ export class ChatService implements AsyncDisposable {
       },
       needs,
     );
+    router.on(
+      typingNotice,
+      (params, { link }) => {
+        const from = this.#admit(link);
+        // Somebody who is no member learns nothing from being skipped.
+        if (!this.#ledger.sharedWith(from, params.conversation)) return;
+        const signal = this.#typing.take(link, from, params);
+        if (!signal) return;
+        try {
+          this.#signal(signal);
+        } catch (error) {
+          this.#log.debug({ err: error }, 'nobody was told that somebody is writing'); // a full disk, perhaps
+        }
+      },
+      needs,
+    );
   }
 
   /** The account behind the link. Throws `too_many` past the rate. [C-19] */
@@ -139,10 +177,14 @@ export class ChatService implements AsyncDisposable {
     this.#mailbox?.trackerUp(link);
   }
 
+  #waits(account: string): boolean {
+    const { outbox, letters } = this.#ledger;
+    return outbox.waits(account) || letters.waits(account) || this.#marks.waits(account);
+  }
+
   /** Presence says that the account is there: what waits for it is tried now. */
   peerOnline(account: string): void {
-    const { outbox, letters } = this.#ledger;
-    if (outbox.waits(account) || letters.waits(account)) this.#courier.wake(account, { now: true });
+    if (this.#waits(account)) this.#courier.wake(account, { now: true });
   }
 
   /**
@@ -150,17 +192,7 @@ export class ChatService implements AsyncDisposable {
    * oneself, an empty text), `too_large`, `queue_full`, `disk_full`.
    */
   say(account: string, body: { text: string }): Message {
-    const parsed = textBody.safeParse(body);
-    if (parsed.success) return this.#write(account, 'text', parsed.data);
-    const size = Buffer.byteLength(body.text);
-    if (size > TEXT_BYTES) {
-      throw new Fault(
-        'too_large',
-        `saying a text of ${size} bytes: at most ${TEXT_BYTES} are taken; send it as a file`,
-      );
-    }
-    const why = size === 0 ? 'it is empty' : parsed.error.issues[0]?.message;
-    throw new Fault('invalid_argument', `saying a text of ${size} bytes: ${why}`);
+    return this.#write(account, 'text', checkText(body));
   }
 
   /** Offers a file by its ticket; as `say`. */
@@ -178,15 +210,32 @@ export class ChatService implements AsyncDisposable {
     if (account === this.#ledger.self) {
       throw new Fault('invalid_argument', 'writing to yourself: name somebody else');
     }
-    if (this.#ledger.blocked(account)) {
+    return this.#writeIn(direct(this.#ledger.self, account), kind, body);
+  }
+
+  #writeIn(conversation: Conversation, kind: string, body: Record<string, unknown>): Message {
+    const blocked = conversation.kind === 'direct' ? conversation.members.find(this.#ledger.blocked) : undefined;
+    if (blocked !== undefined) {
       throw new Fault(
         'wrong_state',
-        `writing to "${account}": you have blocked this account; let it in again first, with "netapp people unblock"`,
+        `writing to "${blocked}": you have blocked this account; let it in again first, with "netapp people unblock"`,
       );
     }
-    const message = this.#ledger.write(direct(this.#ledger.self, account), kind, body);
-    this.#ledger.store.afterCommit(() => this.#courier.wake(account, { now: false }));
+    const message = this.#ledger.write(conversation, kind, body);
+    this.#ledger.store.afterCommit(() => {
+      for (const account of conversation.members) {
+        if (account !== this.#ledger.self) this.#courier.wake(account, { now: false });
+      }
+    });
     return message;
+  }
+
+  /** Tells the other members who are linked now that this user writes something, or has stopped. [H-7] */
+  typing(conversation: string, on: boolean): void {
+    const members = this.#ledger.entries.conversation(conversation)?.members ?? [];
+    const links = members.flatMap((account) => this.#courier.linkTo(account) ?? []);
+    if (links.length === 0 || !this.#typing.mayTell(conversation, on)) return;
+    for (const link of links) link.notify(typingNotice, { conversation, on });
   }
 
   /**
@@ -198,53 +247,36 @@ export class ChatService implements AsyncDisposable {
     this.#intake.listen(listener);
   }
 
-  /** Messages with one account, or with all, newest last; the page that ends just before the message `before`. */
-  list(options: { account?: string | undefined; limit: number; before?: string | undefined }): Message[] {
-    const { account, limit, before } = options;
-    if (!Number.isInteger(limit) || limit < 1 || limit > PAGE) {
-      throw new Fault('invalid_argument', `listing ${limit} messages: expected 1 to ${PAGE}`);
-    }
-    const conversation = account === undefined ? undefined : direct(this.#ledger.self, account).id;
-    const end = before === undefined ? undefined : this.#stored(before);
-    const place = end && { at: end.entry.at, id: end.id };
-    return this.#ledger.entries.page(conversation, limit, place).map((stored) => this.#ledger.viewer.message(stored));
+  /** Messages with one account, or with all, newest last; the page just before or just after a message. */
+  list(options: {
+    account?: string | undefined;
+    limit: number;
+    before?: string | undefined;
+    after?: string | undefined;
+  }): Message[] {
+    const { account, ...page } = options;
+    const conversation = account === undefined ? undefined : this.conversationWith(account);
+    return this.history.page({ conversation, ...page });
+  }
+
+  /** Id of the direct conversation with an account. [C-5] */
+  conversationWith(account: string): string {
+    return direct(this.#ledger.self, account).id;
   }
 
   /** One message, with the receipts that its state rests on. Throws `unknown_id`. */
   show(id: string): Evidence {
-    return this.#ledger.viewer.evidence(this.#stored(id));
+    return this.#ledger.viewer.evidence(this.history.stored(id));
   }
 
-  #stored(id: string): Stored {
-    const stored = this.#ledger.entries.get(id);
-    if (stored) return stored;
-    throw new Fault('unknown_id', `looking for the message "${id}": there is none`);
+  /** The lines of a conversation, as signed entries or for people. Throws `unknown_id`. */
+  export(options: ExportOptions): AsyncGenerator<string, void, void> {
+    return exportLines(this.#ledger, options);
   }
 
-  /**
-   * This user has read the conversation up to a message. Its authors are told now where they are linked, else by letter or
-   * with the next greeting. Throws `unknown_id`.
-   */
+  /** This user has read the conversation up to a message. Throws `unknown_id`. */
   markRead(id: string): void {
-    const { entry } = this.#stored(id);
-    const upTo = { at: entry.at, id };
-    const members = this.#ledger.entries.conversation(entry.conversation)?.members ?? [];
-    for (const author of members) {
-      if (author === this.#ledger.self) continue;
-      const chain = { conversation: entry.conversation, author };
-      const seq = this.#ledger.entries.lastSeq(entry.conversation, author, upTo);
-      const known = this.#ledger.receipts.newest(chain, this.#ledger.self, 'read');
-      if (seq <= (known?.seq ?? 0)) continue;
-      const link = this.#courier.linkTo(author);
-      const receipt = this.#ledger.store.transaction(() => {
-        const made = this.#ledger.vouch(chain, 'read', seq);
-        if (made && !link && this.#mailbox) this.#ledger.letters.owe(made, this.#ledger.clock.now());
-        return made;
-      });
-      if (!receipt) continue;
-      if (link) link.notify(receiptNotice, { receipts: [receipt] });
-      else if (this.#mailbox) this.#courier.wake(author, { now: false });
-    }
+    this.history.markRead(id);
   }
 
   /** Entries that an author signed for a place that another entry of theirs holds: evidence against the author. [C-12] */

@@ -11,9 +11,14 @@ export const GROUPS: Readonly<Record<string, { title: string; about: string }>> 
   status: { title: 'Me', about: '' },
   people: { title: 'People', about: 'Who is there, how they are, and what I allow whom.' },
   messages: { title: 'Messages', about: 'Messages, with what is proven about their delivery. "netapp say" sends one.' },
+  conversations: {
+    title: 'Conversations',
+    about: 'Conversations: what is unread in them, and all that was said, as a file.',
+  },
   files: { title: 'Files', about: 'Files and folders: offered by one, fetched by the other, verified.' },
   links: { title: 'Links', about: 'Direct connections to other nodes and to trackers.' },
   events: { title: 'Events', about: '' },
+  backup: { title: 'Backup', about: '' },
   textbook: { title: 'Textbook names', about: '' },
   help: { title: 'Help', about: '' },
 };
