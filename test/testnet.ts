@@ -138,12 +138,17 @@ export async function eventOf(
 }
 
 /** Asks again and again until it holds. For what has no event of its own. */
-export async function until<T>(ask: () => T | Promise<T>, holds: (value: T) => boolean): Promise<T> {
-  const end = performance.now() + PATIENCE_MS;
+export async function until<T>(
+  ask: () => T | Promise<T>,
+  holds: (value: T) => boolean,
+  patienceMs = PATIENCE_MS,
+): Promise<T> {
+  const end = performance.now() + patienceMs;
   for (;;) {
     const value = await ask();
     if (holds(value)) return value;
-    if (performance.now() > end) throw new Error(`not within ${PATIENCE_MS} ms; last seen: ${JSON.stringify(value)}`);
+    if (performance.now() > end)
+      throw new Error(`not within ${patienceMs} ms; last seen: ${JSON.stringify(value)?.slice(0, 2000)}`);
     await new Promise((done) => setTimeout(done, 10));
   }
 }
