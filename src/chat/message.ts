@@ -4,6 +4,7 @@ import { msOf } from './hlc.ts';
 import type { EntryLog, Stored } from './log.ts';
 import type { Outbox } from './outbox.ts';
 import type { Receipt, ReceiptBook } from './receipt.ts';
+import type { RoomBook } from './room-book.ts';
 
 /** From least to most; none goes back, and `failed` is final. `received` is an entry of somebody else. [C-16] */
 export type State = 'queued' | 'held' | 'delivered' | 'read' | 'failed' | 'received';
@@ -26,8 +27,10 @@ export type Message = {
   conversation: string;
   /** Account id. */
   author: string;
-  /** The other members. */
+  /** The other members; of a room's entry by somebody else: nobody is named. */
   to: string[];
+  /** Name of the room. */
+  room: string | null;
   seq: number;
   kind: string;
   body: Record<string, unknown>;
@@ -51,38 +54,47 @@ export class Viewer {
   readonly #log: EntryLog;
   readonly #outbox: Outbox;
   readonly #receipts: ReceiptBook;
+  readonly #rooms: RoomBook;
   /** What the last try to reach an account came to, if it failed. */
   trouble: (account: string) => Fault | undefined = () => undefined;
 
-  constructor(self: string, log: EntryLog, outbox: Outbox, receipts: ReceiptBook) {
+  constructor(self: string, log: EntryLog, outbox: Outbox, receipts: ReceiptBook, rooms: RoomBook) {
     this.#self = self;
     this.#log = log;
     this.#outbox = outbox;
     this.#receipts = receipts;
+    this.#rooms = rooms;
   }
 
   message(stored: Stored): Message {
     const { entry, id } = stored;
-    const members = this.#log.conversation(entry.conversation)?.members ?? [];
-    const to = members.filter((account) => account !== entry.author);
     const own = entry.author === this.#self;
+    const conversation = this.#log.conversation(entry.conversation);
+    const room = conversation?.kind === 'room' ? (this.#rooms.state(entry.conversation)?.creation.name ?? null) : null;
+    // Who joined later is no recipient, and who went since still is one.
+    const members = room === null ? (conversation?.members ?? []) : own ? this.#rooms.audience(entry.conversation, id) : [];
+    const to = members.filter((account) => account !== entry.author);
     const recipients = own ? to.map((account) => this.#recipient(stored, account)) : [];
-    const least = recipients.reduce<Recipient | undefined>(
+    // In a room, one who went before it reached them does not make it a failure for the others.
+    const reached = recipients.filter(({ state }) => state !== 'failed');
+    const counted = room === null || reached.length === 0 ? recipients : reached;
+    const least = counted.reduce<Recipient | undefined>(
       (low, next) => (low && rank[low.state] <= rank[next.state] ? low : next),
       undefined,
     );
-    const times = recipients.map((recipient) => recipient.deliveredAt);
+    const times = counted.map((recipient) => recipient.deliveredAt);
     return {
       id,
       conversation: entry.conversation,
       author: entry.author,
       to,
+      room,
       seq: entry.seq,
       kind: entry.kind,
       body: entry.body,
       at: msOf(entry.at),
-      state: own ? (least?.state ?? 'queued') : 'received',
-      deliveredAt: own && !times.includes(null) ? Math.max(...times.map((time) => time ?? 0)) : null,
+      state: own ? (least?.state ?? (stored.withdrawn ? 'failed' : room === null ? 'queued' : 'delivered')) : 'received',
+      deliveredAt: own && times.length > 0 && !times.includes(null) ? Math.max(...times.map((time) => time ?? 0)) : null,
       recipients,
     };
   }

@@ -1,19 +1,26 @@
-/** Direct conversations for one account: what doors ask for, what links bring, and delivery that goes on by itself. */
+/** Conversations of one account: what doors ask for, what links bring, and delivery that goes on by itself. */
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { Rate } from '../base/rate.ts';
 import { peerId } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { needsAccount, type Router } from '../link/router.ts';
-import { direct } from './conversation.ts';
+import { type Conversation, direct } from './conversation.ts';
 import { Courier, type Reach } from './courier.ts';
 import { type Entry, TEXT_BYTES, type Ticket, textBody, ticket } from './entry.ts';
 import { Intake } from './intake.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
 import type { Stored } from './log.ts';
 import type { Evidence, Message } from './message.ts';
+import { giveOrder, orderedNotice } from './room-wire.ts';
+import { Rooms } from './rooms.ts';
 import { Exchange } from './sync.ts';
 import { CALLS_BURST, CALLS_PER_SECOND, deliver, receiptNotice, sync } from './wire.ts';
+
+/** Milliseconds after which what somebody wrote is offered to others who may lack it. [R-20] */
+const RELAY_MS = 15_000;
+/** Links to members of a room that a node looks for, so that what one of them has reaches it. [R-20] */
+const MEMBER_LINKS = 3;
 
 /** Messages in one page, at most. */
 const PAGE = 1000;
@@ -21,6 +28,10 @@ const PAGE = 1000;
 export type ChatOptions = LedgerOptions & {
   /** An open, greeted link to a node that hosts the account. Throws where there is none to be had now. */
   reach: Reach;
+  /** Peer ids of this node's trackers, the preferred one first; none: no rooms can be made. */
+  homes?: () => readonly string[];
+  /** For tests: milliseconds after which what came from others is offered on. */
+  relayMs?: number;
 };
 
 export class ChatService implements AsyncDisposable {
@@ -30,6 +41,12 @@ export class ChatService implements AsyncDisposable {
   readonly #courier: Courier;
   readonly #log: Log;
   readonly #rates = new WeakMap<Link, Rate>();
+  readonly #linked = new Map<string, Link>();
+  /** Accounts to link with once, although nothing waits for them. */
+  readonly #wanted = new Set<string>();
+  readonly #relayMs: number;
+  #relay: NodeJS.Timeout | undefined;
+  readonly rooms: Rooms;
 
   constructor(options: ChatOptions) {
     this.#log = options.log;
@@ -37,11 +54,26 @@ export class ChatService implements AsyncDisposable {
     this.#intake = new Intake(this.#ledger, options.log);
     this.#exchange = new Exchange(this.#ledger, options.log);
     this.#courier = new Courier({
-      reach: options.reach,
-      waits: (account) => this.#ledger.outbox.waits(account),
+      reach: (account, wait) => {
+        this.#wanted.delete(account);
+        return options.reach(account, wait);
+      },
+      waits: (account) => this.#ledger.outbox.waits(account) || this.#wanted.has(account),
       work: (account, link, signal) => this.#exchange.run(account, link, signal),
       log: options.log,
     });
+    this.#relayMs = options.relayMs ?? RELAY_MS;
+    this.rooms = new Rooms({
+      account: options.account,
+      ledger: this.#ledger,
+      homes: options.homes ?? (() => []),
+      log: options.log,
+      onOrder: (state) => this.#orderChanged(state.id),
+    });
+    this.#ledger.onForeignReceipt = (receipt) => {
+      // The author may have no link with who signed it.
+      this.#ledger.store.afterCommit(() => this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] }));
+    };
     this.#ledger.viewer.trouble = (account) => this.#courier.trouble(account);
   }
 
@@ -60,6 +92,11 @@ export class ChatService implements AsyncDisposable {
         const from = this.#admit(link);
         const { answer, seen } = this.#intake.take(from, entries);
         for (const chain of seen) this.#exchange.saw(link, chain);
+        if (entries.length > 0 && seen.some((chain) => this.rooms.has(chain.conversation))) this.#relaySoon();
+        // What came by way of another: its author waits for the word that it is here.
+        for (const receipt of answer.receipts) {
+          if (receipt.author !== from) this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] });
+        }
         // Own entries that were given back want their receipts.
         if (seen.some((chain) => chain.author === this.#ledger.self)) this.#courier.wake(from, { now: true });
         return answer;
@@ -68,14 +105,25 @@ export class ChatService implements AsyncDisposable {
     );
     router.handle(
       sync,
-      ({ conversations }, { link }) => {
+      ({ conversations, more }, { link }) => {
         const from = this.#admit(link);
-        const answer = this.#exchange.answer(from, link, conversations);
+        const answer = this.#exchange.answer(from, link, conversations, more === true);
         this.#courier.use(from, link);
         return { conversations: answer };
       },
       needs,
     );
+    router.handle(
+      giveOrder,
+      ({ creation, ordered }, { link }) => {
+        this.#admit(link);
+        const { conversation, number } = this.rooms.given(creation, ordered);
+        this.#exchange.sawOrder(link, conversation, number);
+        return { number };
+      },
+      needs,
+    );
+    router.on(orderedNotice, ({ home, ordered }, { link }) => this.rooms.pushed(link, home, ordered));
     router.on(
       receiptNotice,
       ({ receipts }, { link }) => {
@@ -104,12 +152,60 @@ export class ChatService implements AsyncDisposable {
   /** A link was greeted: both sides exchange what they lack, and what waits for the account leaves at once. */
   linkUp(link: Link): void {
     const account = link.account?.account;
-    if (account !== undefined && account !== this.#ledger.self) this.#courier.use(account, link);
+    if (account === undefined || account === this.#ledger.self) return;
+    this.#linked.set(account, link);
+    void link.closed.then(() => {
+      if (this.#linked.get(account) === link) this.#linked.delete(account);
+    });
+    this.#courier.use(account, link);
   }
 
   /** Presence says that the account is there: what waits for it is tried now. */
   peerOnline(account: string): void {
-    if (this.#ledger.outbox.waits(account)) this.#courier.wake(account, { now: true });
+    if (this.#ledger.outbox.waits(account)) return this.#courier.wake(account, { now: true });
+    if (account === this.#ledger.self || this.#linked.has(account)) return;
+    // Somebody may hold what another, who is gone by now, wrote to this account: so it meets a few of each room.
+    const lonely = this.#ledger.entries.shared(account).some(({ kind, members }) => {
+      const met = members.filter((member) => this.#linked.has(member) || this.#wanted.has(member));
+      return kind === 'room' && met.length < MEMBER_LINKS;
+    });
+    if (!lonely) return;
+    this.#wanted.add(account);
+    this.#courier.wake(account, { now: true });
+  }
+
+  /** The node's links to trackers that are up. */
+  trackersUp(links: readonly Link[]): void {
+    this.rooms.trackers(links);
+  }
+
+  /** Members may be new, or there may be something that they lack now. */
+  #orderChanged(conversation: string): void {
+    const members = this.#ledger.entries.conversation(conversation)?.members ?? [];
+    if (!members.includes(this.#ledger.self)) return;
+    for (const account of members) {
+      const link = this.#linked.get(account);
+      if (link && !this.#exchange.knows(link, conversation)) this.#renew(account, link);
+    }
+    this.#relaySoon();
+  }
+
+  #renew(account: string, link: Link): void {
+    this.#exchange.forget(link);
+    this.#courier.wake(account, { now: true });
+  }
+
+  /** What is new in rooms is offered to those who are linked, in a while: most of them have it from its author by then. */
+  #relaySoon(): void {
+    this.#relay ??= setTimeout(
+      () => {
+        this.#relay = undefined;
+        for (const [account, link] of this.#linked) {
+          if (this.#ledger.entries.shared(account).some(({ kind }) => kind === 'room')) this.#renew(account, link);
+        }
+      },
+      this.#relayMs * (1 + Math.random()),
+    ).unref();
   }
 
   /**
@@ -117,6 +213,7 @@ export class ChatService implements AsyncDisposable {
    * oneself, an empty text), `too_large`, `queue_full`, `disk_full`.
    */
   say(account: string, body: { text: string }): Message {
+    // `account` may be a room's id as well: both are 52 characters, and a room is known here.
     const parsed = textBody.safeParse(body);
     if (parsed.success) return this.#write(account, 'text', parsed.data);
     const size = Buffer.byteLength(body.text);
@@ -142,12 +239,21 @@ export class ChatService implements AsyncDisposable {
     if (!peerId.safeParse(account).success) {
       throw new Fault('invalid_argument', `writing to "${account}": expected an account id, 52 characters of base32`);
     }
+    const room = this.#roomOf(account);
     if (account === this.#ledger.self) {
       throw new Fault('invalid_argument', 'writing to yourself: name somebody else');
     }
-    const message = this.#ledger.write(direct(this.#ledger.self, account), kind, body);
-    this.#ledger.store.afterCommit(() => this.#courier.wake(account, { now: false }));
+    const message = this.#ledger.write(room ?? direct(this.#ledger.self, account), kind, body);
+    const recipients = room ? message.to : [account];
+    this.#ledger.store.afterCommit(() => {
+      for (const recipient of recipients) this.#courier.wake(recipient, { now: false });
+    });
     return message;
+  }
+
+  #roomOf(id: string): Conversation | undefined {
+    const found = this.#ledger.entries.conversation(id);
+    return found?.kind === 'room' ? found : undefined;
   }
 
   /**
@@ -159,13 +265,14 @@ export class ChatService implements AsyncDisposable {
     this.#intake.listen(listener);
   }
 
-  /** Messages with one account, or with all, newest last; the page that ends just before the message `before`. */
+  /** Messages with one account, in one room by its id, or all, newest last; the page that ends just before the message `before`. */
   list(options: { account?: string | undefined; limit: number; before?: string | undefined }): Message[] {
     const { account, limit, before } = options;
     if (!Number.isInteger(limit) || limit < 1 || limit > PAGE) {
       throw new Fault('invalid_argument', `listing ${limit} messages: expected 1 to ${PAGE}`);
     }
-    const conversation = account === undefined ? undefined : direct(this.#ledger.self, account).id;
+    const conversation =
+      account === undefined ? undefined : (this.#roomOf(account)?.id ?? direct(this.#ledger.self, account).id);
     const end = before === undefined ? undefined : this.#stored(before);
     const place = end && { at: end.entry.at, id: end.id };
     return this.#ledger.entries.page(conversation, limit, place).map((stored) => this.#ledger.viewer.message(stored));
@@ -189,8 +296,8 @@ export class ChatService implements AsyncDisposable {
   markRead(id: string): void {
     const { entry } = this.#stored(id);
     const upTo = { at: entry.at, id };
-    const members = this.#ledger.entries.conversation(entry.conversation)?.members ?? [];
-    for (const author of members) {
+    const conversation = this.#ledger.entries.conversation(entry.conversation);
+    for (const author of conversation ? this.#ledger.authors(conversation) : []) {
       if (author === this.#ledger.self) continue;
       const chain = { conversation: entry.conversation, author };
       const seq = this.#ledger.entries.lastSeq(entry.conversation, author, upTo);
@@ -214,6 +321,8 @@ export class ChatService implements AsyncDisposable {
   /** Stops delivery; what waits is kept. The store stays open. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#log.debug('chat stops');
+    clearTimeout(this.#relay);
+    await this.rooms[Symbol.asyncDispose]();
     await this.#courier[Symbol.asyncDispose]();
   }
 }

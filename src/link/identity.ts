@@ -21,7 +21,7 @@ export const peerId = z.string().refine((text) => fromBase32(text)?.length === 3
 export const signature = z.string().length(86);
 
 /** What a signature is for: it is part of what is signed, so that none can be passed off as another. [L-4] */
-export type Purpose = 'binding' | 'record' | 'entry' | 'receipt';
+export type Purpose = 'binding' | 'record' | 'entry' | 'receipt' | 'room' | 'membership' | 'order';
 
 const signedBytes = (purpose: Purpose, value: unknown): Buffer =>
   Buffer.from(`netapp.1 ${purpose}\n${canonical(value)}`, 'utf8');

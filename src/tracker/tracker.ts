@@ -9,6 +9,7 @@ import { defaultIp, interfaceIps } from '../base/interfaces.ts';
 import { Lock } from '../base/lock.ts';
 import type { Log } from '../base/log.ts';
 import { Store } from '../base/sqlite.ts';
+import { Orderer } from '../chat/orderer.ts';
 import { type Check, DialBack } from '../directory/dialback.ts';
 import { parseZone } from '../directory/handle.ts';
 import { DIRECTORY_PATH, directoryHttp } from '../directory/http.ts';
@@ -93,6 +94,9 @@ export class Tracker implements AsyncDisposable {
     const directory = undo.use(new DirectoryServer({ table, dialBack, zones: [this.zone], clock, log }));
     const router = new Router();
     directory.attach(router);
+    const orderer = new Orderer({ key: identity.key, store, clock, log: log.child({ room: 'rooms' }) });
+    orderer.start();
+    orderer.attach(router);
     const software = this.#options.software ?? 'netapp';
     const listener = new Listener({
       host,
