@@ -1,5 +1,5 @@
 /** What the operations need from whoever stands behind them; the composition root of a node fulfils it. */
-import type { AgentEvent, FileInfo, LinkInfo, Message, Person, Presence, Status } from './shapes.ts';
+import type { AgentEvent, FileInfo, LinkInfo, Message, Person, Presence, Role, Room, Status } from './shapes.ts';
 
 type Wait = { signal?: AbortSignal | undefined };
 
@@ -20,10 +20,25 @@ export interface Backend {
 
   messages: {
     /** Answers once the entry is signed and durable here; delivery goes on by itself. */
-    say(handle: string, text: string, options: Wait): Promise<Message>;
+    say(target: string, text: string, options: Wait): Promise<Message>;
     /** Newest last. `before` is a message id: the page that ends just before it. At most `limit` (1 to 1,000). */
-    list(handle: string | undefined, options: { limit: number; before?: string | undefined }): Promise<Message[]>;
+    list(target: string | undefined, options: { limit: number; before?: string | undefined }): Promise<Message[]>;
     show(id: string): Promise<Message>;
+  };
+
+  /** A room is named by its name, with or without `#`, or by its id. A change answers once it is ordered, or waits durably. */
+  rooms: {
+    /** `history`: all, none, or a number of entries. */
+    create(name: string, options: Wait & { members: readonly string[]; history: string }): Promise<Room>;
+    list(): Promise<Room[]>;
+    show(room: string): Promise<Room>;
+    invite(room: string, handle: string, role: Role, options: Wait): Promise<Room>;
+    join(room: string): Promise<Room>;
+    decline(room: string): Promise<Room>;
+    leave(room: string): Promise<Room>;
+    remove(room: string, handle: string, options: Wait): Promise<Room>;
+    role(room: string, handle: string, role: Role, options: Wait): Promise<Room>;
+    close(room: string): Promise<Room>;
   };
 
   files: {

@@ -1,7 +1,7 @@
 /** Messages between two people, with what is proven about their delivery. */
 import { eventIterator } from '@orpc/contract';
 import { z } from 'zod';
-import { cursorInput, handleInput, idInput, operation } from './operation.ts';
+import { cursorInput, idInput, operation, targetInput } from './operation.ts';
 import { message } from './shapes.ts';
 
 const tag = 'messages';
@@ -28,14 +28,14 @@ export const say = operation(
     tag,
   },
   {
-    faults: ['unknown_handle', 'unknown_zone', 'tracker_down', 'disk_full', 'queue_full'],
+    faults: ['unknown_handle', 'unknown_zone', 'unknown_id', 'wrong_state', 'tracker_down', 'disk_full', 'queue_full'],
     example: 'netapp say bob "see you at three"',
     command: { words: ['say'], positionals: ['handle', 'text'], forms: { text: 'text' }, shows: 'line' },
   },
 )
   .input(
     z.object({
-      handle: handleInput,
+      handle: targetInput,
       text: z
         .string()
         .min(1, 'expected some text')
@@ -60,7 +60,7 @@ export const list = operation(
 )
   .input(
     z.object({
-      handle: handleInput.optional().describe('with whom; default: everybody'),
+      handle: targetInput.optional().describe('with whom, or in which #room; default: everybody and all rooms'),
       limit: z.coerce
         .number<number>(pageForm)
         .int(pageForm)

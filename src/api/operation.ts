@@ -105,6 +105,23 @@ export const handleInput = z
   .regex(segment, 'expected a handle such as "bob" or "bob@lab"')
   .describe('who: name@zone, or a name in your own zone');
 
+/** Whom a message is for: somebody, or a room by its name or id. At most 255 characters. */
+export const targetInput = z
+  .string()
+  .max(255, 'expected at most 255 characters')
+  .regex(
+    /^(?:#[^\r\n]+|(?!\.{1,2}$)[^\s/\\]+)$/u,
+    'expected a handle such as "bob" or "bob@lab", or a room such as "#team"',
+  )
+  .describe('whom: name@zone, a name in your own zone, #room, or the id of a room');
+
+/** A room as its users name it. */
+export const roomInput = z
+  .string()
+  .max(255, 'expected at most 255 characters')
+  .regex(/^(?!\.{1,2}$)[^/\\\r\n]+$/u, 'expected the name of a room, or its id where a name has a slash')
+  .describe('which room: its name, with or without #, or its id');
+
 /** The id of a message or file. At most 255 characters. */
 export const idInput = z
   .string()

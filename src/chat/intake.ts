@@ -166,7 +166,8 @@ export class Intake {
     if (entry.author === self) {
       // Given back after a loss. Whoever gave it signs for it when it is delivered to them once more.
       const known = entries.conversation(entry.conversation);
-      if (known?.kind === 'room') this.#ledger.rooms.note(id, this.#ledger.rooms.state(entry.conversation)?.number ?? 0);
+      if (known?.kind === 'room')
+        this.#ledger.rooms.note(id, this.#ledger.rooms.state(entry.conversation)?.number ?? 0);
       const members = known?.members ?? [];
       for (const account of members) if (account !== self) outbox.add(account, { ...entry, id, bytes });
       return;

@@ -18,7 +18,13 @@ import { RECEIPTS, type Standing } from './wire.ts';
 
 export type ChatEvent = 'message.sent' | 'message.received' | 'message.delivered' | 'message.read' | 'message.failed';
 
-export type RoomEventType = 'room.created' | 'room.invited' | 'room.joined' | 'room.changed' | 'room.refused' | 'room.forked';
+export type RoomEventType =
+  | 'room.created'
+  | 'room.invited'
+  | 'room.joined'
+  | 'room.changed'
+  | 'room.refused'
+  | 'room.forked';
 
 /** What happened to a room, by a change that was ordered, or by one that never will be. */
 export type RoomEvent = {
@@ -216,7 +222,10 @@ export class Ledger {
       return;
     }
     const seq = 'seq' in from ? from.seq : this.entries.firstSince(id, who, 1, from.at);
-    const fault = new Fault('forbidden', `writing in the room "${name}": ${closed === null ? 'you are no member any more' : over}`);
+    const fault = new Fault(
+      'forbidden',
+      `writing in the room "${name}": ${closed === null ? 'you are no member any more' : over}`,
+    );
     if (seq !== undefined) this.#withdrawFrom(id, seq, fault);
     if (closed !== null) return;
     // No receipt can come any more: nobody takes anything from one who is no member.

@@ -26,10 +26,7 @@ export const roomName = z
   .refine(isName, 'a name of 1 to 80 characters on one line, without a "#" or a space at its start');
 
 /** What somebody who joins gets of what was said before. [R-30] */
-export const history = z.union([
-  z.enum(['none', 'all']),
-  z.strictObject({ last: z.int().min(1).max(MOST_LAST) }),
-]);
+export const history = z.union([z.enum(['none', 'all']), z.strictObject({ last: z.int().min(1).max(MOST_LAST) })]);
 
 export type History = z.infer<typeof history>;
 
@@ -251,7 +248,8 @@ function judgeAbout(state: RoomState, it: Change, author: Member, refuse: Refuse
   const went = state.former.get(target)?.left ?? 0;
   if (it.type === 'invite') {
     if (member || state.invited.has(target)) return refuse('exists', 'they are a member or invited already');
-    if (it.role !== 'member' && author.role !== 'owner') return refuse('forbidden', `only an owner may invite a ${it.role}`);
+    if (it.role !== 'member' && author.role !== 'owner')
+      return refuse('forbidden', `only an owner may invite a ${it.role}`);
     if (it.base < went) return refuse('wrong_state', 'they went or were removed meanwhile; invite them anew');
     if (state.members.size + state.invited.size < MOST_MEMBERS) return undefined;
     return refuse('too_many', `it has ${MOST_MEMBERS} members and invited people, which is the most`);
@@ -260,11 +258,14 @@ function judgeAbout(state: RoomState, it: Change, author: Member, refuse: Refuse
     if (author.role !== 'owner') return refuse('forbidden', 'only an owner may');
     if (!member || it.base < member.joined) return refuse('wrong_state', 'they are no member, or went meanwhile');
     const demotes = member.role === 'owner' && it.role !== 'owner';
-    return demotes && owners(state) === 1 ? refuse('wrong_state', 'it needs an owner; make another one first') : undefined;
+    return demotes && owners(state) === 1
+      ? refuse('wrong_state', 'it needs an owner; make another one first')
+      : undefined;
   }
   if (target === it.author) return refuse('invalid_argument', 'it removes its own author: leave instead');
   if (!member && !state.invited.has(target)) return refuse('wrong_state', 'they are neither a member nor invited');
-  if (member?.role === 'owner' && author.role !== 'owner') return refuse('forbidden', 'only an owner may remove an owner');
+  if (member?.role === 'owner' && author.role !== 'owner')
+    return refuse('forbidden', 'only an owner may remove an owner');
   return undefined;
 }
 
@@ -321,8 +322,10 @@ export function follow(state: RoomState, it: Ordered): RoomState {
   if (!orderedVerified(it, state.creation.home)) {
     throw new Fault('bad_signature', `${what}: the room’s home tracker did not sign it`);
   }
-  if (it.prev !== state.last) throw new Fault('forked', `${what}: it does not follow change ${state.number} as known here`);
-  if (it.at < state.at && state.number > 0) throw new Fault('malformed', `${what}: its time is before the one before it`);
+  if (it.prev !== state.last)
+    throw new Fault('forked', `${what}: it does not follow change ${state.number} as known here`);
+  if (it.at < state.at && state.number > 0)
+    throw new Fault('malformed', `${what}: its time is before the one before it`);
   if (changeVerified(it.change)) return step(state, it);
   return { ...state, number: it.number, last: orderedId(it), at: it.at };
 }

@@ -72,7 +72,8 @@ export class Viewer {
     const conversation = this.#log.conversation(entry.conversation);
     const room = conversation?.kind === 'room' ? (this.#rooms.state(entry.conversation)?.creation.name ?? null) : null;
     // Who joined later is no recipient, and who went since still is one.
-    const members = room === null ? (conversation?.members ?? []) : own ? this.#rooms.audience(entry.conversation, id) : [];
+    const members =
+      room === null ? (conversation?.members ?? []) : own ? this.#rooms.audience(entry.conversation, id) : [];
     const to = members.filter((account) => account !== entry.author);
     const recipients = own ? to.map((account) => this.#recipient(stored, account)) : [];
     // In a room, one who went before it reached them does not make it a failure for the others.
@@ -93,8 +94,11 @@ export class Viewer {
       kind: entry.kind,
       body: entry.body,
       at: msOf(entry.at),
-      state: own ? (least?.state ?? (stored.withdrawn ? 'failed' : room === null ? 'queued' : 'delivered')) : 'received',
-      deliveredAt: own && times.length > 0 && !times.includes(null) ? Math.max(...times.map((time) => time ?? 0)) : null,
+      state: own
+        ? (least?.state ?? (stored.withdrawn ? 'failed' : room === null ? 'queued' : 'delivered'))
+        : 'received',
+      deliveredAt:
+        own && times.length > 0 && !times.includes(null) ? Math.max(...times.map((time) => time ?? 0)) : null,
       recipients,
     };
   }
@@ -117,6 +121,11 @@ export class Viewer {
     const none = { account, deliveredAt: null, readAt: null };
     if (row?.state === 'failed') {
       return { ...none, state: 'failed', reason: { code: row.code ?? 'internal', message: row.message ?? '' } };
+    }
+    if (withdrawn && !row) {
+      // They had it, and dropped it: its author was removed, or the room closed, before it.
+      const reason = { code: 'forbidden', message: 'it does not stand in the room' };
+      return { ...none, state: 'failed', reason };
     }
     const read = withdrawn ? undefined : this.#receipts.covering(entry, entry.seq, account, 'read');
     const delivered = withdrawn ? undefined : this.#receipts.covering(entry, entry.seq, account, 'delivered');

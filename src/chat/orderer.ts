@@ -24,7 +24,16 @@ import {
   signOrdered,
   step,
 } from './membership.ts';
-import { changeRoom, createRoom, giveOrder, LOG_PAGE, MINE_PAGE, myRooms, orderedNotice, roomLog } from './room-wire.ts';
+import {
+  changeRoom,
+  createRoom,
+  giveOrder,
+  LOG_PAGE,
+  MINE_PAGE,
+  myRooms,
+  orderedNotice,
+  roomLog,
+} from './room-wire.ts';
 import { Statements } from './tables.ts';
 
 const STEPS = [
@@ -92,7 +101,11 @@ export class Orderer {
       .handle(changeRoom, ({ change }, { link }) => ({ ordered: this.#change(change, this.#asker(link)) }), needs)
       .handle(roomLog, ({ conversation, after }, { link }) => this.#page(conversation, after, this.#asker(link)), needs)
       .handle(myRooms, ({ after }, { link }) => this.#mine(this.#asker(link), after ?? ''), needs)
-      .handle(giveOrder, ({ creation, ordered }, { link }) => this.#relearn(creation, ordered, this.#asker(link)), needs);
+      .handle(
+        giveOrder,
+        ({ creation, ordered }, { link }) => this.#relearn(creation, ordered, this.#asker(link)),
+        needs,
+      );
     return this;
   }
 
@@ -189,7 +202,8 @@ export class Orderer {
     }
     const fault = judge(state, change);
     if (fault) throw fault;
-    if (!changeVerified(change)) throw new Fault('bad_signature', 'changing a room: its author did not sign the change');
+    if (!changeVerified(change))
+      throw new Fault('bad_signature', 'changing a room: its author did not sign the change');
     if (change.type === 'invite') this.#checkRooms(change.target ?? '', 'inviting', 1);
     const ordered = signOrdered(this.#key, {
       conversation: state.id,
@@ -238,12 +252,12 @@ export class Orderer {
   #state(id: string): RoomState | undefined {
     const known = this.#states.get(id);
     if (known) return known;
-    const row = this.#sql
-      .of<{ creation: string }>('SELECT creation FROM rooms_ordered WHERE conversation = ?')
-      .get(id);
+    const row = this.#sql.of<{ creation: string }>('SELECT creation FROM rooms_ordered WHERE conversation = ?').get(id);
     if (!row) return undefined;
     let state = founded(JSON.parse(row.creation)); // checked when it was written
-    const rows = this.#sql.of<{ ordered: string }>('SELECT ordered FROM rooms_order WHERE conversation = ? ORDER BY number');
+    const rows = this.#sql.of<{ ordered: string }>(
+      'SELECT ordered FROM rooms_order WHERE conversation = ? ORDER BY number',
+    );
     for (const { ordered } of rows.all(id)) state = step(state, JSON.parse(ordered));
     if (this.#states.size >= MOST_STATES) this.#states.clear();
     this.#states.set(id, state);
@@ -254,7 +268,10 @@ export class Orderer {
   #readable(id: string, account: string): RoomState {
     const state = this.#state(id);
     if (state && mayRead(state, account)) return state;
-    throw new Fault('forbidden', `asking for the room "${id}": it is not known here, or you are neither in it nor invited`);
+    throw new Fault(
+      'forbidden',
+      `asking for the room "${id}": it is not known here, or you are neither in it nor invited`,
+    );
   }
 
   #page(id: string, after: number, account: string) {

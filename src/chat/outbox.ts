@@ -89,7 +89,9 @@ export class Outbox {
   /** Nothing of a conversation will be delivered to a recipient any more; gives the ids of the entries that waited. */
   failFor(recipient: string, conversation: string, fault: Fault): string[] {
     const which = `recipient = ? AND conversation = ? AND state <> 'failed'`;
-    const rows = this.#sql.of<{ entry: string }>(`SELECT entry FROM outbox WHERE ${which}`).all(recipient, conversation);
+    const rows = this.#sql
+      .of<{ entry: string }>(`SELECT entry FROM outbox WHERE ${which}`)
+      .all(recipient, conversation);
     this.#sql
       .of(`UPDATE outbox SET state = 'failed', code = ?, message = ? WHERE ${which}`)
       .run(fault.code, fault.message, recipient, conversation);

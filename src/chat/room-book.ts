@@ -80,7 +80,8 @@ export type Stepped = { before: RoomState; after: RoomState; ordered: Ordered; e
 
 type Fallen = { code: string | null; message: string | null };
 
-const reasonOf = ({ code, message }: Fallen): Reason | null => (code === null ? null : { code, message: message ?? '' });
+const reasonOf = ({ code, message }: Fallen): Reason | null =>
+  code === null ? null : { code, message: message ?? '' };
 
 export class RoomBook {
   readonly #sql: Statements;
@@ -132,9 +133,7 @@ export class RoomBook {
   }
 
   setTrouble(id: string, fault: Fault): void {
-    this.#sql
-      .of('UPDATE rooms SET code = ?, message = ? WHERE conversation = ?')
-      .run(fault.code, fault.message, id);
+    this.#sql.of('UPDATE rooms SET code = ?, message = ? WHERE conversation = ?').run(fault.code, fault.message, id);
   }
 
   /** The room with this creation entry, known from now on. Throws `bad_signature`, `too_many`. */
@@ -171,7 +170,10 @@ export class RoomBook {
       const there = this.page(id, ordered.number - 1, 1)[0];
       if (!there || orderedId(there) === orderedId(ordered)) return undefined;
       if (!orderedVerified(ordered, before.creation.home) || ordered.conversation !== id) {
-        throw new Fault('bad_signature', `taking a change of the room "${before.creation.name}": its home did not sign it`);
+        throw new Fault(
+          'bad_signature',
+          `taking a change of the room "${before.creation.name}": its home did not sign it`,
+        );
       }
       throw forked(before, ordered.number);
     }
@@ -225,7 +227,10 @@ export class RoomBook {
   queue(state: RoomState, change: Change | null): void {
     const count = this.#sql.of<{ n: number }>('SELECT count(*) AS n FROM room_waiting').get()?.n ?? 0;
     if (count >= MOST_WAITING) {
-      throw new Fault('queue_full', `changing a room: ${count} changes wait for their trackers already; wait until they are up`);
+      throw new Fault(
+        'queue_full',
+        `changing a room: ${count} changes wait for their trackers already; wait until they are up`,
+      );
     }
     this.#sql
       .of('INSERT INTO room_waiting (conversation, home, change) VALUES (?, ?, ?)')

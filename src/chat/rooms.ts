@@ -114,7 +114,10 @@ export class Rooms implements AsyncDisposable {
     if (!found) throw new Fault('unknown_id', `looking for the room "${text}": none of this name or id is known here`);
     if (!another) return found;
     const ids = (present.length > 0 ? present : named).map(({ id }) => id).join(', ');
-    throw new Fault('invalid_argument', `looking for the room "${text}": several have this name; say which by its id: ${ids}`);
+    throw new Fault(
+      'invalid_argument',
+      `looking for the room "${text}": several have this name; say which by its id: ${ids}`,
+    );
   }
 
   show(id: string): Room {
@@ -137,15 +140,24 @@ export class Rooms implements AsyncDisposable {
   async create(name: string, options: { history?: History; members?: readonly string[] } = {}): Promise<Room> {
     const parsed = roomName.safeParse(name);
     if (!parsed.success) {
-      throw new Fault('invalid_argument', `creating the room "${name.slice(0, 100)}": expected ${parsed.error.issues[0]?.message}`);
+      throw new Fault(
+        'invalid_argument',
+        `creating the room "${name.slice(0, 100)}": expected ${parsed.error.issues[0]?.message}`,
+      );
     }
     const policy = historyForm.safeParse(options.history ?? 'all');
     if (!policy.success) {
-      throw new Fault('invalid_argument', `creating the room "${name}": expected as history "all", "none" or 1 to 10000 entries`);
+      throw new Fault(
+        'invalid_argument',
+        `creating the room "${name}": expected as history "all", "none" or 1 to 10000 entries`,
+      );
     }
     const [home] = this.#homes();
     if (home === undefined) {
-      throw new Fault('tracker_down', `creating the room "${name}": this node has no tracker that could order who is in it; join one`);
+      throw new Fault(
+        'tracker_down',
+        `creating the room "${name}": this node has no tracker that could order who is in it; join one`,
+      );
     }
     const members = [...new Set(options.members ?? [])].filter((account) => account !== this.#ledger.self);
     for (const account of members) checkAccount(account);
@@ -162,7 +174,8 @@ export class Rooms implements AsyncDisposable {
     const state = this.#ledger.store.transaction(() => {
       const state = this.#ledger.openRoom(creation);
       this.#ledger.rooms.queue(state, null);
-      for (const target of members) this.#ledger.rooms.queue(state, this.#sign(state, { type: 'invite', target, role: 'member' }));
+      for (const target of members)
+        this.#ledger.rooms.queue(state, this.#sign(state, { type: 'invite', target, role: 'member' }));
       this.#ledger.emitRoom('room.created', {
         conversation: state.id,
         name,
@@ -199,7 +212,11 @@ export class Rooms implements AsyncDisposable {
   /** What they wrote as far as it is here stands; what is not here by now never will. [R-10] */
   remove(id: string, account: string): Promise<Room> {
     checkAccount(account);
-    return this.#submit(id, { type: 'remove', target: account, upTo: this.#ledger.entries.head(id, account)?.seq ?? 0 });
+    return this.#submit(id, {
+      type: 'remove',
+      target: account,
+      upTo: this.#ledger.entries.head(id, account)?.seq ?? 0,
+    });
   }
 
   role(id: string, account: string, role: Role): Promise<Room> {
@@ -307,10 +324,12 @@ export class Rooms implements AsyncDisposable {
       if (!next) return;
       const state = this.#state(next.conversation);
       try {
-        if (next.change === null) await link.request(createRoom, { creation: state.creation }, { signal: this.#stop.signal });
+        if (next.change === null)
+          await link.request(createRoom, { creation: state.creation }, { signal: this.#stop.signal });
         else {
           const { ordered } = await link.request(changeRoom, { change: next.change }, { signal: this.#stop.signal });
-          if (changeId(ordered.change) !== changeId(next.change)) throw new Fault('malformed', 'ordering a change: the tracker ordered another');
+          if (changeId(ordered.change) !== changeId(next.change))
+            throw new Fault('malformed', 'ordering a change: the tracker ordered another');
           await this.#takeFrom(link, state.creation, [ordered]);
         }
         this.#ledger.rooms.settle(next.position);
@@ -382,7 +401,11 @@ export class Rooms implements AsyncDisposable {
   async #fetch(link: Link, conversation: string, from: number): Promise<void> {
     let after = from;
     for (let page = 0; page < MOST_PAGES; page++) {
-      const { creation, ordered, number } = await link.request(roomLog, { conversation, after }, { signal: this.#stop.signal });
+      const { creation, ordered, number } = await link.request(
+        roomLog,
+        { conversation, after },
+        { signal: this.#stop.signal },
+      );
       await this.#takeFrom(link, creation, ordered);
       const last = ordered.at(-1)?.number;
       if (last === undefined || last >= number) return;
@@ -391,7 +414,8 @@ export class Rooms implements AsyncDisposable {
   }
 
   async #takeFrom(link: Link, creation: Creation, given: readonly Ordered[]): Promise<void> {
-    if (creation.home !== link.peer) throw new Fault('forbidden', 'taking the order of a room: this tracker is not its home');
+    if (creation.home !== link.peer)
+      throw new Fault('forbidden', 'taking the order of a room: this tracker is not its home');
     const [first] = given;
     const known = first && this.#ledger.rooms.state(first.conversation);
     // What was ordered in between by others comes first.
@@ -487,5 +511,8 @@ function standingOf({ members, invited, former }: RoomState, account: string): S
 
 function checkAccount(account: string): void {
   if (peerId.safeParse(account).success) return;
-  throw new Fault('invalid_argument', `changing a room for "${account}": expected an account id, 52 characters of base32`);
+  throw new Fault(
+    'invalid_argument',
+    `changing a room for "${account}": expected an account id, 52 characters of base32`,
+  );
 }

@@ -59,7 +59,10 @@ export class ChatService implements AsyncDisposable {
         return options.reach(account, wait);
       },
       waits: (account) => this.#ledger.outbox.waits(account) || this.#wanted.has(account),
-      work: (account, link, signal) => this.#exchange.run(account, link, signal),
+      work: (account, link, signal) => {
+        this.#wanted.delete(account);
+        return this.#exchange.run(account, link, signal);
+      },
       log: options.log,
     });
     this.#relayMs = options.relayMs ?? RELAY_MS;
@@ -72,7 +75,9 @@ export class ChatService implements AsyncDisposable {
     });
     this.#ledger.onForeignReceipt = (receipt) => {
       // The author may have no link with who signed it.
-      this.#ledger.store.afterCommit(() => this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] }));
+      this.#ledger.store.afterCommit(() =>
+        this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] }),
+      );
     };
     this.#ledger.viewer.trouble = (account) => this.#courier.trouble(account);
   }
@@ -95,7 +100,8 @@ export class ChatService implements AsyncDisposable {
         if (entries.length > 0 && seen.some((chain) => this.rooms.has(chain.conversation))) this.#relaySoon();
         // What came by way of another: its author waits for the word that it is here.
         for (const receipt of answer.receipts) {
-          if (receipt.author !== from) this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] });
+          if (receipt.author !== from)
+            this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] });
         }
         // Own entries that were given back want their receipts.
         if (seen.some((chain) => chain.author === this.#ledger.self)) this.#courier.wake(from, { now: true });
@@ -186,6 +192,13 @@ export class ChatService implements AsyncDisposable {
     for (const account of members) {
       const link = this.#linked.get(account);
       if (link && !this.#exchange.knows(link, conversation)) this.#renew(account, link);
+    }
+    const strangers = members.filter((account) => account !== this.#ledger.self && !this.#linked.has(account));
+    let missing = MEMBER_LINKS - (members.length - 1 - strangers.length);
+    for (const account of strangers.sort(() => Math.random() - 0.5)) {
+      if (missing-- <= 0) break;
+      this.#wanted.add(account);
+      this.#courier.wake(account, { now: true });
     }
     this.#relaySoon();
   }

@@ -156,6 +156,11 @@ export class DirectoryClient implements AsyncDisposable {
     return [...this.#upstreams.values()].flatMap(({ link }) => link ?? []);
   }
 
+  /** Peer ids of the trackers, in the order in which they were named. */
+  trackers(): string[] {
+    return this.#options.trackers.map(({ peer }) => peer);
+  }
+
   /** Everybody who is known, oneself first; what the trackers pushed, or said last if they are down. */
   list(): Person[] {
     return [this.me(), ...this.#table().all()];

@@ -6,6 +6,7 @@ import { Lock } from '../base/lock.ts';
 import type { Log } from '../base/log.ts';
 import { Store } from '../base/sqlite.ts';
 import type { Message } from '../chat/message.ts';
+import type { Room } from '../chat/rooms.ts';
 import { ChatService } from '../chat/service.ts';
 import { DirectoryClient, type Person } from '../directory/client.ts';
 import type { Invite } from '../directory/invite.ts';
@@ -24,7 +25,7 @@ import { Router } from '../link/router.ts';
 import { EventLog } from './events.ts';
 import { createHome, homePaths } from './home.ts';
 import { Peers } from './peers.ts';
-import { fileView, linkView, messageView, personView } from './views.ts';
+import { fileView, linkView, messageView, personView, roomEventView, roomView } from './views.ts';
 
 export type NodeOptions = {
   /** Folder of everything that the node knows and is. */
@@ -134,6 +135,8 @@ export class Node implements AsyncDisposable {
       log: log.child({ room: 'chat' }),
       reach: (who, wait) => this.peers.reach(who, wait),
       emit: (type, message) => this.events.emit(type, this.messageView(message)),
+      emitRoom: (type, change) => this.events.emit(type, roomEventView(change, this.handleOf)),
+      homes: () => this.directory.trackers(),
     });
     this.files = new FileService({
       binding,
@@ -225,12 +228,15 @@ export class Node implements AsyncDisposable {
     account === this.account ? this.handle : (this.directory.get(account)?.handle ?? account);
 
   /** Id of the file whose ticket a message carries. */
-  readonly #fileOf = ({ id, author, to }: Message): string | undefined => {
-    const [direction, peer] = author === this.account ? (['out', to[0]] as const) : (['in', author] as const);
+  readonly #fileOf = ({ id, author, to, conversation }: Message): string | undefined => {
+    const recipient = this.chat.rooms.has(conversation) ? conversation : to[0];
+    const [direction, peer] = author === this.account ? (['out', recipient] as const) : (['in', author] as const);
     return peer === undefined ? undefined : this.files.ofEntry(direction, peer, id)?.id;
   };
 
   readonly messageView = (message: Message) => messageView(message, this.handleOf, this.#fileOf);
+
+  readonly roomView = (room: Room) => roomView(room, this.handleOf);
 
   readonly fileView = (transfer: Transfer) => fileView(transfer, this.account, this.handleOf);
 
@@ -267,6 +273,7 @@ export class Node implements AsyncDisposable {
 
   /** Tells of what changed for those who look at trackers from outside; an upstream's own steps are not their concern. */
   #trackersChanged(): void {
+    this.chat.trackersUp(this.directory.links());
     for (const { peer, address, zone, state, error } of this.directory.states()) {
       const shown = { peer, address, zone, state, error: error?.message ?? null };
       const text = JSON.stringify(shown);
