@@ -2,7 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { eventOf } from '../test/testnet.ts';
 import { Child } from './child.ts';
+import { type Probe, startNodes } from './nodes.ts';
 import type { Measured, Row } from './run.ts';
 
 const MiB = 1024 * 1024;
@@ -10,72 +12,36 @@ const GiB = 1024 * MiB;
 const MEMORY_DISK = '/dev/shm';
 const program = (name: string): string => join(import.meta.dirname, name);
 
-/** What the row needs of a node: whoever fulfils this can be measured. */
-type FilePeer = {
-  /** Hashes and offers the file, and gives the offer as it would come to the other side. */
-  send(path: string): Promise<unknown[]>;
-  /** Takes an offer; gives its id. */
-  take(offer: unknown[]): Promise<string>;
-  /** Accepts, and settles when the file has its name; gives its path. */
-  accept(id: string): Promise<string>;
-  watch(): Promise<void>;
-  blockedMs(): Promise<number>;
-  cpuSeconds(): Promise<number>;
-  peakMB(): Promise<number>;
-};
-
-function peerOf(child: Child): FilePeer {
-  return {
-    send: async (path) => {
-      const { entryId, ticket } = await child.ask<{ entryId: string; ticket: unknown }>('send', path);
-      return [entryId, ticket];
-    },
-    take: (offer) => child.ask<string>('take', ...offer),
-    accept: (id) => child.ask<string>('accept', id),
-    watch: () => child.ask('watch'),
-    blockedMs: () => child.ask<number>('blocked'),
-    cpuSeconds: () => child.cpuSeconds(),
-    peakMB: () => child.peakMB(),
-  };
-}
-
-/** Two processes that know each other. */
-async function twoPeers(home: string): Promise<{ alice: FilePeer; bob: FilePeer } & AsyncDisposable> {
-  const [a, b] = [new Child(program('peer.ts'), [join(home, 'a')]), new Child(program('peer.ts'), [join(home, 'b')])];
-  await a.ask('meet', await b.ask('who'));
-  await b.ask('meet', await a.ask('who'));
-  return {
-    alice: peerOf(a),
-    bob: peerOf(b),
-    [Symbol.asyncDispose]: async () => {
-      await a[Symbol.asyncDispose]();
-      await b[Symbol.asyncDispose]();
-    },
-  };
-}
-
 async function ours(home: string, source: string, size: number) {
-  await using peers = await twoPeers(home);
-  const { alice, bob } = peers;
-  await Promise.all([alice.watch(), bob.watch()]);
+  await using nodes = await startNodes(home);
+  const { alice, bob } = nodes;
+  await Promise.all([alice.probe(), bob.probe()]);
   const sentAt = performance.now();
-  const offer = await alice.send(source);
-  const cpu = async (): Promise<number> => (await alice.cpuSeconds()) + (await bob.cpuSeconds());
+  const sent = await alice.client.files.send({ handle: 'bob', path: source });
+  const offer = await eventOf(bob.client, 'file.offered', () => true);
   const hashing = performance.now() - sentAt;
   await warm(home, size);
-  const cpuBefore = await cpu();
+  const before = await Promise.all([alice.probe(), bob.probe()]);
   const acceptedAt = performance.now();
-  const path = await bob.accept(await bob.take(offer));
+  let path = '';
+  for await (const snapshot of await bob.client.files.get({ id: String(offer.data.id) })) {
+    path = snapshot.path;
+    if (snapshot.error) throw new Error(`the transfer failed: ${snapshot.error.message}`);
+  }
   const doneAt = performance.now();
   if ((await stat(path)).size !== size) throw new Error('the file that came is not as long');
+  const after = await Promise.all([alice.probe(), bob.probe()]);
+  if ((await alice.client.files.show({ id: sent.id })).size !== size) throw new Error('another file was sent');
+  const cpu = (probes: Probe[]): number => probes.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
+  const longest = (n: 0 | 1): number => Math.max(before[n].longestMs, after[n].longestMs);
   return {
-    cpu: ((await cpu()) - cpuBefore) / (size / GiB),
+    cpu: (cpu(after) - cpu(before)) / (size / GiB),
     accepted: size / (doneAt - acceptedAt) / 1e6,
     sent: size / (hashing + doneAt - acceptedAt) / 1e6,
     senderMB: await alice.peakMB(),
     receiverMB: await bob.peakMB(),
-    senderBlocked: await alice.blockedMs(),
-    receiverBlocked: await bob.blockedMs(),
+    senderBlocked: longest(0),
+    receiverBlocked: longest(1),
   };
 }
 

@@ -11,6 +11,8 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fileRow } from './file.ts';
+import { messageRow } from './message.ts';
+import { startRow } from './start.ts';
 
 /** One measured thing: figures of all runs, under the names that the table shows. */
 export type Measured = {
@@ -23,7 +25,7 @@ export type Measured = {
 
 export type Row = { name: string; run(options: { runs: number; sizeMiB: number }): Promise<Measured> };
 
-const rows: Row[] = [fileRow];
+const rows: Row[] = [fileRow, messageRow, startRow];
 
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);

@@ -178,7 +178,7 @@ const malformed: [string, (ws: WebSocket) => void, number][] = [
 ];
 
 for (const [what, send, code] of malformed) {
-  test(`${what} closes the link with its reason`, async () => {
+  test(`${what} closes the link with its reason [L-27]`, async () => {
     const { ws, closed } = await raw();
     send(ws);
     expect(await closed).toMatchObject({ code });

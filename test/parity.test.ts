@@ -97,6 +97,8 @@ describe.each(['in process', 'socket', 'http'])('%s', (name) => {
     const last = snapshots.at(-1) ?? expect.fail('no snapshot came');
     expect(last).toMatchObject({ state: 'done', progress: bytes.length });
     expect((await readFile(last.path)).equals(bytes)).toBe(true);
+    const links = await door().links.list();
+    expect(Math.max(...links.map(({ receivedBytes }) => receivedBytes))).toBeLessThan(bytes.length / 4); // [L-5]
     await until(
       () => bob.client.files.show({ id: back.id }),
       ({ state }) => state === 'done',

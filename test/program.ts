@@ -73,10 +73,19 @@ export class Running implements AsyncDisposable {
 }
 
 /** Starts `netapp ARGS --home HOME --host 127.0.0.1 --json`; throws what it said if it ends before its first line. */
-export async function start(home: string, args: readonly string[]): Promise<Running> {
-  const child = spawn(process.execPath, [MAIN, ...args, '--host', '127.0.0.1', '--home', home, '--json'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+export async function start(
+  home: string,
+  args: readonly string[],
+  options: { env?: Record<string, string>; node?: string[] } = {},
+): Promise<Running> {
+  const child = spawn(
+    process.execPath,
+    [...(options.node ?? []), MAIN, ...args, '--host', '127.0.0.1', '--home', home, '--json'],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.env },
+    },
+  );
   let said = '';
   child.stderr.on('data', (data) => (said += data));
   const timer = setTimeout(() => child.kill('SIGKILL'), START_MS);

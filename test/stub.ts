@@ -39,6 +39,8 @@ export class StubBackend implements Backend {
   #wake = Promise.withResolvers<void>();
   followers = 0;
 
+  settled(): undefined {}
+
   emit(type: string, data: Record<string, unknown>): void {
     this.log.push({ cursor: this.log.length + 1, at, type, data });
     this.#wake.resolve();
@@ -67,6 +69,7 @@ export class StubBackend implements Backend {
       state: 'queued',
       deliveredAt: null,
       file: null,
+      error: null,
     };
   }
 

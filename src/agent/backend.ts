@@ -66,6 +66,8 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
       };
     },
 
+    settled: node.settled,
+
     people: {
       async announce(wait) {
         await directory.announceNow(wait);

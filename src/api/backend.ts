@@ -7,6 +7,9 @@ type Wait = { signal?: AbortSignal | undefined };
 export interface Backend {
   status(): Promise<Status>;
 
+  /** Settles when all that was done so far survives a power cut; no operation answers before. */
+  settled(): Promise<void> | undefined;
+
   people: {
     /** Sends this node's record to its trackers now (the textbook's send_info) and answers with what they took. */
     announce(options: Wait): Promise<Person>;

@@ -1,8 +1,10 @@
 /** A client of an agent, over its socket or over loopback HTTP: the operations as typed functions that throw `Fault`s. */
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
-import { Readable } from 'node:stream';
+import { type ClientRequest, Agent as Connections, request as httpRequest, type IncomingMessage } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { createORPCClient } from '@orpc/client';
-import { OpenAPILink } from '@orpc/openapi-client/fetch';
+import { StandardOpenAPILink } from '@orpc/openapi-client/standard';
+import type { StandardLazyResponse, StandardRequest } from '@orpc/standard-server';
+import { toEventIterator } from '@orpc/standard-server-node';
 import { Fault, toFault } from '../base/fault.ts';
 import { type Client, contract } from './contract.ts';
 import { errorOf, faultOf, faultOfJson } from './failure.ts';
@@ -19,12 +21,17 @@ export type AgentAddress =
 /** An agent that says nothing for so long, not even a keep-alive, is gone. Agents send one every 5 s on a stream. */
 const SILENCE_MS = 60_000;
 
-/** Does no I/O; each call makes its own connection. Calls take `{ signal }`. */
+/** Connections that wait for the next call: a few, as a stream keeps its own for as long as it lasts. */
+const MOST_IDLE = 4;
+
+/** Does no I/O until it is called; keeps connections for the next call, which keep no process alive. Calls take `{ signal }`. */
 export function createClient(agent: AgentAddress): Client {
-  const link = new OpenAPILink<Record<never, never>>(contract, {
+  const connections = new Connections({ keepAlive: true, maxFreeSockets: MOST_IDLE });
+  // The transport stands below web requests and responses: making those takes longer than all else of a short call.
+  const transport = { call: (request: StandardRequest) => overHttp(agent, connections, request) };
+  const link = new StandardOpenAPILink<Record<never, never>>(contract, transport, {
     url: 'url' in agent ? agent.url : 'http://localhost',
     headers: 'token' in agent ? { authorization: `Bearer ${agent.token}` } : {},
-    fetch: (request) => overHttp(agent, request),
     customErrorResponseBodyDecoder: (body, { status }) =>
       errorOf(
         faultOfJson(body) ??
@@ -59,19 +66,25 @@ function notAnAgent(cause?: unknown): Fault {
 }
 
 /** One HTTP request with node:http, which can speak over a socket; `fetch` cannot. */
-async function overHttp(agent: AgentAddress, request: Request): Promise<Response> {
-  const body = Buffer.from(await request.arrayBuffer());
-  const url = new URL(request.url);
+function overHttp(
+  agent: AgentAddress,
+  connections: Connections,
+  request: StandardRequest,
+): Promise<StandardLazyResponse> {
+  const { url, method, signal, headers } = request;
+  const body = request.body === undefined ? undefined : JSON.stringify(request.body);
   const place = 'socketPath' in agent ? { socketPath: agent.socketPath } : { host: url.hostname, port: url.port };
-  const headers = Object.fromEntries(request.headers);
-  const { promise, resolve, reject } = Promise.withResolvers<Response>();
+  const { promise, resolve, reject } = Promise.withResolvers<StandardLazyResponse>();
   const outgoing: ClientRequest = httpRequest({
     ...place,
     path: url.pathname + url.search,
-    method: request.method,
-    headers: { ...headers, ...(body.length > 0 && { 'content-length': body.length }) },
-    signal: request.signal,
-    agent: false,
+    method,
+    headers: {
+      ...headers,
+      ...(body !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
+    },
+    ...(signal && { signal }),
+    agent: connections,
     timeout: SILENCE_MS,
   });
   outgoing.on('timeout', () => {
@@ -79,8 +92,10 @@ async function overHttp(agent: AgentAddress, request: Request): Promise<Response
   });
   outgoing.on('error', (error) => reject(connectFault(agent, error)));
   outgoing.on('response', (incoming) => {
-    if (/^(application\/json|text\/event-stream)\b/.test(incoming.headers['content-type'] ?? '')) {
-      resolve(responseOf(incoming));
+    const type = incoming.headers['content-type'] ?? '';
+    const read = /^text\/event-stream\b/.test(type) ? events : /^application\/json\b/.test(type) ? json : undefined;
+    if (read) {
+      resolve({ status: incoming.statusCode ?? 500, headers: incoming.headers, body: () => read(incoming) });
     } else {
       incoming.destroy();
       reject(notAnAgent());
@@ -90,12 +105,11 @@ async function overHttp(agent: AgentAddress, request: Request): Promise<Response
   return promise;
 }
 
-function responseOf(incoming: IncomingMessage): Response {
-  const headers = new Headers();
-  for (const [name, value] of Object.entries(incoming.headers)) if (value) headers.set(name, String(value));
-  // Node's own web stream; the DOM's type of the same thing differs in details that do not matter here.
-  const stream = Readable.toWeb(incoming) as ReadableStream;
-  return new Response(stream, { status: incoming.statusCode ?? 500, headers });
+const events = async (incoming: IncomingMessage): Promise<unknown> => toEventIterator(incoming);
+
+async function json(incoming: IncomingMessage): Promise<unknown> {
+  const whole = await text(incoming);
+  return whole === '' ? undefined : JSON.parse(whole);
 }
 
 const ABSENT = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTSOCK']);

@@ -1,4 +1,4 @@
-/** Files and folders: offered by one, fetched by the other, verified. */
+/** Files: offered by one, fetched by the other, verified. */
 import { isAbsolute } from 'node:path';
 import { eventIterator } from '@orpc/contract';
 import { z } from 'zod';
@@ -19,7 +19,7 @@ export const send = operation(
   {
     method: 'POST',
     path: '/v1/files',
-    summary: 'Offer a file or folder to somebody',
+    summary: 'Offer a file to somebody',
     description:
       'Answers at once with an id in state `preparing`; hashing and offering go on by themselves. The textbook’s peer_transfer.',
     tag,
@@ -36,7 +36,7 @@ export const send = operation(
     },
   },
 )
-  .input(z.object({ handle: handleInput, path: absolutePath.describe('file or folder to offer') }))
+  .input(z.object({ handle: handleInput, path: absolutePath.describe('file to offer') }))
   .output(file);
 
 export const list = operation(

@@ -37,6 +37,8 @@ const coded = base.middleware(async ({ context, next, path, signal: asked }) => 
   };
   try {
     const result = await next({ context: { signal } });
+    const settled = context.backend.settled();
+    if (settled) await settled;
     if (!isStream(result.output)) return result;
     context.admitStream?.();
     return { ...result, output: guarded(result.output, { signal, fault: failure }) };

@@ -50,6 +50,10 @@ export const message = z.object({
   state: messageState,
   deliveredAt: time.nullable().describe('from the recipient’s signed receipt'),
   file: z.string().nullable().describe('id of the file, where the entry is a file ticket'),
+  error: z
+    .object({ code: z.string(), message: z.string() })
+    .nullable()
+    .describe('why it failed; or, while it is queued, what the last try to deliver it came to'),
 });
 
 /** What somebody may do in a room. */
@@ -163,7 +167,7 @@ export const status = z.object({
   invite: z.string().nullable().describe('invite link to this person’s tracker; null without a tracker'),
 });
 
-/** `cursor` grows by one with each event and never repeats on this home. */
+/** `cursor` grows with each event and never repeats on this home. */
 export const event = z.object({
   cursor: z.number().int().positive(),
   at: time,

@@ -8,6 +8,9 @@ export function toBase32(bytes: Uint8Array): string {
   return base32nopad.encode(bytes).toLowerCase();
 }
 
+/** 32 bytes in base32: 52 characters, of which the last carries one bit. Says the same as decoding, at a fraction of the cost. */
+export const BASE32_OF_32_BYTES = /^[a-z2-7]{51}[aq]$/;
+
 /** Bytes of lower-case base32 without padding; undefined if it is not that. */
 export function fromBase32(text: string): Uint8Array | undefined {
   if (text !== text.toLowerCase()) return undefined;
@@ -39,5 +42,5 @@ export function canonical(value: unknown): string {
 
 /** BLAKE3-256 in base32: 52 characters. */
 export function hash(data: string | Uint8Array): string {
-  return toBase32(blake3(data));
+  return toBase32(blake3(typeof data === 'string' ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength)));
 }

@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { expect, test } from 'vitest';
 import { Fault } from './fault.ts';
 import { Store } from './sqlite.ts';
@@ -62,4 +66,28 @@ test('a listener that fails undoes nothing and keeps nobody else from hearing of
     1,
   ]);
   expect((await warned).message).toContain('a defect');
+});
+
+test('what is settled is in a file that another program reads, also after the log was moved into it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'netapp-store-'));
+  try {
+    const path = join(folder, 'x.db');
+    using store = new Store(path);
+    store.migrate('test', ['CREATE TABLE t (n INTEGER) STRICT']);
+    const insert = store.prepare('INSERT INTO t VALUES (?)');
+    for (let n = 0; n < 3000; n++) insert.run(n);
+    await Promise.all([store.settled(), store.settled()]);
+    expect(store.settled()).toBeUndefined();
+    insert.run(3000);
+    const settling = store.settled();
+    expect(settling).toBeInstanceOf(Promise);
+    store.transaction(() => insert.run(3001)); // meanwhile
+    await settling;
+    await store.settled();
+    expect(store.settled()).toBeUndefined();
+    using other = new DatabaseSync(path, { readOnly: true });
+    expect(other.prepare('SELECT count(*) AS n FROM t').get()?.n).toBe(3002);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

@@ -1,11 +1,12 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
 import vectors from '../../test/vectors/link.json' with { type: 'json' };
-import { canonical, hash } from '../base/encoding.ts';
+import { canonical, fromBase32, hash, toBase32 } from '../base/encoding.ts';
 import { loadIdentity } from './certificate.ts';
-import { Key, loadOrCreateKey, verified } from './identity.ts';
+import { Key, loadOrCreateKey, peerId, verified } from './identity.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'netapp-identity-'));
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
@@ -52,4 +53,14 @@ test('a truncated key file is corrupt, is not replaced, and the message says wha
     message: expect.stringContaining('Restore it from a backup'),
   });
   expect(readFileSync(path, 'utf8')).toBe(half);
+});
+
+test('a peer id is exactly what decodes to 32 bytes', () => {
+  const ids = fc.oneof(
+    fc.uint8Array({ minLength: 30, maxLength: 34 }).map(toBase32),
+    fc.stringMatching(/^[a-z2-7]{50,54}$/),
+    fc.string({ minLength: 52, maxLength: 52 }),
+    fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => toBase32(bytes).toUpperCase()),
+  );
+  fc.assert(fc.property(ids, (text) => peerId.safeParse(text).success === (fromBase32(text)?.length === 32)));
 });

@@ -11,11 +11,11 @@ import {
 import { chmod, link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
-import { canonical, fromBase32, fromBase64url, toBase32, toBase64url } from '../base/encoding.ts';
+import { BASE32_OF_32_BYTES, canonical, fromBase32, fromBase64url, toBase32, toBase64url } from '../base/encoding.ts';
 import { Fault, toFault } from '../base/fault.ts';
 
 /** 52 characters of lower-case base32: the 32 bytes of an Ed25519 public key. Names a node, a tracker or an account. */
-export const peerId = z.string().refine((text) => fromBase32(text)?.length === 32, 'a key in base32, 52 characters');
+export const peerId = z.string().regex(BASE32_OF_32_BYTES, 'a key in base32, 52 characters');
 
 /** 64 bytes of Ed25519 signature in base64url. */
 export const signature = z.string().length(86);

@@ -8,7 +8,7 @@ import { createIdentity, type Identity } from './certificate.ts';
 import { dial, dialLink } from './dial.ts';
 import type { HelloInfo } from './hello.ts';
 import { Key } from './identity.ts';
-import type { Link } from './link.ts';
+import { Link, type MessageStream } from './link.ts';
 import { Listener } from './listen.ts';
 import { method, notice } from './message.ts';
 import { pair } from './pair.ts';
@@ -236,4 +236,45 @@ test('the side that was called may speak as soon as it has answered hello', asyn
   const side = { identity, listener, links: [], address: `127.0.0.1:${listener.port}`, router: new Router() };
   for (let n = 0; n < 20; n++) (await call(side)).request(echo, { text: 'x' }).catch(() => {}); // the far side has no table
   expect(await Promise.all(answers)).toEqual(Array.from({ length: 20 }, () => ({ text: 'at once' })));
+});
+
+/** A stream whose other end has vanished: it takes everything and says nothing. */
+class DeadStream implements MessageStream {
+  readonly address = 'nowhere';
+  readonly bufferedBytes = 0;
+  readonly closes: number[] = [];
+  pings = 0;
+  #close: ((code: number, reason: string) => void) | undefined;
+  start(on: Parameters<MessageStream['start']>[0]): void {
+    this.#close = on.close;
+    on.frame(JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'hello', params: helloOf() }));
+  }
+  send(): void {}
+  ping(): void {
+    this.pings += 1;
+  }
+  pause(): void {}
+  resume(): void {}
+  close(code: number): void {
+    this.closes.push(code);
+    this.#close?.(code, '');
+  }
+}
+
+test('a link that hears nothing asks for a sign of life, and ends as timeout when none comes [L-28]', async () => {
+  const stream = new DeadStream();
+  const link = new Link({
+    stream,
+    router: new Router(),
+    self: helloOf(),
+    peer: Key.generate().id,
+    dialled: false,
+    clock: systemClock,
+    log: silentLog(),
+    keepAliveMs: 10,
+  });
+  await link.start();
+  expect(await link.closed).toMatchObject({ code: 'timeout' });
+  expect(stream.pings).toBeGreaterThan(0);
+  expect(stream.closes).toEqual([4043]);
 });

@@ -63,6 +63,7 @@ const KEEP_ALIVE_MS = 15_000;
 /** A close code is this plus the fault's exit code; 1000 is a goodbye. [L-27] */
 const CLOSE_BASE = 4000;
 
+/** [L-23] */
 const cancel = notice('cancel', { params: z.object({ id: z.number().int() }) });
 
 type Asked = { id: number; name: string; params: unknown; bytes: number };
@@ -290,7 +291,7 @@ export class Link {
       if (parsed.success) this.#running.get(parsed.data.id)?.abort();
       return;
     }
-    if (!this.#remote) throw new Fault('wrong_state', `taking "${name}": hello comes first`);
+    if (!this.#remote) throw new Fault('wrong_state', `taking "${name}": hello comes first`); // [L-11]
     this.#router
       .take(name, params, bytes, { link: this, signal: this.#ended.signal })
       .catch((error: unknown) => this.#fail(toFault(error, `taking "${name}"`)));
@@ -335,7 +336,7 @@ export class Link {
     this.#log.debug({ wire, method, bytes, ms: performance.now() - since }, 'a request was answered');
   }
 
-  /** What the asker is told; a defect is for this side's log alone. */
+  /** What the asker is told [L-21]; a defect is for this side's log alone. */
   #refusal(name: string, error: unknown): Fault {
     const fault = toFault(error);
     if (fault.code !== 'internal') return fault;
@@ -357,6 +358,7 @@ export class Link {
     this.#stream.ping();
   }
 
+  /** [L-28] */
   #checkLife(): void {
     if (this.#backlog.length > 0) return; // the stream is paused: a sign of life could not be heard
     if (!this.#heard && this.#pingedAt > 0)

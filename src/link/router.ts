@@ -26,10 +26,17 @@ export class Router {
   readonly #requests = new Map<string, Row>();
   readonly #notices = new Map<string, Row>();
   readonly #admit: ((link: Link) => Promise<void> | undefined) | undefined;
+  readonly #settled: () => Promise<void> | undefined;
 
-  /** `admit`: what must be settled before a link's requests are looked at; undefined where nothing is left to do. */
-  constructor(options: { admit?: (link: Link) => Promise<void> | undefined } = {}) {
+  /**
+   * `admit`: what must be done before a link's requests are looked at; `settled`: what must be done before an
+   * answer may rest on what was written here. Both undefined where nothing is left to do.
+   */
+  constructor(
+    options: { admit?: (link: Link) => Promise<void> | undefined; settled?: () => Promise<void> | undefined } = {},
+  ) {
     this.#admit = options.admit;
+    this.#settled = options.settled ?? (() => undefined);
   }
 
   /** Answers `method` with what `run` gives; a `Fault` it throws becomes the error. */
@@ -67,7 +74,10 @@ export class Router {
     if (!row) throw new Fault('unknown_operation', `calling "${name}": there is no such method here`);
     const admitted = this.#admit?.(context.link);
     if (admitted) await admitted;
-    return row.run(admit(row, name, params, bytes, context.link), context);
+    const result = await row.run(admit(row, name, params, bytes, context.link), context);
+    const settled = this.#settled();
+    if (settled) await settled;
+    return result;
   }
 
   /** Takes a notice; one that is not in the table is skipped, so that versions can differ. [L-24] */

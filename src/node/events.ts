@@ -8,10 +8,12 @@ export type NodeEvent = { cursor: number; at: string; type: string; data: Record
 const KEPT = 20_000;
 const TRIM = 1000;
 const PAGE = 200;
+/** More events than can happen until the disk has them: what cursors skip after an unclean end. */
+const UNSEEN = 10_000;
 
 type Row = { cursor: number; at: number; type: string; data: string };
 
-export class EventLog {
+export class EventLog implements Disposable {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #insert: Statement;
@@ -28,7 +30,9 @@ export class EventLog {
       `CREATE TABLE events (
          cursor INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, type TEXT NOT NULL, data TEXT NOT NULL
        ) STRICT`,
+      `CREATE TABLE events_open (since INTEGER NOT NULL) STRICT`,
     ]);
+    this.#reopen();
     this.#insert = store.prepare('INSERT INTO events (at, type, data) VALUES (?, ?, ?)');
     this.#page = store.prepare(
       `SELECT cursor, at, type, data FROM events WHERE cursor > ? ORDER BY cursor LIMIT ${PAGE}`,
@@ -36,6 +40,23 @@ export class EventLog {
     this.#trim = store.prepare('DELETE FROM events WHERE cursor <= ?');
     const row = store.prepare<{ last: number | null }>('SELECT max(cursor) AS last FROM events').get();
     this.#last = row?.last ?? 0;
+  }
+
+  /**
+   * Followers see events before a power cut could no longer take them, so after anything but a clean end cursors go on far
+   * beyond those that may have been seen: none is ever given to two events.
+   */
+  #reopen(): void {
+    this.#store.transaction(() => {
+      const unclean = this.#store.prepare('SELECT since FROM events_open').get() !== undefined;
+      if (unclean) this.#store.prepare("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events'").run(UNSEEN);
+      else this.#store.prepare('INSERT INTO events_open (since) VALUES (?)').run(this.#clock.now());
+    });
+  }
+
+  /** To be called at a clean end, before the store is closed. */
+  [Symbol.dispose](): void {
+    this.#store.prepare('DELETE FROM events_open').run();
   }
 
   /** Cursor of the newest event; 0 if there was none. */

@@ -57,6 +57,8 @@ export class Node implements AsyncDisposable {
   readonly files: FileService;
   readonly peers: Peers;
   readonly events: EventLog;
+  /** Settles when all that was written so far survives a power cut; undefined if it does already. */
+  readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
   readonly #options: NodeOptions;
   readonly #resources: AsyncDisposableStack;
@@ -86,8 +88,9 @@ export class Node implements AsyncDisposable {
       role: 'node',
       account: binding(),
     });
-    const router = new Router({ admit: (link) => this.#introduce(link) });
+    const router = new Router({ admit: (link) => this.#introduce(link), settled: () => store.settled() });
 
+    this.settled = () => store.settled();
     this.events = new EventLog(store, clock);
     this.#listener = new Listener({
       host: options.host,
@@ -187,6 +190,7 @@ export class Node implements AsyncDisposable {
       if (message.kind !== 'file' || !parsed.success) return;
       this.files.takeTicket({ entryId: message.id, from: message.author, ticket: parsed.data });
     });
+    this.#resources.use(this.events);
     this.directory.open();
     this.chat.start();
     await this.files.start();

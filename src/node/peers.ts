@@ -102,7 +102,7 @@ export class Peers {
     return this.take(link) ?? link;
   }
 
-  /** A connection for bytes alone, so that a file never delays a message. The caller ends it. */
+  /** A connection for bytes alone, so that a file never delays a message. The caller ends it. [L-5] */
   async bulk(
     account: string,
     options: { signal?: AbortSignal | undefined; onread?: OnReadOpts } = {},

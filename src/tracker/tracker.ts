@@ -92,7 +92,7 @@ export class Tracker implements AsyncDisposable {
     });
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
     const directory = undo.use(new DirectoryServer({ table, dialBack, zones: [this.zone], clock, log }));
-    const router = new Router();
+    const router = new Router({ settled: () => store.settled() });
     directory.attach(router);
     const orderer = new Orderer({ key: identity.key, store, clock, log: log.child({ room: 'rooms' }) });
     orderer.start();

@@ -1,0 +1,78 @@
+/** Whole programs to measure: a tracker and nodes as a user starts them, driven through their agents. */
+import { once } from 'node:events';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Client, createClient } from '../src/api/client.ts';
+import { type Running, start } from '../test/program.ts';
+
+export type Probe = { longestMs: number; p99Ms: number; cpuSeconds: number };
+
+/** One person's node, with a probe in it. */
+export class MeasuredNode {
+  readonly client: Client;
+  readonly #program: Running;
+  readonly #probe: string;
+
+  constructor(program: Running, probe: string) {
+    this.#program = program;
+    this.#probe = probe;
+    this.client = createClient({ socketPath: join(program.home, 'agent.sock') });
+  }
+
+  /** What the probe saw since it was last asked. */
+  async probe(): Promise<Probe> {
+    await rm(this.#probe, { force: true });
+    this.#program.child.kill('SIGUSR2');
+    for (;;) {
+      const text = await readFile(this.#probe, 'utf8').catch(() => undefined);
+      if (text !== undefined) return JSON.parse(text);
+      await new Promise((done) => setTimeout(done, 2));
+    }
+  }
+
+  /** Peak resident memory so far, in MB. */
+  async peakMB(): Promise<number> {
+    const status = await readFile(`/proc/${this.#program.child.pid}/status`, 'utf8');
+    return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024;
+  }
+}
+
+/** A tracker, Alice and Bob, in homes below `folder`. */
+export async function startNodes(
+  folder: string,
+): Promise<{ alice: MeasuredNode; bob: MeasuredNode } & AsyncDisposable> {
+  const running: Running[] = [];
+  const tracker = await start(join(folder, 'tracker'), ['tracker', '--port', '0']);
+  running.push(tracker);
+  const node = async (name: string): Promise<MeasuredNode> => {
+    const probe = join(folder, `${name}.probe`);
+    const program = await start(
+      join(folder, name),
+      ['up', '--name', name, '--port', '0', '--join', tracker.text('invite')],
+      {
+        node: ['--import', join(import.meta.dirname, 'probe.ts')],
+        env: { NETAPP_BENCH_PROBE: probe },
+      },
+    );
+    running.push(program);
+    return new MeasuredNode(program, probe);
+  };
+  const [alice, bob] = [await node('alice'), await node('bob')];
+  return {
+    alice,
+    bob,
+    [Symbol.asyncDispose]: async () => {
+      for (const program of running.reverse()) await program.stop();
+    },
+  };
+}
+
+/** Milliseconds from starting `up` in a new home to its first line, by which its agent answers. */
+export async function startUp(home: string): Promise<number> {
+  const at = performance.now();
+  const program = await start(home, ['up', '--name', 'me', '--port', '0', '--tracker-port', '0']);
+  const took = performance.now() - at;
+  await program.stop();
+  if (program.child.exitCode === null) await once(program.child, 'exit');
+  return took;
+}
