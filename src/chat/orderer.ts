@@ -213,7 +213,7 @@ export class Orderer {
       at: Math.max(this.#clock.now(), state.at),
     });
     const next = this.#keep(step(state, ordered), ordered);
-    this.#tell(next, ordered);
+    void this.#tellWhenSafe(next, ordered);
     return ordered;
   }
 
@@ -237,6 +237,16 @@ export class Orderer {
       this.#sql
         .of('INSERT OR REPLACE INTO rooms_readers (account, conversation, waits) VALUES (?, ?, ?)')
         .run(account, state.id, state.invited.has(account) ? 1 : 0);
+    }
+  }
+
+  /** A number that others have seen must not be given again, also after a power cut. */
+  async #tellWhenSafe(state: RoomState, ordered: Ordered): Promise<void> {
+    try {
+      await this.#store.settled();
+      this.#tell(state, ordered);
+    } catch (error) {
+      this.#log.error({ err: error }, 'an ordered change may not be on the disk: nobody is told of it');
     }
   }
 

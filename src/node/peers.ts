@@ -127,6 +127,10 @@ export class Peers {
   take(link: Link): Link | undefined {
     const account = link.account?.account;
     if (account === undefined) return undefined;
+    if (this.#stop.signal.aborted) {
+      link.close(); // it came while the node stops: nobody listens any more
+      return undefined;
+    }
     const present = this.#links.get(account);
     if (present?.open && present.peer === link.peer && present.dialled !== link.dialled && this.#isPreferred(present)) {
       retire(link);
