@@ -30,7 +30,7 @@ export const history = z.union([z.enum(['none', 'all']), z.strictObject({ last: 
 
 export type History = z.infer<typeof history>;
 
-export const roleName = z.enum(['owner', 'moderator', 'member']);
+const roleName = z.enum(['owner', 'moderator', 'member']);
 
 export type Role = z.infer<typeof roleName>;
 
@@ -54,7 +54,7 @@ export const creation = z.strictObject({
 
 export type Creation = z.infer<typeof creation>;
 
-export const changeType = z.enum(['invite', 'join', 'decline', 'leave', 'remove', 'role', 'close']);
+const changeType = z.enum(['invite', 'join', 'decline', 'leave', 'remove', 'role', 'close']);
 
 export type ChangeType = z.infer<typeof changeType>;
 

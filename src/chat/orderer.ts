@@ -202,9 +202,9 @@ export class Orderer {
     }
     const fault = judge(state, change);
     if (fault) throw fault;
+    if (change.type === 'invite') this.#checkRooms(change.target ?? '', 'inviting', 1);
     if (!changeVerified(change))
       throw new Fault('bad_signature', 'changing a room: its author did not sign the change');
-    if (change.type === 'invite') this.#checkRooms(change.target ?? '', 'inviting', 1);
     const ordered = signOrdered(this.#key, {
       conversation: state.id,
       number: state.number + 1,

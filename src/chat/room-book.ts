@@ -19,7 +19,7 @@ import {
 } from './membership.ts';
 import type { Statements } from './tables.ts';
 
-export const ROOM_STEPS = [
+const ROOM_STEPS = [
   `
   CREATE TABLE rooms (
     conversation TEXT PRIMARY KEY,

@@ -199,6 +199,22 @@ test.each<[History, string[]]>([
   },
 );
 
+test('who knows of a join writes after it, also with a clock that is behind [R-32]', async () => {
+  let behind = 0;
+  bob = await world.person('slow', { clock: { now: () => world.now - behind } });
+  const id = await roomOf([bob], 'none');
+  behind = 240_000;
+  later();
+  await alice.chat.rooms.invite(id, carol.id);
+  await carol.room(id, ({ standing }) => standing === 'invited');
+  await carol.chat.rooms.join(id);
+  await bob.room(id, (room) => room.members.length === 3);
+  bob.chat.say(id, { text: 'for her too' });
+  await carol.until(() => carol.said(id).includes('for her too'));
+  const [entry] = carol.chat.list({ account: id, limit: 1 });
+  expect(entry?.at).toBeGreaterThanOrEqual(world.now);
+});
+
 test('the last owner stays until there is another, or closes it; then nobody writes [R-8] [R-11]', async () => {
   const id = await roomOf([bob]);
   await expect(alice.chat.rooms.leave(id)).rejects.toMatchObject({ code: 'wrong_state' });

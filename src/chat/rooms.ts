@@ -38,7 +38,7 @@ const RETRY = { firstMs: 2000, mostMs: 60_000 };
 const MOST_PAGES = 1000;
 
 /** How this account stands to a room. */
-export type Standing = Role | 'invited' | 'left' | 'removed' | 'declined' | 'none';
+type Standing = Role | 'invited' | 'left' | 'removed' | 'declined' | 'none';
 
 export type Room = {
   id: string;
@@ -275,7 +275,7 @@ export class Rooms implements AsyncDisposable {
     if (fault) throw fault;
   }
 
-  /** The links to this node's trackers; a new one is asked for news, and given what waits. */
+  /** The links to this node's trackers; a new one is asked for news, and given what waits. */
   trackers(links: readonly Link[]): void {
     for (const link of links) {
       if (!link.open || this.#links.get(link.peer) === link) continue;
