@@ -16,7 +16,7 @@ export const create = operation(
   {
     method: 'POST',
     path: '/v1/rooms',
-    summary: 'Make a room',
+    summary: 'Make a room, and ask people into it',
     description:
       'Its home is my first tracker. While that is down, I can write already; who is asked in hears of it later.',
     tag,

@@ -258,12 +258,14 @@ export class Person {
     for (const link of this.links) link.close();
   }
 
-  /** Settles once `done` holds; looks after each event, each failed try, and each end of a link. */
+  /** Settles once `done` holds; looks after each event, each failed try, each end of a link, and now and then. */
   until(done: () => boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.push({ done, resolve });
     this.#look();
-    return promise;
+    // Some of what a test waits for has no event of its own, e.g. one recipient of several.
+    const timer = setInterval(() => this.#look(), 20);
+    return promise.finally(() => clearInterval(timer));
   }
 
   #look(): void {
