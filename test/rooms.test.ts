@@ -1,4 +1,6 @@
 /** Rooms on real trackers and nodes, over TLS on loopback. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Tracker } from '../src/tracker/tracker.ts';
 import { type Member, TestNet, until } from './testnet.ts';
@@ -120,6 +122,33 @@ test('Alice writes, Carol gets it, Alice leaves for ever, Bob gets it from Carol
   await net.stop(alice);
   const back = await net.member('bob', tracker);
   await hears(back, 'for all of you');
+});
+
+test('a file sent to a room is fetched by each member from who sent it', async () => {
+  const alice = await net.member('alice', tracker);
+  const bob = await net.member('bob', tracker);
+  const carol = await net.member('carol', tracker);
+  await alice.client.rooms.create({ name: 'team', members: 'bob,carol' });
+  for (const each of [bob, carol]) await joins(each);
+  await until(
+    () => alice.client.rooms.show({ room: 'team' }),
+    ({ members }) => members.length === 3,
+  );
+  const path = join(net.folder, 'notes.txt');
+  await writeFile(path, 'for all of you');
+  const sent = await alice.client.files.send({ handle: '#team', path });
+  expect(sent.to).toBe('#team');
+  for (const each of [bob, carol]) {
+    const { data } = await each.event('file.offered');
+    await each.client.files.accept({ id: String(data.id) });
+    const done = await until(
+      () => each.client.files.show({ id: String(data.id) }),
+      ({ state }) => state === 'done',
+    );
+    expect(await readFile(done.path, 'utf8')).toBe('for all of you');
+  }
+  const [message] = await alice.client.messages.list({ handle: '#team' });
+  expect(message).toMatchObject({ file: sent.id, text: 'notes.txt', room: 'team' });
 });
 
 test('a node without a tracker can make no room, and says why', async () => {

@@ -136,7 +136,7 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
 
     files: {
       async send(handle, path, wait) {
-        return node.fileView(await files.send(await account(handle, wait), path));
+        return node.fileView(await files.send(await target(handle, wait), path));
       },
       list: async () => files.list().map(node.fileView),
       show: async (id) => node.fileView(files.show(id)),

@@ -1,4 +1,5 @@
 /** Rooms between accounts joined in memory, with a home tracker that can die, links that are cut, and processes that restart. */
+import { rmSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Key } from '../link/identity.ts';
@@ -318,6 +319,17 @@ test('a tracker that signs two changes for one number is found out, and no more 
   later();
   bob.chat.say(id, { text: 'we go on' });
   await bob.seen('message.delivered');
+});
+
+test('a tracker that lost its disk learns its own order again from members, and goes on from there [R-5]', async () => {
+  const id = await roomOf([bob]);
+  const { number } = alice.chat.rooms.show(id);
+  home.stop();
+  for (const suffix of ['', '-wal', '-shm']) rmSync(`${home.file}${suffix}`, { force: true });
+  await home.boot();
+  await alice.chat.rooms.invite(id, carol.id);
+  await carol.room(id, ({ standing }) => standing === 'invited');
+  await bob.room(id, (room) => room.number === number + 1 && room.error === null);
 });
 
 test('a stranger’s order of a room is not taken where its home is no tracker of this node [R-22]', async () => {

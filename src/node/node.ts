@@ -153,6 +153,7 @@ export class Node implements AsyncDisposable {
           recorded(id);
           return { entryId: id };
         }),
+      audience: this.chat.rooms,
       clock,
       log: log.child({ room: 'files' }),
       emit: (type, transfer) => this.events.emit(type, this.fileView(transfer)),
@@ -242,7 +243,10 @@ export class Node implements AsyncDisposable {
 
   readonly roomView = (room: Room) => roomView(room, this.handleOf);
 
-  readonly fileView = (transfer: Transfer) => fileView(transfer, this.account, this.handleOf);
+  readonly fileView = (transfer: Transfer) =>
+    fileView(transfer, this.account, (id) =>
+      this.chat.rooms.has(id) ? `#${this.chat.rooms.show(id).name}` : this.handleOf(id),
+    );
 
   readonly linkView = (link: Link) => linkView(link, this.handleOf);
 
