@@ -154,6 +154,27 @@ describe.each(['in process', 'socket', 'http'])('%s', (name) => {
     expect((await door().rooms.list()).some(({ id }) => id === made.id)).toBe(true);
   });
 
+  test('a safety number is shown and compared', async () => {
+    const { number, words, uri } = await bob.client.people.verify({ handle: 'alice' });
+    expect(await door().people.verify({ handle: 'bob' })).toMatchObject({ handle: 'bob@lab', number, words, uri });
+    expect(await door().people.verify({ handle: 'bob', confirm: words })).toMatchObject({ verifiedBy: 'words' });
+    await expect(door().people.verify({ handle: 'bob', confirm: 'no' })).rejects.toMatchObject({
+      code: 'invalid_argument',
+    });
+    await expect(door().people.acceptKey({ handle: 'bob', key: bob.node.account })).rejects.toMatchObject({
+      code: 'wrong_state',
+    });
+    expect(await door().status.invite()).toMatchObject({ zone: 'lab', invite: expect.stringMatching(/^netapp:/) });
+  });
+
+  test('somebody is blocked and let in again', async () => {
+    expect(await door().people.block({ handle: 'bob' })).toMatchObject({ handle: 'bob@lab', blocked: true });
+    await expect(door().messages.say({ handle: 'bob', text: 'x' })).rejects.toMatchObject({ code: 'wrong_state' });
+    const said = await bob.client.messages.say({ handle: 'alice', text: `waits for ${name}` });
+    expect(await door().people.unblock({ handle: 'bob' })).toMatchObject({ blocked: false });
+    await bob.event('message.delivered', ({ id }) => id === said.id);
+  });
+
   test('links', async () => {
     const link = await door().links.connect({ target: 'bob' });
     expect(link).toMatchObject({ handle: 'bob@lab', peer: bob.node.id, rung: 'local', role: 'node' });
@@ -161,6 +182,7 @@ describe.each(['in process', 'socket', 'http'])('%s', (name) => {
     expect(list.map(({ role }) => role).sort()).toEqual(['node', 'tracker']);
     const [address] = bob.node.addresses;
     expect(await door().links.connect({ target: `${bob.node.id}@${address}` })).toMatchObject({ peer: bob.node.id });
+    expect(await door().links.connect({ target: String(address) })).toMatchObject({ peer: bob.node.id });
     await expect(door().links.connect({ target: `${alice.node.id}@${address}` })).rejects.toMatchObject({
       code: 'wrong_key',
     });

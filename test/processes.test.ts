@@ -213,6 +213,21 @@ test('a node without a tracker runs one inside, and its invite lets others in; a
   expect(again.text('handle')).toBe('bob@lab');
 });
 
+test('a tracker named by its address alone is met on first sight, shown, and remembered by its key', async () => {
+  const introducer = await tracker();
+  const address = introducer.text('address');
+  const alice = await start(home('alice'), ['up', '--name', 'alice', '--port', '0', '--tracker', address]);
+  running.push(alice);
+  expect(alice.said()).toContain(introducer.text('peer'));
+  expect((await alice.client.status.show()).trackers).toMatchObject([{ peer: introducer.text('peer'), state: 'up' }]);
+  await alice.stop();
+  await introducer.stop();
+  await rm(join(introducer.home, 'tracker', 'tracker.key'));
+  await tracker(introducer.text('port')); // somebody else at the same address
+  const fooled = await run(['up', '--home', alice.home, '--host', '127.0.0.1']);
+  expect(fooled).toMatchObject({ code: FAULTS.wrong_key.exit, stderr: expect.stringContaining('expected the key') });
+});
+
 describe('bad input ends with its own exit code and a sentence that says what to do', () => {
   const ends = async (code: FaultCode, args: string[], says: RegExp): Promise<void> => {
     const { code: exit, stderr, stdout } = await run(args);

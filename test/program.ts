@@ -34,7 +34,11 @@ export class Running implements AsyncDisposable {
   readonly says: Record<string, unknown>;
   readonly home: string;
 
-  constructor(child: ChildProcess, says: Record<string, unknown>, home: string) {
+  /** What it wrote on stderr so far. */
+  readonly said: () => string;
+
+  constructor(child: ChildProcess, says: Record<string, unknown>, home: string, said: () => string) {
+    this.said = said;
     this.child = child;
     this.says = says;
     this.home = home;
@@ -95,7 +99,7 @@ export async function start(
   gone.catch(() => {}); // of interest only until the first line
   try {
     const [line] = await Promise.race([once(createInterface({ input: child.stdout }), 'line'), gone]);
-    return new Running(child, JSON.parse(String(line)), home);
+    return new Running(child, JSON.parse(String(line)), home, () => said);
   } finally {
     clearTimeout(timer);
   }

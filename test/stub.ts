@@ -16,6 +16,11 @@ export const alice: Person = {
   lastSeen: at,
   me: true,
   autoAccept: null,
+  verifiedAt: null,
+  verifiedBy: null,
+  blocked: false,
+  keyChanged: null,
+  former: false,
 };
 
 /** `bob` tries to write on the reader’s terminal: a colour, a title, a bell, a line of his own, a reversal. */
@@ -93,6 +98,14 @@ export class StubBackend implements Backend {
     };
   }
 
+  uses = 0;
+
+  used(): void {
+    this.uses += 1;
+  }
+
+  invite: Backend['invite'] = async () => ({ invite: 'netapp://t', zone: 'lab', tracker: 'tttt' });
+
   status: Backend['status'] = async () => ({
     handle: 'alice@lab',
     id: 'aaaa',
@@ -117,6 +130,20 @@ export class StubBackend implements Backend {
     find: async (handle) => this.#person(handle),
     setStatus: async (status, text) => ({ ...alice, status, text }),
     setAutoAccept: async (handle, autoAccept) => ({ ...this.#person(handle), autoAccept }),
+    verify: async (handle, { confirm }) => {
+      const { id, ...rest } = this.#person(handle);
+      const safety = { number: '12345 67890', words: 'able baker', uri: 'netapp://verify/aaaa/bbbb' };
+      return {
+        handle: rest.handle,
+        id,
+        ...safety,
+        verifiedAt: confirm ? at : null,
+        verifiedBy: confirm ? 'number' : null,
+      };
+    },
+    acceptKey: async (handle, key) => ({ ...this.#person(handle), id: key }),
+    block: async (handle) => ({ ...this.#person(handle), blocked: true }),
+    unblock: async (handle) => this.#person(handle),
   };
 
   messages: Backend['messages'] = {

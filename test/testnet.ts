@@ -6,9 +6,10 @@ import { Agent } from '../src/agent/agent.ts';
 import { backendOf } from '../src/agent/backend.ts';
 import { type Client, createClient } from '../src/api/client.ts';
 import type { AgentEvent } from '../src/api/shapes.ts';
-import { systemClock } from '../src/base/clock.ts';
+import { type Clock, systemClock } from '../src/base/clock.ts';
 import { silentLog } from '../src/base/log.ts';
 import { parseInvite } from '../src/directory/invite.ts';
+import type { PresenceScope } from '../src/node/contacts.ts';
 import { homePaths } from '../src/node/home.ts';
 import { Node } from '../src/node/node.ts';
 import { Tracker } from '../src/tracker/tracker.ts';
@@ -46,7 +47,14 @@ export class TestNet implements AsyncDisposable {
   async member(
     name: string,
     tracker: { invite: string } | undefined,
-    options: { port?: number; http?: boolean } = {},
+    options: {
+      port?: number;
+      http?: boolean;
+      presence?: PresenceScope;
+      awayAfterMs?: number;
+      clock?: Clock;
+      ready?: boolean;
+    } = {},
   ): Promise<Member> {
     const home = join(this.folder, name);
     const invite = tracker && parseInvite(tracker.invite);
@@ -57,7 +65,9 @@ export class TestNet implements AsyncDisposable {
       port: options.port ?? 0,
       trackers: invite ? [invite] : [],
       software: 'netapp/test',
-      clock: systemClock,
+      presence: options.presence,
+      awayAfterMs: options.awayAfterMs,
+      clock: options.clock ?? systemClock,
       log: silentLog(),
     });
     const paths = homePaths(home);
@@ -72,7 +82,7 @@ export class TestNet implements AsyncDisposable {
     await agent.start();
     const member = new Member(name, home, node, agent, createClient({ socketPath: paths.socket }));
     this.#opened.add(member);
-    if (invite) await node.directory.ready({ signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (invite && options.ready !== false) await node.directory.ready({ signal: AbortSignal.timeout(PATIENCE_MS) });
     return member;
   }
 

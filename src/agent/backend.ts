@@ -8,15 +8,16 @@ type Wait = { signal?: AbortSignal | undefined };
 
 /** `invite`: the one to give to others, where it differs from the one by which the node itself finds its tracker. */
 export function backendOf(node: Node, options: { version: string; invite?: string | undefined }): Backend {
-  const { directory, chat, files, peers, events } = node;
+  const { directory, chat, files, peers, events, contacts } = node;
 
   const account = async (handle: string, wait: Wait = {}): Promise<string> => {
     const found = await directory.find(handle, wait);
     return found.account;
   };
   /** An account's id, or a room's. */
-  const target = async (text: string, wait: Wait = {}): Promise<string> =>
-    text.startsWith('#') || chat.rooms.has(text) ? chat.rooms.find(text).id : await account(text, wait);
+  const target = async (text: string, wait: Wait = {}): Promise<string> => roomOf(text) ?? (await account(text, wait));
+  const roomOf = (text: string): string | undefined =>
+    text.startsWith('#') || chat.rooms.has(text) ? chat.rooms.find(text).id : undefined;
   /** Somebody in a room may be named also where no tracker can be asked: by the handle that the room shows. */
   const inRoom = async (room: string, handle: string, wait: Wait): Promise<string> => {
     const { members, invited } = node.roomView(chat.rooms.show(room));
@@ -26,6 +27,24 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
   const find = async (handle: string, wait: Wait): Promise<Person> =>
     node.personView(await directory.find(handle, wait));
   const me = (): Person => node.personView(directory.me());
+  /** To read what was said: also with somebody whose handle is shown with another key by now. */
+  const reader = async (handle: string): Promise<string> => directory.known(handle)?.account ?? (await account(handle));
+  const person = (id: string): Person => {
+    const known = directory.get(id);
+    if (known) return node.personView(known);
+    // Blocked by their key alone: no tracker has said who it is.
+    const nobody = {
+      handle: id,
+      account: id,
+      node: '',
+      text: '',
+      addresses: [],
+      lastSeen: 0,
+      me: false,
+      former: false,
+    };
+    return node.personView({ ...nobody, status: 'offline' });
+  };
 
   async function* followFile(id: string, { signal }: Wait): AsyncGenerator<FileInfo> {
     for await (const transfer of files.follow(id, { signal })) yield node.fileView(transfer);
@@ -66,6 +85,15 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
       };
     },
 
+    used: () => node.presence.used(),
+
+    async invite() {
+      const [tracker] = directory.states();
+      if (!tracker) {
+        throw new Fault('wrong_state', 'showing the invite: this node has no tracker; join one with its invite link');
+      }
+      return { invite: options.invite ?? tracker.invite, zone: tracker.zone, tracker: tracker.peer };
+    },
     settled: node.settled,
 
     people: {
@@ -79,20 +107,32 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
           if (error instanceof Fault && (error.retry || error.code === 'unknown_handle')) return directory.list();
           throw error;
         });
-        return people.map(node.personView);
+        // Also who was blocked by the key alone.
+        const strangers = node.marks.blocked().filter((id) => !directory.get(id));
+        return [...people.map(node.personView), ...strangers.map(person)];
       },
       find,
       async setStatus(status, text, wait) {
         if (status === 'offline') {
           throw new Fault('invalid_argument', 'setting the status "offline": stop the agent to be offline');
         }
-        await directory.setStatus(status, text, wait);
+        await node.setStatus(status, text, wait);
         return me();
       },
       async setAutoAccept(handle, autoAccept, wait) {
         files.setAutoAccept(await account(handle, wait), autoAccept);
         return find(handle, wait);
       },
+      async verify(handle, { confirm, signal }) {
+        const id = await account(handle, { signal });
+        const safety = contacts.safety(id);
+        if (confirm !== undefined) contacts.confirm(id, confirm);
+        const { handle: shown, verifiedAt, verifiedBy } = person(id);
+        return { handle: shown, id, ...safety, verifiedAt, verifiedBy };
+      },
+      acceptKey: async (handle, key, wait) => node.personView(await contacts.accept(handle, key, wait)),
+      block: async (handle, wait) => person(await contacts.block(handle, wait)),
+      unblock: async (handle, wait) => person(await contacts.unblock(handle, wait)),
     },
 
     messages: {
@@ -100,7 +140,7 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
         return node.messageView(chat.say(await target(handle, wait), { text }));
       },
       async list(handle, { limit, before }) {
-        const who = handle === undefined ? undefined : await target(handle);
+        const who = handle === undefined ? undefined : (roomOf(handle) ?? (await reader(handle)));
         return chat.list({ account: who, limit, before }).map(node.messageView);
       },
       async show(id) {
@@ -149,9 +189,9 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
     links: {
       list: async () => node.links().map(node.linkView),
       async connect(target, wait) {
-        const named = /^([a-z2-7]{52})@(.+)$/.exec(target);
-        const link = named
-          ? await peers.connect(named[2] ?? '', named[1] ?? '', wait)
+        const [, peer, address] = /^(?:([a-z2-7]{52})@)?(.+:\d+)$/.exec(target) ?? [];
+        const link = address
+          ? await peers.connect(address, peer, wait)
           : await peers.reach(await account(target, wait), wait);
         return node.linkView(link);
       },

@@ -1,11 +1,28 @@
 /** What the operations need from whoever stands behind them; the composition root of a node fulfils it. */
-import type { AgentEvent, FileInfo, LinkInfo, Message, Person, Presence, Role, Room, Status } from './shapes.ts';
+import type {
+  AgentEvent,
+  FileInfo,
+  InviteInfo,
+  LinkInfo,
+  Message,
+  Person,
+  Presence,
+  Role,
+  Room,
+  Safety,
+  Status,
+} from './shapes.ts';
 
 type Wait = { signal?: AbortSignal | undefined };
 
 /** Every method throws a `Fault`. A handle without `@zone` means one in the node's own zone. */
 export interface Backend {
+  /** The user did something through a door: any operation but the following of what happens. */
+  used(): void;
+
   status(): Promise<Status>;
+  /** Throws `wrong_state` without a tracker. */
+  invite(): Promise<InviteInfo>;
 
   /** Settles when all that was done so far survives a power cut; no operation answers before. */
   settled(): Promise<void> | undefined;
@@ -19,6 +36,12 @@ export interface Backend {
     setStatus(status: Presence, text: string, options: Wait): Promise<Person>;
     /** `autoAccept`: bytes up to which this person's files are fetched unasked; null: none. */
     setAutoAccept(handle: string, autoAccept: number | null, options: Wait): Promise<Person>;
+    /** `confirm`: what the other side shows; where it is the same, the person is verified from now on. */
+    verify(handle: string, options: Wait & { confirm?: string | undefined }): Promise<Safety>;
+    /** `key`: account id of the key that a tracker shows and that the user has made sure of. */
+    acceptKey(handle: string, key: string, options: Wait): Promise<Person>;
+    block(handle: string, options: Wait): Promise<Person>;
+    unblock(handle: string, options: Wait): Promise<Person>;
   };
 
   messages: {
@@ -59,7 +82,7 @@ export interface Backend {
 
   links: {
     list(): Promise<LinkInfo[]>;
-    /** Links to a handle, or to `host:port` whose key the user named as `peerid@host:port`. (peer_connect) */
+    /** Links to a handle, to `peerid@host:port`, or to `host:port` and whichever key answers there. (peer_connect) */
     connect(target: string, options: Wait): Promise<LinkInfo>;
   };
 

@@ -10,13 +10,17 @@ import * as status from './status.ts';
 
 // In the order in which help shows them: the first one is what a newcomer wants first.
 export const contract = {
-  status: { show: status.show },
+  status: { show: status.show, invite: status.invite },
   people: {
     list: people.list,
     find: people.find,
     status: people.status,
     set: people.set,
     announce: people.announce,
+    verify: people.verify,
+    acceptKey: people.acceptKey,
+    block: people.block,
+    unblock: people.unblock,
   },
   messages: { say: messages.say, list: messages.list, show: messages.show, follow: messages.follow },
   rooms: {

@@ -25,7 +25,7 @@ export const follow = operation(
       match: z
         .string()
         .max(100, 'expected at most 100 characters')
-        .regex(/^[a-z.]+\*?$/, 'expected a type such as message.received, or a prefix such as message.*')
+        .regex(/^[a-z._]+\*?$/, 'expected a type such as message.received, or a prefix such as message.*')
         .optional()
         .describe('only this type, or prefix such as message.*'),
     }),

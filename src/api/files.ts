@@ -25,7 +25,16 @@ export const send = operation(
     tag,
   },
   {
-    faults: ['unknown_handle', 'unknown_zone', 'unreadable', 'tracker_down', 'disk_full', 'queue_full'],
+    faults: [
+      'unknown_handle',
+      'unknown_zone',
+      'key_changed',
+      'wrong_state',
+      'unreadable',
+      'tracker_down',
+      'disk_full',
+      'queue_full',
+    ],
     example: 'netapp files send bob report.pdf',
     command: {
       words: ['files', 'send'],

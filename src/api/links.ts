@@ -19,7 +19,16 @@ export const connect = operation(
     tag,
   },
   {
-    faults: ['unknown_handle', 'unknown_zone', 'peer_unreachable', 'tracker_down', 'wrong_key', 'unsupported_version'],
+    faults: [
+      'unknown_handle',
+      'unknown_zone',
+      'key_changed',
+      'wrong_state',
+      'peer_unreachable',
+      'tracker_down',
+      'wrong_key',
+      'unsupported_version',
+    ],
     example: 'netapp links connect bob',
     command: { words: ['links', 'connect'], textbook: 'peer-connect', positionals: ['target'] },
   },

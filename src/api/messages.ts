@@ -28,7 +28,16 @@ export const say = operation(
     tag,
   },
   {
-    faults: ['unknown_handle', 'unknown_zone', 'unknown_id', 'wrong_state', 'tracker_down', 'disk_full', 'queue_full'],
+    faults: [
+      'unknown_handle',
+      'unknown_zone',
+      'unknown_id',
+      'tracker_down',
+      'key_changed',
+      'wrong_state',
+      'disk_full',
+      'queue_full',
+    ],
     example: 'netapp say bob "see you at three"',
     command: { words: ['say'], positionals: ['handle', 'text'], forms: { text: 'text' }, shows: 'line' },
   },

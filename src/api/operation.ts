@@ -28,6 +28,8 @@ type CommandShape = {
    * enough. `json`: for programs; NDJSON also where nobody asked for it. Default: one value in full, a table for a list, a line for each value of a stream.
    */
   shows?: 'progress' | 'line' | 'json';
+  /** The field of the answer that people are also shown as a QR code: always, or where a flag `--qr` asks for it. */
+  qr?: { field: string; flag?: boolean };
   /** For an operation that answers before its work is done: the CLI follows the id by operation `by` while `state` is one of `during`; `--detach` turns that off. */
   settles?: { by: readonly [string, string]; during: readonly string[] };
 };

@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Backend } from './backend.ts';
+import { operationList } from './catalogue.ts';
 import { type Client, contract } from './contract.ts';
 import { errorOf, faultOf } from './failure.ts';
 import type { followedMessage } from './messages.ts';
@@ -19,6 +20,11 @@ export type OperationContext = {
   /** Throws `too_many` where one more open stream is too many for its door. */
   admitStream?: (() => void) | undefined;
 };
+
+/** Followers read by themselves, also while nobody is there. */
+const unattended = new Set(
+  operationList.filter(({ stream, method }) => stream && method === 'GET').map(({ name }) => name),
+);
 
 const base = implement(contract).$context<OperationContext>();
 
@@ -36,6 +42,7 @@ const coded = base.middleware(async ({ context, next, path, signal: asked }) => 
     return errorOf(new Fault('internal', `${path.join('.')}: a defect in NetApp; the agent’s log says more`));
   };
   try {
+    if (!unattended.has(path.join('.'))) context.backend.used();
     const result = await next({ context: { signal } });
     const settled = context.backend.settled();
     if (settled) await settled;
@@ -52,6 +59,7 @@ const os = base.use(coded);
 export const operations = os.router({
   status: {
     show: os.status.show.handler(({ context }) => context.backend.status()),
+    invite: os.status.invite.handler(({ context }) => context.backend.invite()),
   },
   people: {
     announce: os.people.announce.handler(({ context: { backend, signal } }) => backend.people.announce({ signal })),
@@ -70,6 +78,18 @@ export const operations = os.router({
     }),
     set: os.people.set.handler(({ context: { backend, signal }, input }) =>
       backend.people.setAutoAccept(input.handle, input.autoAccept, { signal }),
+    ),
+    verify: os.people.verify.handler(({ context: { backend, signal }, input: { handle, confirm } }) =>
+      backend.people.verify(handle, { confirm, signal }),
+    ),
+    acceptKey: os.people.acceptKey.handler(({ context: { backend, signal }, input: { handle, key } }) =>
+      backend.people.acceptKey(handle, key, { signal }),
+    ),
+    block: os.people.block.handler(({ context: { backend, signal }, input }) =>
+      backend.people.block(input.handle, { signal }),
+    ),
+    unblock: os.people.unblock.handler(({ context: { backend, signal }, input }) =>
+      backend.people.unblock(input.handle, { signal }),
     ),
   },
   messages: {

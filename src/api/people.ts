@@ -1,7 +1,7 @@
 /** Who is there: the tracker's list, one record, my own presence, and what I allow whom. */
 import { z } from 'zod';
 import { handleInput, operation } from './operation.ts';
-import { person, presence } from './shapes.ts';
+import { person, presence, safety } from './shapes.ts';
 
 const tag = 'people';
 
@@ -28,7 +28,8 @@ export const list = operation(
     method: 'GET',
     path: '/v1/people',
     summary: 'List the people that my trackers know',
-    description: 'The textbook’s get_list.',
+    description:
+      'Marks who is verified, blocked, or shown with another key than the known one. The textbook’s get_list.',
     tag,
   },
   {
@@ -46,7 +47,7 @@ export const find = operation(
     tag,
   },
   {
-    faults: ['unknown_handle', 'unknown_zone', 'tracker_down'],
+    faults: ['unknown_handle', 'unknown_zone', 'tracker_down', 'key_changed'],
     example: 'netapp people find bob',
     command: { words: ['people', 'find'], positionals: ['handle'] },
   },
@@ -84,7 +85,7 @@ export const set = operation(
     tag,
   },
   {
-    faults: ['unknown_handle', 'unknown_zone', 'tracker_down'],
+    faults: ['unknown_handle', 'unknown_zone', 'tracker_down', 'key_changed'],
     example: 'netapp people set bob --auto-accept 10MB',
     command: { words: ['people', 'set'], positionals: ['handle'], forms: { autoAccept: 'bytes' } },
   },
@@ -100,4 +101,90 @@ export const set = operation(
         .describe('fetch their files unasked up to this size'),
     }),
   )
+  .output(person);
+
+export const verify = operation(
+  {
+    method: 'POST',
+    path: '/v1/people/{handle}/verify',
+    summary: 'Compare the safety number that I share with somebody',
+    description:
+      'Both sides see the same number, words and QR code. Compare them face to face or by phone, not through NetApp; then say so with --confirm and what the other side shows. Another key of theirs ends it.',
+    tag,
+  },
+  {
+    faults: ['unknown_handle', 'unknown_zone', 'tracker_down', 'key_changed', 'wrong_key'],
+    example: 'netapp people verify bob',
+    command: { words: ['people', 'verify'], positionals: ['handle'], qr: { field: 'uri' } },
+  },
+)
+  .input(
+    z.object({
+      handle: handleInput,
+      confirm: z
+        .string()
+        .max(500, 'expected at most 500 characters')
+        .optional()
+        .describe('the digits, words or link that the other side shows: if they are the same, I have verified them'),
+    }),
+  )
+  .output(safety);
+
+export const acceptKey = operation(
+  {
+    method: 'POST',
+    path: '/v1/people/{handle}/accept-key',
+    summary: 'Accept the new key of somebody whose key has changed',
+    description:
+      'Only after asking them by another way. Messages that wait for the old key fail and say so; what was said with it stays, marked as of the old key.',
+    tag,
+  },
+  {
+    faults: ['wrong_state', 'wrong_key', 'tracker_down', 'disk_full'],
+    example: 'netapp people accept-key bob --key rkeohxlubhyzl7ks3mwtzos5olfgocn7dwkbeg7toseadnapn5oa',
+    command: { words: ['people', 'accept-key'], positionals: ['handle'] },
+  },
+)
+  .input(
+    z.object({
+      handle: handleInput,
+      key: z
+        .string()
+        .regex(/^[a-z2-7]{52}$/, 'expected an account id, 52 characters')
+        .describe('account id of the new key, as the key_changed message names it'),
+    }),
+  )
+  .output(person);
+
+export const block = operation(
+  {
+    method: 'POST',
+    path: '/v1/people/{handle}/block',
+    summary: 'Take nothing more from somebody, who sees me as offline',
+    description: 'They are not told: their messages wait at their side, as for somebody who is away.',
+    tag,
+  },
+  {
+    faults: ['unknown_handle', 'unknown_zone', 'tracker_down', 'too_many', 'disk_full'],
+    example: 'netapp people block mallory',
+    command: { words: ['people', 'block'], positionals: ['handle'] },
+  },
+)
+  .input(z.object({ handle: handleInput }))
+  .output(person);
+
+export const unblock = operation(
+  {
+    method: 'POST',
+    path: '/v1/people/{handle}/unblock',
+    summary: 'Let somebody in again whom I blocked',
+    tag,
+  },
+  {
+    faults: ['unknown_handle', 'unknown_zone', 'tracker_down', 'disk_full'],
+    example: 'netapp people unblock mallory',
+    command: { words: ['people', 'unblock'], positionals: ['handle'] },
+  },
+)
+  .input(z.object({ handle: handleInput }))
   .output(person);

@@ -22,6 +22,32 @@ export const person = z.object({
     .nonnegative()
     .nullable()
     .describe('files up to this many bytes are fetched unasked; null: none'),
+  verifiedAt: time.nullable().default(null).describe('when I compared our safety number; null: not with this key'),
+  verifiedBy: z.enum(['number', 'words', 'uri']).nullable().default(null).describe('in which form I compared it'),
+  blocked: z.boolean().default(false).describe('I take nothing of theirs, and to them I am offline'),
+  keyChanged: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe('another key that a tracker shows for this handle: nothing is sent to it until I accept the key'),
+  former: z.boolean().default(false).describe('this key has lost its handle to another one, which I accepted'),
+});
+
+/** The same on both sides; no secret. */
+export const safety = z.object({
+  handle: z.string(),
+  id: z.string(),
+  number: z.string().describe('60 digits in groups of five'),
+  words: z.string().describe('16 English words, the same in another form'),
+  uri: z.string().describe('both keys, as a QR code carries them'),
+  verifiedAt: time.nullable(),
+  verifiedBy: z.enum(['number', 'words', 'uri']).nullable(),
+});
+
+export const invite = z.object({
+  invite: z.string().describe('link with which others join'),
+  zone: z.string(),
+  tracker: z.string().describe('peer id of the tracker that it leads to'),
 });
 
 /** What is proven about a message that I wrote; `received` is one that somebody else wrote. */
@@ -177,6 +203,8 @@ export const event = z.object({
 
 export type Presence = z.infer<typeof presence>;
 export type Person = z.infer<typeof person>;
+export type Safety = z.infer<typeof safety>;
+export type InviteInfo = z.infer<typeof invite>;
 export type Message = z.infer<typeof message>;
 export type Room = z.infer<typeof room>;
 export type Role = z.infer<typeof role>;

@@ -1,6 +1,6 @@
 /** Who I am, and how this node stands. */
 import { operation } from './operation.ts';
-import { status } from './shapes.ts';
+import { invite as inviteShape, status } from './shapes.ts';
 
 export const show = operation(
   {
@@ -11,3 +11,17 @@ export const show = operation(
   },
   { faults: [], example: 'netapp status', command: { words: ['status'] } },
 ).output(status);
+
+export const invite = operation(
+  {
+    method: 'GET',
+    path: '/v1/invite',
+    summary: 'Show the invite link to my tracker, for others to join',
+    tag: 'status',
+  },
+  {
+    faults: ['wrong_state'],
+    example: 'netapp invite --qr',
+    command: { words: ['invite'], qr: { field: 'invite', flag: true } },
+  },
+).output(inviteShape);

@@ -1,6 +1,7 @@
 /** The commands that are processes of their own. What they need is loaded when they run. */
 import { z } from 'zod';
 import { type ProcessCommand, processCommand } from '../cli/process-command.ts';
+import { parseSpan } from '../cli/units.ts';
 
 /** 0 takes any free port. */
 const port = z
@@ -34,9 +35,23 @@ const up = processCommand({
     tracker: z
       .array(z.string())
       .default([])
-      .describe('invite link or peerid@host:port of a tracker; may stand several times; remembered'),
+      .describe('invite link, peerid@host:port or host:port of a tracker; may stand several times; remembered'),
     zone: z.string().optional().describe('zone that the tracker inside serves; default: lab'),
     trackerPort: port.optional().describe('port of the tracker inside; 0: any; default: 22236'),
+    presence: z
+      .enum(['zone', 'contacts'], 'expected zone or contacts')
+      .optional()
+      .describe('who sees that I am here: everybody in the zone, or whom I have written to; remembered; default: zone'),
+    awayAfter: z
+      .string()
+      .transform((written, context): number | null => {
+        const ms = parseSpan(written);
+        if (ms !== undefined) return ms;
+        context.addIssue('expected 1s to 24h such as 90s, 10m or 2h, or off');
+        return z.NEVER;
+      })
+      .optional()
+      .describe('be away after so long without a use, such as 10m, or off; remembered; default: 10m'),
     httpPort: port.optional().describe('serve the agent’s HTTP API on this loopback port too; 0: any'),
   }),
   async run(input, shell) {

@@ -8,10 +8,11 @@ import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
 import type { Shell } from '../cli/shell.ts';
-import { type Invite, parseInvite } from '../directory/invite.ts';
+import { formatInvite, type Invite, parseInvite } from '../directory/invite.ts';
 import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from '../node/home.ts';
 import { Node } from '../node/node.ts';
 import { TRACKER_PORT, Tracker } from '../tracker/tracker.ts';
+import { readTracker } from './invited.ts';
 import { readVersion } from './version.ts';
 
 export type UpOptions = {
@@ -23,10 +24,14 @@ export type UpOptions = {
   zone?: string | undefined;
   trackerPort?: number | undefined;
   httpPort?: number | undefined;
+  presence?: 'zone' | 'contacts' | undefined;
+  awayAfter?: number | null | undefined;
 };
 
 const NODE_PORT = 33_357;
 const ZONE = 'lab';
+/** Long enough for a talk at the door, short enough to be true. */
+const AWAY_AFTER_MS = 10 * 60_000;
 /** Milliseconds that `up` waits for a tracker's first word before it says that it goes on trying. */
 const FIRST_WORD_MS = 3000;
 
@@ -41,7 +46,9 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
   const inside = config.trackers?.length
     ? undefined
     : opened.use(await startTracker(config, options.host, shell.home, log));
-  const trackers = inside ? [ownInvite(inside, options.host)] : (config.trackers ?? []).map(readTracker(config.zone));
+  const trackers = inside
+    ? [ownInvite(inside, options.host)]
+    : await Promise.all((config.trackers ?? []).map((text) => readTracker(text, config.zone, shell)));
   const handle = `${config.name}@${trackers[0]?.zone ?? config.zone}`;
   const node = opened.use(
     await Node.start({
@@ -50,6 +57,8 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       host: options.host,
       port: config.port ?? NODE_PORT,
       trackers,
+      presence: config.presence,
+      awayAfterMs: config.awayAfterMs,
       software: `netapp/${version}`,
       clock: systemClock,
       log,
@@ -66,7 +75,7 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
   );
   await agent.start();
   const refused = await firstWord(node, shell.signal);
-  await writeConfig(shell.home, config);
+  await writeConfig(shell.home, inside ? config : { ...config, trackers: trackers.map(formatInvite) });
   await say(shell, { node, agent, invite: inside?.invite ?? node.directory.states()[0]?.invite ?? null, refused });
   if (!shell.signal.aborted) await once(shell.signal, 'abort');
   return 0;
@@ -86,6 +95,8 @@ function merge(
     trackers: [given, inEnv, kept.trackers ?? []].find((list) => list.length > 0) ?? [],
     zone: options.zone ?? env.NETAPP_ZONE ?? kept.zone ?? ZONE,
     trackerPort: options.trackerPort ?? kept.trackerPort ?? TRACKER_PORT,
+    presence: options.presence ?? kept.presence ?? 'zone',
+    awayAfterMs: [options.awayAfter, kept.awayAfterMs, AWAY_AFTER_MS].find((ms) => ms !== undefined),
   };
 }
 
@@ -133,12 +144,6 @@ function ownInvite(tracker: Tracker, host: string | undefined): Invite {
   const { peer, zone, addresses } = parseInvite(tracker.invite);
   return { peer, zone, addresses: host === undefined ? [`127.0.0.1:${tracker.port}`] : addresses };
 }
-
-/** Reads an invite link, or `peerid@host:port`. Throws `bad_invite`. */
-const readTracker =
-  (zone: string) =>
-  (text: string): Invite =>
-    parseInvite(text.includes('://') ? text : `netapp://${text}/?zone=${zone}`);
 
 /** Waits for a tracker to take the record. Throws a refusal that will not mend by itself; gives why none answers yet. */
 async function firstWord(node: Node, signal: AbortSignal): Promise<Fault | undefined> {

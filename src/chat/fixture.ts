@@ -118,6 +118,8 @@ export class Person {
   onEvent: (seen: Seen) => void = () => {};
   /** How this person reaches others; in memory unless a test says otherwise. */
   dial: Reach;
+  /** Accounts of which this person takes nothing. */
+  readonly blocked = new Set<string>();
   /** Whether others can reach this person. */
   online = true;
   router = new Router();
@@ -154,6 +156,7 @@ export class Person {
       store,
       clock: this.clock,
       log: pino({ level: 'info' }, { write: () => this.#look() }), // a try that failed is logged
+      blocked: (account) => this.blocked.has(account),
       reach: (account, options) => this.dial(account, options),
       homes: () => (this.#world.home ? [this.#world.home.key.id] : []),
       relayMs: 20,

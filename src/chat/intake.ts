@@ -85,6 +85,10 @@ export class Intake {
     if (room && !stands(room, parsed.entry)) {
       return new Fault('forbidden', `taking an entry: it does not stand in the room "${room.creation.name}"`);
     }
+    // By whatever way it comes: it waits where it is, as for somebody who is away. [D-61]
+    if (conversation.kind === 'direct' && this.#ledger.blocked(author)) {
+      return new Fault('peer_unreachable', 'taking an entry: nobody is here to take it now');
+    }
     if (call.stopped.has(keyOf(parsed.entry))) {
       call.gaps.set(keyOf(parsed.entry), parsed.entry);
       return undefined;

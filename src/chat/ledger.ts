@@ -43,6 +43,8 @@ export type LedgerOptions = {
   store: Store;
   clock: Clock;
   log: Log;
+  /** Accounts of which nothing is taken and to which nothing is given, for as long as the user says so. */
+  blocked?: ((account: string) => boolean) | undefined;
   /**
    * Called inside the transaction that makes the event true: what it writes to the same store stands or falls with it.
    * It tells live listeners through `store.afterCommit`, so that none hears of what was rolled back.
@@ -65,10 +67,11 @@ export class Ledger {
   readonly emitRoom: (type: RoomEventType, data: RoomEvent) => void;
   /** Told of each receipt that is new here and about somebody else's entries. */
   onForeignReceipt: (receipt: Receipt) => void = () => {};
+  readonly blocked: (account: string) => boolean;
   readonly #key: Key;
   readonly #log: Log;
 
-  constructor({ account, store, clock, log, emit, emitRoom }: LedgerOptions) {
+  constructor({ account, store, clock, log, emit, emitRoom, blocked }: LedgerOptions) {
     const sql = new Statements(store);
     this.self = account.id;
     this.store = store;
@@ -80,6 +83,7 @@ export class Ledger {
     this.viewer = new Viewer(this.self, this.entries, this.outbox, this.receipts, this.rooms);
     this.emitRoom = emitRoom ?? (() => {});
     this.emit = emit;
+    this.blocked = blocked ?? (() => false);
     this.#key = account;
     this.#log = log;
   }
@@ -207,6 +211,8 @@ export class Ledger {
       target: change.target,
       error: null,
     };
+    // An invitation by somebody who is blocked makes no noise; it stands in the list, should they be let in again.
+    if (change.type === 'invite' && who === this.self && this.blocked(change.author)) return;
     if (change.type === 'invite' && who === this.self) this.emitRoom('room.invited', data);
     else this.emitRoom(change.type === 'join' ? 'room.joined' : 'room.changed', data);
   }

@@ -49,6 +49,18 @@ export class EntryLog {
       .map(({ id, kind }) => ({ id, kind, members: this.#members(id) }));
   }
 
+  /** Accounts with whom `self` shares a conversation in which it has written. */
+  writtenTo(self: string): string[] {
+    return this.#sql
+      .of<{ account: string }>(
+        `SELECT DISTINCT m.account FROM members m WHERE m.account <> ?1 AND EXISTS (
+           SELECT 1 FROM entries e WHERE e.conversation = m.conversation AND e.author = ?1 AND e.withdrawn = 0
+         ) ORDER BY m.account`,
+      )
+      .all(self)
+      .map((row) => row.account);
+  }
+
   /** Does nothing where it is known. */
   open({ id, kind, members }: Conversation): void {
     const { changes } = this.#sql.of('INSERT OR IGNORE INTO conversations (id, kind) VALUES (?, ?)').run(id, kind);

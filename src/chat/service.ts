@@ -144,6 +144,10 @@ export class ChatService implements AsyncDisposable {
   #admit(link: Link): string {
     const account = link.account?.account;
     if (account === undefined) throw new Fault('unauthenticated', 'chat needs an account: say which in hello');
+    if (this.#ledger.blocked(account)) {
+      link.close(); // blocked since it was linked: it hears a goodbye, and no answer
+      throw new Fault('link_closed', 'calling chat: the link ended');
+    }
     let rate = this.#rates.get(link);
     if (!rate) {
       rate = new Rate({ burst: CALLS_BURST, perSecond: CALLS_PER_SECOND, clock: this.#ledger.clock });
@@ -256,6 +260,12 @@ export class ChatService implements AsyncDisposable {
     if (account === this.#ledger.self) {
       throw new Fault('invalid_argument', 'writing to yourself: name somebody else');
     }
+    if (this.#ledger.blocked(account)) {
+      throw new Fault(
+        'wrong_state',
+        `writing to "${account}": you have blocked this account; let it in again first, with "netapp people unblock"`,
+      );
+    }
     const message = this.#ledger.write(room ?? direct(this.#ledger.self, account), kind, body);
     const recipients = room ? message.to : [account];
     this.#ledger.store.afterCommit(() => {
@@ -324,6 +334,18 @@ export class ChatService implements AsyncDisposable {
   /** Entries that an author signed for a place that another entry of theirs holds: evidence against the author. [C-12] */
   forks(conversation: string): { author: string; seq: number; entry: Entry }[] {
     return this.#ledger.entries.forks(conversation);
+  }
+
+  /** Accounts with whom this one shares a conversation in which it has written. */
+  contacts(): string[] {
+    return this.#ledger.entries.writtenTo(this.#ledger.self);
+  }
+
+  /** What waits for the account in its direct conversation will never be sent: it fails, and says why. Nothing else gets it. */
+  abandon(account: string, why: Fault): void {
+    const { id } = direct(this.#ledger.self, account);
+    const first = this.#ledger.outbox.first(account, id);
+    if (first !== undefined) this.#ledger.withdraw(id, first, why);
   }
 
   /** Own entries that lack a receipt and have not failed. */

@@ -41,6 +41,7 @@ export function lineSchema({ meta: { command }, input, name }: Operation): z.Zod
     const positional = positionals.includes(field) ? { positional: true } : {};
     shape[field] = (optional ? written.optional() : written).meta({ description: describe(schema), ...positional });
   }
+  if (command.qr?.flag) shape.qr = z.boolean().optional().describe('show it as a QR code, too');
   if (command.settles) {
     shape.detach = z.boolean().optional().describe('answer at once with the id; the work goes on');
   }
@@ -55,7 +56,7 @@ export function describe(schema: unknown): string {
   return typeof fallback === 'number' ? `${about}; default: ${fallback}` : about;
 }
 
-export type Line = { input: unknown; detach: boolean };
+export type Line = { input: unknown; detach: boolean; qr: boolean };
 
 /** Faults: `invalid_argument`, in the command line's words. */
 export async function inputOf(
@@ -63,7 +64,8 @@ export async function inputOf(
   written: Record<string, unknown>,
   place: { cwd: string; stdin: Readable },
 ): Promise<Line> {
-  const { detach, [WORDS]: words, ...fields } = written;
+  const { detach, qr, [WORDS]: words, ...fields } = written;
+  const flags = { detach: detach === true, qr: qr === true };
   if (command.phrase && Array.isArray(words)) {
     const { choice, text } = command.phrase;
     const rest = words.map(String);
@@ -78,7 +80,7 @@ export async function inputOf(
     else if (form === 'bytes') fields[field] = parseBytes(String(value));
     else if (Array.isArray(value)) fields[field] = await textOf(value.map(String), place.stdin);
   }
-  if (!input) return { input: undefined, detach: detach === true };
+  if (!input) return { input: undefined, ...flags };
   // What is checked here is checked again by the agent; this way the answer is in the caller's words.
   const checked = input.safeParse(fields);
   if (!checked.success) {
@@ -86,7 +88,7 @@ export async function inputOf(
       command.positionals?.includes(field) ? `<${kebab(field)}> "${fields[field]}"` : `--${kebab(field)}`,
     );
   }
-  return { input: checked.data, detach: detach === true };
+  return { input: checked.data, ...flags };
 }
 
 function choicesOf(schema: unknown): string[] {

@@ -3,6 +3,8 @@ import { followedMessage } from '../api/messages.ts';
 import {
   type FileInfo,
   file,
+  type InviteInfo,
+  invite,
   type LinkInfo,
   linkInfo,
   type Message,
@@ -11,7 +13,9 @@ import {
   person,
   type Room,
   room,
+  type Safety,
   type Status,
+  safety,
   status,
 } from '../api/shapes.ts';
 import { cleanText } from './clean.ts';
@@ -67,24 +71,36 @@ function state(name: string): Cell {
   return { text: name, style: styles[name] };
 }
 
+function marksOf(p: Person): string[] {
+  return [
+    ...(p.keyChanged ? ['KEY CHANGED'] : []),
+    ...(p.verifiedAt ? ['verified'] : []),
+    ...(p.blocked ? ['blocked'] : []),
+  ];
+}
+
 const people = noun<Person>(person, {
-  head: ['HANDLE', 'STATUS', 'WORDS', 'SEEN', 'ADDRESSES'],
+  head: ['HANDLE', 'STATUS', 'MARKS', 'SEEN'],
   none: 'nobody is known yet',
   row: (p) => [
     { text: p.me ? `${p.handle} (me)` : p.handle, style: 'bold' },
-    state(p.status),
-    p.text,
-    p.status === 'offline' ? showAgo(p.lastSeen) : 'now',
-    p.addresses.join(' '),
+    { text: p.text ? `${p.status}: ${p.text}` : p.status, style: styles[p.status] },
+    { text: marksOf(p).join(', '), style: p.keyChanged ? 'red' : undefined },
+    p.status === 'offline' && Date.parse(p.lastSeen) > 0 ? showAgo(p.lastSeen) : '',
   ],
   detail: (p) => [
     ['handle', { text: p.handle, style: 'bold' }],
     ['status', state(p.status)],
     ...(p.text ? [['words', p.text] satisfies [string, Cell]] : []),
-    ['last seen', showTime(p.lastSeen)],
+    ['last seen', Date.parse(p.lastSeen) > 0 ? showTime(p.lastSeen) : 'never'],
     ['account', p.id],
     ['node', p.node],
     ['addresses', p.addresses.join(' ') || '-'],
+    ...(p.verifiedAt
+      ? [['verified', `${showTime(p.verifiedAt)}, by ${p.verifiedBy ?? 'number'}`] satisfies [string, Cell]]
+      : []),
+    ...(p.blocked ? [['blocked', { text: 'yes', style: 'red' }] as [string, Cell]] : []),
+    ...(p.keyChanged ? [['key changed', { text: p.keyChanged, style: 'red' }] as [string, Cell]] : []),
     ...(p.me
       ? []
       : [
@@ -95,6 +111,26 @@ const people = noun<Person>(person, {
         ]),
   ],
 });
+
+const safeties = noun<Safety>(safety, {
+  head: ['HANDLE', 'NUMBER', 'VERIFIED'],
+  none: '',
+  row: (s) => [{ text: s.handle, style: 'bold' }, s.number, s.verifiedAt ? showTime(s.verifiedAt) : 'no'],
+  detail: (s) => [
+    ['with', { text: s.handle, style: 'bold' }],
+    ['number', s.number],
+    ['words', s.words],
+    ['link', s.uri],
+    [
+      'verified',
+      s.verifiedAt
+        ? { text: `${showTime(s.verifiedAt)}, by ${s.verifiedBy ?? 'number'}`, style: 'green' }
+        : 'not yet: compare with them, by another way, then add --confirm and what they show',
+    ],
+  ],
+});
+
+const invites = noun<InviteInfo>(invite, { head: ['INVITE'], none: '', row: (i) => [i.invite] });
 
 function messageRow(m: Message): Cell[] {
   return [showTime(m.at), { text: m.from, style: 'bold' }, m.to, state(m.state), m.text];
@@ -225,6 +261,8 @@ const me = noun<Status>(status, {
 // By the schema that the operation names as its output.
 const nouns = new Map<unknown, Noun>([
   [person, people],
+  [safety, safeties],
+  [invite, invites],
   [message, messages],
   [followedMessage, messages],
   [file, files],

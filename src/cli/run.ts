@@ -19,14 +19,14 @@ export async function runOperation(
   written: Record<string, unknown>,
   shell: Shell,
 ): Promise<void> {
-  const { input, detach } = await inputOf(operation, written, shell);
+  const { input, detach, qr } = await inputOf(operation, written, shell);
   const { signal } = shell;
   const client = createClient({ socketPath: shell.agentPath });
   // The catalogue's names are the client's own; that each input fits was checked by its schema.
   const callOf = ([noun, verb]: readonly [string, string]) =>
     (client as unknown as Record<string, Record<string, Call>>)[noun]?.[verb];
   const answer = await callOf(operation.path)?.(input, { signal });
-  const { settles, shows } = operation.meta.command;
+  const { settles, shows, qr: coded } = operation.meta.command;
 
   if (isStream(answer)) {
     if (shows === 'progress') await showTransfer(answer, operation, shell);
@@ -45,6 +45,16 @@ export async function runOperation(
   }
   if (shows === 'line') await showNext(answer, operation, shell);
   else await showValue(answer, operation.output, shell);
+  if (coded && (qr || !coded.flag)) await showQr(answer, coded.field, shell);
+}
+
+/** For people alone: a program has the text itself. */
+async function showQr(answer: unknown, field: string, { json, out }: Shell): Promise<void> {
+  const text: unknown = typeof answer === 'object' && answer !== null ? Reflect.get(answer, field) : undefined;
+  if (json || typeof text !== 'string') return;
+  const { qrLines } = await import('./qr.ts');
+  await out.line('');
+  for (const line of qrLines(text)) await out.line(line);
 }
 
 async function showTransfer(snapshots: AsyncIterable<unknown>, { output, name }: Operation, shell: Shell) {

@@ -30,6 +30,16 @@ export function parseBytes(written: string): number | null {
   return bytes;
 }
 
+const SPANS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000 };
+
+/** A span of time in milliseconds, from a second to a day: `90s`, `10m`, `2h`; `off` is null; undefined if it is neither. */
+export function parseSpan(written: string): number | null | undefined {
+  if (/^off$/i.test(written.trim())) return null;
+  const [, number, unit = ''] = /^\s*(\d{1,6})\s*([smh])\s*$/i.exec(written) ?? [];
+  const ms = Number(number) * (SPANS[unit.toLowerCase()] ?? Number.NaN);
+  return ms >= 1000 && ms <= 24 * 3_600_000 ? ms : undefined;
+}
+
 /** Decimal units, three digits at most: `999 B`, `1.2 MB`. */
 export function showBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];

@@ -179,7 +179,7 @@ test('another key for a known handle is key_changed, until the user trusts it [D
     message: expect.stringContaining(mallory.account.id),
   });
   expect(await alice.find(bob.account.id)).toMatchObject({ account: bob.account.id });
-  alice.trust('bob', mallory.account.id);
+  alice.accept('bob', mallory.account.id);
   expect(await alice.find('bob')).toMatchObject({ account: mallory.account.id });
 });
 

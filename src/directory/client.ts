@@ -8,6 +8,7 @@ import { type Key, peerId } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import type { Router } from '../link/router.ts';
 import { parseHandle } from './handle.ts';
+import { type Hiding, MOST_HIDDEN_FROM, MOST_SHOWN_TO } from './hiding.ts';
 import type { Invite } from './invite.ts';
 import * as messages from './messages.ts';
 import { OwnRecord } from './own.ts';
@@ -51,6 +52,7 @@ export class DirectoryClient implements AsyncDisposable {
   readonly #listeners = new Set<(change: PeopleChange) => void>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #upstreams = new Map<string, Upstream>();
+  #hiding: Hiding = { from: [], only: null };
   #people: People | undefined;
   #sweeper: NodeJS.Timeout | undefined;
 
@@ -108,6 +110,7 @@ export class DirectoryClient implements AsyncDisposable {
       dial: this.#options.dial,
       own: this.#own,
       people,
+      hiding: () => this.#hiding,
       log: this.#options.log,
       onChange: () => {
         this.#judge(upstream.state);
@@ -143,7 +146,7 @@ export class DirectoryClient implements AsyncDisposable {
   me(): Person {
     const { handle, account, node, status, text, addresses } = this.#own;
     const lastSeen = this.#own.now();
-    return { handle, account: account.id, node, status, text, addresses, lastSeen, me: true };
+    return { handle, account: account.id, node, status, text, addresses, lastSeen, me: true, former: false };
   }
 
   /** Somebody by account id, as far as is known here; asks nobody. */
@@ -213,14 +216,67 @@ export class DirectoryClient implements AsyncDisposable {
     if (!conflict) return;
     throw new Fault(
       'key_changed',
-      `finding "${handle}": a tracker shows another key for it than the one first seen here; ask the person, by another way, whether the key "${conflict.shown}" is theirs`,
+      `finding "${handle}": a tracker shows another key for it than the one first seen here; ask the person, by another way, whether the key "${conflict.shown}" is theirs; if so: netapp people accept-key ${handle} --key ${conflict.shown}`,
       { data: conflict },
     );
   }
 
-  /** The user has made sure of it: from now on `handle` is `account`. */
-  trust(handle: string, account: string): void {
-    this.#table().repin(parseHandle(handle, this.#zone).handle, account);
+  /** A person by handle or account id as far as is known here, whatever key a tracker shows by now; asks nobody. */
+  known(who: string): Person | undefined {
+    const wanted = this.#wanted(who);
+    if ('account' in wanted) return this.get(wanted.account);
+    return wanted.handle === this.#own.handle ? this.me() : this.#table().byHandle(wanted.handle);
+  }
+
+  /** The key that a tracker shows for the handle, and that the user has not accepted. */
+  conflict(handle: string): { pinned: string; shown: string; tracker: string } | undefined {
+    return this.#table().conflict(handle);
+  }
+
+  /**
+   * The user has made sure of it: from now on the handle is `account`, which must be the key that a tracker shows. Gives
+   * the account that it was before. Throws `wrong_state` (no other key is shown), `wrong_key` (another one is). [D-57]
+   */
+  accept(who: string, account: string): { handle: string; before: string } {
+    const { handle } = parseHandle(who, this.#zone);
+    const conflict = this.conflict(handle);
+    if (!conflict) {
+      throw new Fault(
+        'wrong_state',
+        `accepting a key of "${handle}": no tracker shows another key for it than the known one`,
+      );
+    }
+    if (conflict.shown !== account) {
+      throw new Fault(
+        'wrong_key',
+        `accepting the key "${account}" of "${handle}": the tracker shows "${conflict.shown}"; ask the person again which one is theirs`,
+      );
+    }
+    this.#table().repin(handle, account);
+    return { handle, before: conflict.pinned };
+  }
+
+  /** Asks the trackers anew for somebody who is known; does nothing where none answers. */
+  async renewed(account: string, { signal }: Wait = {}): Promise<void> {
+    try {
+      await this.#ask(`finding "${account}"`, (upstream) => upstream.find({ account }, signal), signal);
+    } catch (error) {
+      this.#options.log.info({ err: error, account }, 'nobody says where this account is');
+    }
+  }
+
+  /**
+   * From whom this account hides from now on: to them it is offline. Settles when every tracker that is up keeps it; the
+   * others are told before they get the record again. Throws `too_many`. [D-50]
+   */
+  async hide(hiding: Hiding, { signal }: Wait = {}): Promise<void> {
+    if (hiding.from.length > MOST_HIDDEN_FROM) {
+      throw new Fault('too_many', `hiding from ${hiding.from.length} people: at most ${MOST_HIDDEN_FROM}`);
+    }
+    // Whoever is past the bound sees this account as offline: an error on the quiet side.
+    this.#hiding = { from: hiding.from, only: hiding.only?.slice(0, MOST_SHOWN_TO) ?? null };
+    const up = [...this.#upstreams.values()].filter(({ link }) => link);
+    await Promise.all(up.map((upstream) => upstream.hideNow(signal)));
   }
 
   /**
@@ -270,6 +326,12 @@ export class DirectoryClient implements AsyncDisposable {
    * `invalid_argument`, or what the only tracker refuses it with.
    */
   async setStatus(status: PresentStatus, text: string, { signal }: Wait = {}): Promise<void> {
+    this.present(status, text);
+    if ([...this.#upstreams.values()].some(({ link }) => link)) await this.announceNow({ signal });
+  }
+
+  /** As `setStatus`, said with the next announce: what holds from the start on. Throws `invalid_argument`. */
+  present(status: PresentStatus, text: string): void {
     const parsed = statusText.safeParse(text);
     if (!parsed.success) {
       throw new Fault(
@@ -279,7 +341,6 @@ export class DirectoryClient implements AsyncDisposable {
     }
     this.#own.status = status;
     this.#own.text = text;
-    if ([...this.#upstreams.values()].some(({ link }) => link)) await this.announceNow({ signal });
   }
 
   /** Says the own record to all trackers (send_info); settles when one has taken it. Throws `tracker_down` or its refusal. */

@@ -5,6 +5,7 @@ import { Fault } from '../base/fault.ts';
 import { plainIp } from '../link/address.ts';
 import type { HttpHandler } from '../link/listen.ts';
 import { handle } from './handle.ts';
+import type { Asker } from './hiding.ts';
 import { list } from './messages.ts';
 import type { DirectoryTable } from './table.ts';
 import { entryFor, pageFor } from './view.ts';
@@ -59,7 +60,7 @@ export function directoryHttp(options: { table: DirectoryTable; clock: Clock }):
       throw new Fault('unauthenticated', `asking for "${path.slice(0, 100)}": show a client certificate of a node key`);
     }
     const host = plainIp(request.socket.remoteAddress);
-    const rendering = route(path, query, host);
+    const rendering = route(path, query, { host, asker: table.accountAt(peer) });
     response.setHeader('etag', rendering.etag);
     response.setHeader('cache-control', `private, max-age=${MAX_AGE_S}, must-revalidate`);
     if (matches(request.headers['if-none-match'], rendering.etag)) {
@@ -73,7 +74,10 @@ export function directoryHttp(options: { table: DirectoryTable; clock: Clock }):
     response.end(request.method === 'HEAD' ? undefined : rendering.body);
   };
 
-  function route(path: string, query: URLSearchParams, host: string): Rendering {
+  function route(path: string, query: URLSearchParams, who: { host: string; asker: Asker }): Rendering {
+    const { host, asker } = who;
+    // Where nobody hides from anybody, one rendering is for all who ask from one host.
+    const eyes = table.hides ? `${host} ${asker ?? ''}` : host;
     const what = path.slice(DIRECTORY_PATH.length);
     if (what === 'list') {
       const asked = list.params.safeParse({
@@ -84,15 +88,15 @@ export function directoryHttp(options: { table: DirectoryTable; clock: Clock }):
         throw new Fault('invalid_argument', `asking for "${path}": "since" is a version and "after" an account id`);
       }
       const { since, after } = asked.data;
-      return render(`list ${host} ${since ?? ''} ${after ?? ''}`, table.version, () =>
-        pageFor(table, host, since, after),
+      return render(`list ${eyes} ${since ?? ''} ${after ?? ''}`, table.version, () =>
+        pageFor(table, who, since, after),
       );
     }
     if (what.startsWith('records/')) {
       const asked = handle.safeParse(decode(what.slice('records/'.length)));
       if (!asked.success) throw new Fault('invalid_argument', `asking for "${path.slice(0, 100)}": no handle follows`);
-      const row = table.find(asked.data);
-      return render(`record ${host} ${asked.data}`, String(row.changed), () => entryFor(row, host));
+      const row = table.find(asked.data, asker);
+      return render(`record ${eyes} ${asked.data}`, String(row.changed), () => entryFor(row, host));
     }
     throw new Fault('unknown_operation', `asking for "${path.slice(0, 100)}": there is no such path here`);
   }

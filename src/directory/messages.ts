@@ -4,6 +4,7 @@ import { addressText } from '../link/address.ts';
 import { peerId } from '../link/identity.ts';
 import { method, notice } from '../link/message.ts';
 import { handle, zone } from './handle.ts';
+import { MOST_HIDDEN_FROM, MOST_SHOWN_TO } from './hiding.ts';
 import { MOST_ADDRESSES, record, renewal } from './record.ts';
 
 /** Milliseconds that a record holds after its last renewal, unless the tracker says otherwise. */
@@ -62,6 +63,17 @@ export const renew = method('directory.renew', {
 
 /** The announcer is leaving: offline at once, without the grace that a cut gets. [D-19] */
 export const goodbye = method('directory.goodbye', { params: z.object({}), result: z.object({}) });
+
+/** From whom the announcer hides; all of it each time, before the first announce of a link. [D-50] */
+export const hide = method('directory.hide', {
+  params: z.object({
+    from: z.array(peerId).max(MOST_HIDDEN_FROM),
+    /** Those who alone may see it; null: all but `from`. */
+    only: z.array(peerId).max(MOST_SHOWN_TO).nullable(),
+  }),
+  result: z.object({}),
+  maxBytes: 1024 * 1024,
+});
 
 const page = z.object({
   version,

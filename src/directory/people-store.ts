@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { Fault } from '../base/fault.ts';
 import type { Statement, Store } from '../base/sqlite.ts';
-import { record } from './record.ts';
+import { type DirectoryRecord, record } from './record.ts';
 
 const SCHEMA = [
   `CREATE TABLE people_pins (
@@ -11,6 +11,10 @@ const SCHEMA = [
    CREATE TABLE people_records (
      account TEXT PRIMARY KEY, record TEXT NOT NULL, addresses TEXT NOT NULL, last_seen INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;`,
+  // Another key that a tracker shows for a handle, until the user decides or the tracker takes it back.
+  `CREATE TABLE people_conflicts (
+     handle TEXT PRIMARY KEY, shown TEXT NOT NULL, tracker TEXT NOT NULL, record TEXT NOT NULL
+   ) STRICT, WITHOUT ROWID`,
 ];
 
 const json = z.string().transform((text, context): unknown => {
@@ -33,6 +37,11 @@ export type Kept = z.infer<typeof kept>;
 
 /** Handles that are remembered for good; a tracker that invents more is closed. */
 const MOST_PINS = 1_000_000;
+
+/** Another key than the pinned one that a tracker shows for a handle, and by which record of it. */
+export type Conflict = { shown: string; tracker: string; record: DirectoryRecord };
+
+const conflict = z.object({ handle: z.string(), shown: z.string(), tracker: z.string(), record: json.pipe(record) });
 
 type KeptRow = { record: string; addresses: string; last_seen: number };
 
@@ -68,13 +77,40 @@ export class PeopleStore {
     if (known !== undefined) return known;
     if (this.#pins.size >= MOST_PINS)
       throw new Fault('queue_full', `${MOST_PINS} handles are known: no more are taken`);
-    this.repin(handle, account, now);
+    this.#pin.run(handle, account, now);
+    this.#pins.set(handle, account);
     return account;
   }
 
+  /** Holds once the transaction around it is committed. */
   repin(handle: string, account: string, now: number): void {
     this.#pin.run(handle, account, now);
-    this.#pins.set(handle, account);
+    this.afterCommit(() => this.#pins.set(handle, account));
+  }
+
+  afterCommit(tell: () => void): void {
+    this.#store.afterCommit(tell);
+  }
+
+  /** Conflicts, by handle; one that is damaged is left out, for the tracker will show it again. */
+  conflicts(): Map<string, Conflict> {
+    const rows = this.#store.prepare('SELECT handle, shown, tracker, record FROM people_conflicts').all();
+    return new Map(
+      rows.flatMap((row) => {
+        const parsed = conflict.safeParse(row);
+        return parsed.success ? [[parsed.data.handle, parsed.data] as const] : [];
+      }),
+    );
+  }
+
+  keepConflict(handle: string, { shown, tracker, record }: Conflict): void {
+    this.#store
+      .prepare('INSERT OR REPLACE INTO people_conflicts (handle, shown, tracker, record) VALUES (?, ?, ?, ?)')
+      .run(handle, shown, tracker, JSON.stringify(record));
+  }
+
+  dropConflict(handle: string): void {
+    this.#store.prepare('DELETE FROM people_conflicts WHERE handle = ?').run(handle);
   }
 
   /** All that was kept; a row that cannot be read is left out, for the trackers will say it again. */

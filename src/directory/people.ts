@@ -6,7 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Store } from '../base/sqlite.ts';
 import { type Entry, TTL_MS } from './messages.ts';
-import { type Kept, PeopleStore } from './people-store.ts';
+import { type Conflict, type Kept, PeopleStore } from './people-store.ts';
 import { type DirectoryRecord, type PresentStatus, recordHolds } from './record.ts';
 
 /** Accounts that are remembered; past it, unknown ones are not taken. */
@@ -24,6 +24,8 @@ export type Person = {
   /** Unix milliseconds: now for who is online, else by the clock of the tracker that said so. */
   lastSeen: number;
   me: boolean;
+  /** The handle belongs to another key by now: the user has accepted it. */
+  former: boolean;
 };
 
 export type PeopleChange =
@@ -51,7 +53,7 @@ export class People {
   readonly #log: Log;
   readonly #store: PeopleStore;
   readonly #known = new Map<string, Known>();
-  readonly #conflicts = new Map<string, { shown: string; tracker: string }>();
+  #conflicts = new Map<string, Conflict>();
   /** Trackers whose link is down, and since when. Missing: up. */
   readonly #down = new Map<string, number>();
   readonly #unsaved = new Set<Known>();
@@ -72,6 +74,7 @@ export class People {
       known.shown = this.#describe(known);
       this.#known.set(record.account, known);
     }
+    this.#conflicts = this.#store.conflicts();
   }
 
   onChange(listener: (change: PeopleChange) => void): () => void {
@@ -84,16 +87,43 @@ export class People {
     return this.#store.pin(handle, account, this.#clock.now());
   }
 
-  /** The user's word: from now on `handle` is `account`. */
-  repin(handle: string, account: string): void {
-    this.#store.repin(handle, account, this.#clock.now());
-    this.#conflicts.delete(handle);
+  /** The user's word: from now on `handle` is `account`. Gives the account that it was before. [D-57] */
+  repin(handle: string, account: string): string | undefined {
+    const before = this.#store.pinned(handle);
+    const conflict = this.#conflicts.get(handle);
+    this.#store.transaction(() => {
+      this.#store.repin(handle, account, this.#clock.now());
+      if (conflict) this.#store.dropConflict(handle);
+      this.#store.afterCommit(() => this.#repinned(handle, account, conflict));
+    });
+    return before;
   }
 
-  /** The other account that a tracker shows for a handle. */
+  #repinned(handle: string, account: string, conflict: Conflict | undefined): void {
+    this.#conflicts.delete(handle);
+    if (conflict?.shown === account && account !== this.#self && !this.#known.has(account)) {
+      const known = this.#meet(conflict.record); // known, where no tracker can be asked
+      if (known) {
+        known.kept = { addresses: [], lastSeen: Math.min(conflict.record.seq, this.#clock.now()) };
+        this.#unsaved.add(known);
+      }
+    }
+  }
+
+  /** The other account that a tracker shows for a handle. [D-56] */
   conflict(handle: string): { pinned: string; shown: string; tracker: string } | undefined {
     const found = this.#conflicts.get(handle);
-    return found && { pinned: this.#store.pinned(handle) ?? '', ...found };
+    return found && { pinned: this.#store.pinned(handle) ?? '', shown: found.shown, tracker: found.tracker };
+  }
+
+  #settle(handle: string): void {
+    if (this.#conflicts.delete(handle)) this.#store.dropConflict(handle);
+  }
+
+  /** Whether the account went by a handle that the user has given to another key since. */
+  isFormer(account: string): boolean {
+    const handle = this.#known.get(account)?.record.handle;
+    return handle !== undefined && this.#store.pinned(handle) !== account;
   }
 
   /** Takes what a tracker says. `full`: who is not among the entries is not known to it. */
@@ -134,7 +164,7 @@ export class People {
       this.#refuse(tracker, record, pinned);
       return undefined;
     }
-    if (this.#conflicts.get(record.handle)?.tracker === tracker) this.#conflicts.delete(record.handle);
+    if (this.#conflicts.get(record.handle)?.tracker === tracker) this.#settle(record.handle);
     if (record.account === this.#self) return undefined;
     const known = this.#known.get(record.account) ?? this.#meet(record);
     if (!known) return undefined;
@@ -157,11 +187,17 @@ export class People {
     return known;
   }
 
-  #refuse(tracker: string, { handle, account }: DirectoryRecord, pinned: string): void {
+  #refuse(tracker: string, record: DirectoryRecord, pinned: string): void {
+    const { handle, account } = record;
     if (this.#conflicts.get(handle)?.shown === account) return;
     if (this.#conflicts.size >= MOST_PEOPLE) return;
-    this.#conflicts.set(handle, { shown: account, tracker });
-    this.#log.warn({ tracker, handle, pinned, shown: account }, 'a tracker shows a handle with another key: not taken');
+    const conflict = { shown: account, tracker, record };
+    this.#store.keepConflict(handle, conflict);
+    this.#conflicts.set(handle, conflict);
+    this.#log.error(
+      { tracker, handle, pinned, shown: account },
+      'a tracker shows a handle with another key: not taken',
+    );
     this.#emit({ type: 'key_changed', handle, pinned, shown: account, tracker });
   }
 
@@ -240,7 +276,17 @@ export class People {
     const online = this.#isOnline(known);
     const { addresses, lastSeen } = this.#reach(known);
     const seen = online ? Math.max(lastSeen, this.#clock.now()) : lastSeen;
-    return { handle, account, node, status: online ? status : 'offline', text, addresses, lastSeen: seen, me: false };
+    return {
+      handle,
+      account,
+      node,
+      status: online ? status : 'offline',
+      text,
+      addresses,
+      lastSeen: seen,
+      me: false,
+      former: this.isFormer(account),
+    };
   }
 
   #describe(known: Known): string {

@@ -8,6 +8,7 @@ import type { Link } from '../link/link.ts';
 import { encodeNotice } from '../link/message.ts';
 import { needsAccount, type Router } from '../link/router.ts';
 import { candidates, type DialBack } from './dialback.ts';
+import type { Asker } from './hiding.ts';
 import * as messages from './messages.ts';
 import type { DirectoryRecord } from './record.ts';
 import type { DirectoryTable, Row } from './table.ts';
@@ -27,7 +28,10 @@ const FORGET_EVERY_MS = 3600_000;
 type Guest = {
   link: Link;
   host: string;
+  /** Whose record it announced. */
   account: string | undefined;
+  /** Who asks: the account that vouches for the node at its end. */
+  asker: Asker;
   announces: Rate;
   reads: Rate;
 };
@@ -44,6 +48,8 @@ export class DirectoryServer implements Disposable {
   readonly #unlisten: () => void;
   #timers: NodeJS.Timeout[] = [];
   #flushing = false;
+  /** Counter of the version up to which watchers were told. */
+  #told = 0;
 
   constructor(options: {
     table: DirectoryTable;
@@ -76,6 +82,16 @@ export class DirectoryServer implements Disposable {
         },
         { needs: needsAccount },
       )
+      .handle(
+        messages.hide,
+        (hiding, { link }) => {
+          const guest = this.#guest(link);
+          this.#limit(guest.announces, 'hiding');
+          this.#table.hide(link.account?.account ?? '', hiding);
+          return {};
+        },
+        { needs: needsAccount },
+      )
       .handle(messages.goodbye, (_params, { link }) => {
         const guest = this.#guest(link);
         if (guest.account !== undefined) this.#table.goodbye(guest.account, guest);
@@ -84,12 +100,12 @@ export class DirectoryServer implements Disposable {
       .handle(messages.list, ({ since, after }, { link }) => {
         const guest = this.#guest(link);
         this.#limit(guest.reads, 'listing');
-        return pageFor(this.#table, guest.host, since, after);
+        return pageFor(this.#table, guest, since, after);
       })
       .handle(messages.find, (wanted, { link }) => {
         const guest = this.#guest(link);
         this.#limit(guest.reads, 'finding');
-        return { entry: entryFor(this.#find(wanted), guest.host) };
+        return { entry: entryFor(this.#find(wanted, guest.asker), guest.host) };
       })
       .handle(messages.watch, ({ since }, { link }) => this.#watch(this.#guest(link), since));
     return this;
@@ -128,6 +144,7 @@ export class DirectoryServer implements Disposable {
       link,
       host: hostOf(link.address),
       account: undefined,
+      asker: link.account?.account,
       announces: new Rate({ burst: MOST_ANNOUNCES, perSecond: MOST_ANNOUNCES / 60, clock: this.#clock }),
       reads: new Rate({ burst: MOST_READS, perSecond: MOST_READS / 60, clock: this.#clock }),
     };
@@ -197,9 +214,10 @@ export class DirectoryServer implements Disposable {
     }
   }
 
-  #find(wanted: { handle: string } | { account: string }): Row {
-    if ('handle' in wanted) return this.#table.find(wanted.handle);
-    const row = this.#table.get(wanted.account);
+  #find(wanted: { handle: string } | { account: string }, asker: Asker): Row {
+    if ('handle' in wanted) return this.#table.find(wanted.handle, asker);
+    const found = this.#table.get(wanted.account);
+    const row = found && this.#table.shown(found, asker);
     if (!row)
       throw new Fault('unknown_handle', `finding "${wanted.account}": this account has not announced itself here`);
     return row;
@@ -211,7 +229,7 @@ export class DirectoryServer implements Disposable {
     this.#flush(); // what is pending goes to those who watch already; this one starts after it
     const { version } = this.#table;
     if (since !== undefined && since !== version) {
-      const { full, rows, gone } = this.#table.since(since);
+      const { full, rows, gone } = this.#table.since(since, guest.asker);
       const { value: page } = pages(rows, guest.host).next();
       if (full || !page || page.more) {
         throw new Fault('wrong_state', 'watching: too much has changed since then; list first');
@@ -234,16 +252,27 @@ export class DirectoryServer implements Disposable {
     this.#flushing = false;
     const accounts = [...this.#changed];
     this.#changed.clear();
+    const before = this.#told;
+    this.#told = this.#table.counter;
     if (accounts.length === 0 || this.#watchers.size === 0) return;
     const rows = accounts.flatMap((account) => this.#table.get(account) ?? []);
     const gone = accounts.filter((account) => !this.#table.get(account));
     const encoded = new Map<string, string[]>();
-    for (const { link, host } of this.#watchers) {
+    for (const { link, host, asker } of this.#watchers) {
+      const seen = this.#seen(rows, asker, before);
+      if (seen.length + gone.length === 0) continue; // nothing that this one may see has changed
       const key = audience(rows, host);
-      const frames = encoded.get(key) ?? this.#encode(rows, gone, host);
-      encoded.set(key, frames);
+      const frames = (seen === rows && encoded.get(key)) || this.#encode(seen, gone, host);
+      if (seen === rows) encoded.set(key, frames);
       for (const frame of frames) link.notifyEncoded(frame);
     }
+  }
+
+  /** What of `rows` is news to `asker`: of somebody who hides from them, only that they went. [D-51] */
+  #seen(rows: readonly Row[], asker: Asker, before: number): readonly Row[] {
+    const shown = rows.map((row) => this.#table.shown(row, asker));
+    if (shown.every((row, at) => row === rows[at])) return rows;
+    return shown.flatMap((row, at) => (row && (row === rows[at] || row.changed > before) ? row : []));
   }
 
   #encode(rows: readonly Row[], gone: readonly string[], host: string): string[] {

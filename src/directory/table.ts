@@ -4,6 +4,7 @@ import { canonical } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import type { Store } from '../base/sqlite.ts';
 import { Bindings } from './bindings.ts';
+import { type Asker, type Hiding, Hidings } from './hiding.ts';
 import { TTL_MS } from './messages.ts';
 import { type DirectoryRecord, type Renewal, recordHolds, renewed } from './record.ts';
 
@@ -45,6 +46,9 @@ export class DirectoryTable {
   readonly #clock: Clock;
   readonly #graceMs: number;
   readonly #bindings: Bindings;
+  readonly #hidings: Hidings;
+  /** Accounts by the node that announced them last. */
+  readonly #nodes = new Map<string, string>();
   readonly #rows = new Map<string, LiveRow>();
   readonly #online = new Set<LiveRow>();
   readonly #unsaved = new Set<LiveRow>();
@@ -62,6 +66,7 @@ export class DirectoryTable {
     this.ttlMs = options.ttlMs ?? TTL_MS;
     this.#graceMs = options.graceMs ?? GRACE_MS;
     this.#bindings = new Bindings(options.store);
+    this.#hidings = new Hidings(options.store);
     const now = this.#clock.now();
     this.#epoch = this.#bindings.nextEpoch(now);
     for (const kept of this.#bindings.load()) {
@@ -69,6 +74,7 @@ export class DirectoryTable {
       const online = kept.online && now - kept.lastSeen < this.ttlMs;
       const row = { ...kept, online, changed: 0, expires: now + this.#graceMs, owner: undefined };
       this.#rows.set(row.record.account, row);
+      this.#nodes.set(row.record.node, row.record.account);
       if (online) this.#online.add(row);
     }
   }
@@ -78,8 +84,18 @@ export class DirectoryTable {
     return `${this.#epoch}-${this.#counter}`;
   }
 
+  /** The part of the version that grows with each change. */
+  get counter(): number {
+    return this.#counter;
+  }
+
   get size(): number {
     return this.#rows.size;
+  }
+
+  /** Whether askers differ in what they may see. */
+  get hides(): boolean {
+    return this.#hidings.any;
   }
 
   /** Calls `listener` for each account whose entry changed. The result ends that. */
@@ -154,6 +170,8 @@ export class DirectoryTable {
   }
 
   #heard(row: LiveRow, record: DirectoryRecord, now: number): void {
+    if (this.#nodes.get(row.record.node) === record.account) this.#nodes.delete(row.record.node);
+    this.#nodes.set(record.node, record.account);
     row.record = record;
     row.lastSeen = now;
     row.expires = Math.min(record.until, now + this.ttlMs);
@@ -165,15 +183,19 @@ export class DirectoryTable {
   /** The announcer says that it leaves. [D-19] */
   goodbye(account: string, owner: object): void {
     const row = this.#rows.get(account);
-    if (row?.owner === owner) this.#leave(row);
+    if (row?.owner !== owner) return;
+    row.lastSeen = this.#clock.now();
+    this.#leave(row);
   }
 
   /** The announcer's link ended without a goodbye; it has the grace to come back. [D-13] */
   linkEnded(account: string, owner: object): void {
     const row = this.#rows.get(account);
     if (row?.owner !== owner) return;
+    const now = this.#clock.now();
     row.owner = undefined;
-    row.expires = Math.min(row.expires, this.#clock.now() + this.#graceMs);
+    if (row.online) row.lastSeen = now; // the link lived until now
+    row.expires = Math.min(row.expires, now + this.#graceMs);
   }
 
   /** Addresses of the present record that answered the dial-back. */
@@ -196,6 +218,7 @@ export class DirectoryTable {
   #bump(row: LiveRow): void {
     row.changed = ++this.#counter;
     this.#unsaved.add(row);
+    this.#hidings.moved(row);
     for (const listener of this.#listeners) listener(row.record.account);
   }
 
@@ -213,6 +236,8 @@ export class DirectoryTable {
       if (row.online || now - row.lastSeen < FORGET_MS) continue;
       if (this.#forgotten.length >= MOST_GONE) break; // the rest at the next call: a notice has a bound
       this.#rows.delete(account);
+      this.#nodes.delete(row.record.node);
+      this.#hidings.forget(account);
       this.#unsaved.delete(row);
       this.#forgotten.push(account);
       this.#gone.push({ account, at: ++this.#counter });
@@ -230,25 +255,50 @@ export class DirectoryTable {
     this.#forgotten.length = 0;
   }
 
+  /** Takes from whom the account hides; durable when it answers. Throws `too_many`. [D-52] */
+  hide(account: string, hiding: Hiding): void {
+    if (this.#hidings.isSaid(account, hiding)) return;
+    const row = this.#rows.get(account);
+    this.#hidings.set(account, hiding, row, { now: this.#clock.now(), changed: this.#counter + 1 });
+    if (row?.online) this.#bump(row); // who may see it no more, or again, is told
+  }
+
+  /** `row` as `asker` may see it; undefined if not at all. */
+  shown(row: Row, asker: Asker): Row | undefined {
+    return this.#hidings.shown(row, asker);
+  }
+
   get(account: string): Row | undefined {
     return this.#rows.get(account);
   }
 
-  /** The record that goes by this handle. Throws `unknown_handle`. */
-  find(handle: string): Row {
-    const owner = this.#bindings.ownerOf(handle);
-    const row = owner === undefined ? undefined : this.#rows.get(owner);
-    if (!row) throw new Fault('unknown_handle', `finding "${handle}": nobody has announced this name here`);
-    if (row.record.handle === handle) return row;
-    throw new Fault('unknown_handle', `finding "${handle}": its owner goes by "${row.record.handle}" now`);
+  /** The account whose record names this node; undefined if none does. [D-55] */
+  accountAt(node: string): Asker {
+    return this.#nodes.get(node);
   }
 
-  /** What changed since a version of this epoch, or everybody; in the order of account ids. */
-  since(version: string | undefined): Change {
+  /** The record that goes by this handle, as `asker` may see it. Throws `unknown_handle`. */
+  find(handle: string, asker?: Asker): Row {
+    const owner = this.#bindings.ownerOf(handle);
+    const row = owner === undefined ? undefined : this.#rows.get(owner);
+    const shown = row && this.shown(row, asker);
+    if (!shown) throw new Fault('unknown_handle', `finding "${handle}": nobody has announced this name here`);
+    if (shown.record.handle === handle) return shown;
+    // Also of a name that was taken up while its owner hid: as far as this asker is told, nobody has it.
+    if (row !== shown && row?.record.handle === handle) {
+      throw new Fault('unknown_handle', `finding "${handle}": nobody has announced this name here`);
+    }
+    throw new Fault('unknown_handle', `finding "${handle}": its owner goes by "${shown.record.handle}" now`);
+  }
+
+  /** What `asker` may see of what changed since a version of this epoch, or of everybody; in the order of account ids. */
+  since(version: string | undefined, asker?: Asker): Change {
     const [epoch, counter] = (version ?? '').split('-').map(Number);
     const known = epoch === this.#epoch && counter !== undefined && counter <= this.#counter;
     const full = !known || counter < this.#goneSince;
-    const rows = [...this.#rows.values()].filter((row) => full || row.changed > counter);
+    const rows = [...this.#rows.values()]
+      .flatMap((row) => this.shown(row, asker) ?? [])
+      .filter((row) => full || row.changed > counter);
     rows.sort((a, b) => (a.record.account < b.record.account ? -1 : 1));
     const gone = full ? [] : this.#gone.filter(({ at }) => at > counter).map(({ account }) => account);
     return { full, rows, gone: gone.filter((account) => !this.#rows.has(account)) };

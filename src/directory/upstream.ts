@@ -6,6 +6,7 @@ import type { Log } from '../base/log.ts';
 import { KeptLink } from '../link/keep.ts';
 import type { Link } from '../link/link.ts';
 import { Announcer } from './announcer.ts';
+import type { Hiding } from './hiding.ts';
 import { formatInvite, type Invite } from './invite.ts';
 import * as messages from './messages.ts';
 import type { OwnRecord } from './own.ts';
@@ -44,6 +45,7 @@ export class Upstream implements AsyncDisposable {
   readonly invite: Invite;
   readonly #dial: DialTracker;
   readonly #people: People;
+  readonly #hiding: () => Hiding;
   readonly #log: Log;
   readonly #onChange: () => void;
   readonly #kept: KeptLink;
@@ -59,6 +61,8 @@ export class Upstream implements AsyncDisposable {
     dial: DialTracker;
     own: OwnRecord;
     people: People;
+    /** From whom the own account hides; asked whenever the tracker is to be told. */
+    hiding: () => Hiding;
     log: Log;
     /** Something in `state` changed. */
     onChange(): void;
@@ -66,6 +70,7 @@ export class Upstream implements AsyncDisposable {
     this.invite = options.invite;
     this.#dial = options.dial;
     this.#people = options.people;
+    this.#hiding = options.hiding;
     this.#log = options.log.child({ tracker: options.invite.peer.slice(0, 8) });
     this.#onChange = options.onChange;
     this.#announcer = new Announcer({ own: options.own, log: this.#log, onChange: this.#onChange });
@@ -141,12 +146,42 @@ export class Upstream implements AsyncDisposable {
       this.#people.trackerDown(this.invite.peer);
       this.#onChange();
     });
+    // Before the record: nobody is to see, even for a moment, what is hidden from them. [D-52]
+    await this.hide();
     // Side by side: a record that is refused is no reason not to see who else is here.
     void this.#announcer
       .begin(link)
       .catch((error: unknown) => this.#log.debug({ err: error }, 'the first announce failed'));
     await this.sync();
     this.#settled.resolve();
+  }
+
+  /** Says from whom the own account hides. Throws what links throw; a tracker that knows no hiding is told nothing. */
+  async hide(signal?: AbortSignal): Promise<void> {
+    const { from, only } = this.#hiding();
+    try {
+      await this.#open().request(messages.hide, { from: [...from], only: only && [...only] }, { signal });
+    } catch (error) {
+      const fault = toFault(error, 'hiding');
+      if (fault.code !== 'unknown_operation') throw fault;
+      if (from.length > 0 || only)
+        this.#log.error('this tracker is too old to hide anything: it shows you to everybody');
+    }
+  }
+
+  /** As `hide`; where that fails the link is made anew, for it is said before all else on each. */
+  async hideNow(signal?: AbortSignal): Promise<void> {
+    const link = this.#open();
+    try {
+      await this.hide(signal);
+    } catch (error) {
+      const fault = toFault(error, 'hiding');
+      this.#log.warn(
+        { code: fault.code, reason: fault.message },
+        'a tracker was not told what to hide; it is tried again',
+      );
+      link.close(fault);
+    }
   }
 
   #open(): Link {

@@ -1,5 +1,6 @@
 /** What one asker may see of the table: addresses by the rule against reflection, in pages that fit a frame. */
 import { parseAddress, scopeOf } from '../link/address.ts';
+import type { Asker } from './hiding.ts';
 import { type Entry, PAGE_BYTES, type Page } from './messages.ts';
 import type { DirectoryTable, Row } from './table.ts';
 
@@ -58,11 +59,11 @@ export function* pages(
 /** One answer to `directory.list`. */
 export function pageFor(
   table: DirectoryTable,
-  host: string,
+  { host, asker }: { host: string; asker: Asker },
   since: string | undefined,
   after: string | undefined,
 ): Page {
-  const { full, rows, gone } = table.since(since);
+  const { full, rows, gone } = table.since(since, asker);
   const rest = after === undefined ? rows : rows.filter(({ record }) => record.account > after);
   for (const { entries, last, more } of pages(rest, host)) {
     const next = more ? (last?.record.account ?? null) : null;

@@ -35,6 +35,8 @@ export type Offered = {
 export type BlobServerOptions = {
   /** Undefined if `account` was not offered this. Asked before anything is verified: it must cost little. */
   offered(account: string, hash: string): Offered | undefined;
+  /** Somebody for whom nobody is here: their connection is cut without a word. */
+  blocked?: ((account: string) => boolean) | undefined;
   clock: Clock;
   /** Told of each body of a file: its start, its bytes as they are taken, its end. */
   onServe?(transfer: string): void;
@@ -109,6 +111,10 @@ export class BlobServer {
     }
     const claimed = decodeAccount(header);
     const now = this.#options.clock.now();
+    if (this.#options.blocked?.(claimed.account)) {
+      request.socket.destroy(); // [D-60]
+      throw new Fault('link_closed', 'asking for a blob: nobody is here');
+    }
     const offered = this.#options.offered(claimed.account, hash);
     if (!offered) throw new Fault('forbidden', 'asking for a blob: this account was not offered it');
     const connection = this.#connection(request.socket);

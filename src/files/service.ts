@@ -34,6 +34,8 @@ export type FileServiceOptions = {
   clock: Clock;
   log: Log;
   emit: (type: FileEvent, transfer: Transfer) => void;
+  /** Accounts that are neither sent nor served anything, for as long as the user says so. */
+  blocked?: ((account: string) => boolean) | undefined;
   /** For tests: milliseconds until a silent holder, or a reader that takes nothing, is cut. */
   stallMs?: number;
   /** For tests: the waits between two tries. */
@@ -59,6 +61,7 @@ export class FileService implements AsyncDisposable {
     this.#options = options;
     this.#server = new BlobServer({
       offered: (account, hash) => this.#started.outgoing.offered(account, hash),
+      blocked: options.blocked,
       clock: options.clock,
       onServe: (transfer) => this.#started.outgoing.onServe(transfer),
       onBytes: (transfer, bytes) => this.#started.outgoing.onBytes(transfer, bytes),
@@ -105,6 +108,12 @@ export class FileService implements AsyncDisposable {
    * offering go on. Throws `unreadable`, `invalid_argument`, `too_large` or `bad_name`.
    */
   async send(account: string, path: string): Promise<Transfer> {
+    if (this.#options.blocked?.(account)) {
+      throw new Fault(
+        'wrong_state',
+        `sending "${path}": you have blocked its recipient; let them in again first, with "netapp people unblock"`,
+      );
+    }
     const base = { id: newId(), peer: account, at: this.#options.clock.now() };
     return await this.#started.outgoing.send(base, path);
   }
@@ -220,6 +229,25 @@ export class FileService implements AsyncDisposable {
     const { store, transfers } = this.#started;
     const kept = store.byEntry(direction, peer, entryId);
     return kept && transfers.get(kept.id);
+  }
+
+  /** Cuts what is being served to the account, as when this node goes away; what is open stays as it is. */
+  cut(account: string): void {
+    const gone = new Fault('link_closed', 'serving a file: the connection was cut');
+    for (const { id, peer, direction } of this.#started.transfers.open()) {
+      if (peer === account && direction === 'out') this.#server.stop(id, gone);
+    }
+  }
+
+  /** What is offered to the account and not done fails, and says why: nobody else gets it. */
+  async abandon(account: string, { code, message }: Fault): Promise<void> {
+    const { transfers, outgoing } = this.#started;
+    for (const { id, peer, direction } of transfers.open()) {
+      if (peer !== account || direction !== 'out') continue;
+      transfers.change(id, { state: 'failed', error: { code, message } });
+      await outgoing.cancel(id);
+    }
+    this.cut(account);
   }
 
   /** Snapshots until the end; see `Transfers.follow`. */

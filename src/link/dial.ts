@@ -34,11 +34,31 @@ export type DialOptions = {
  * The socket is the caller's to end, and has no error handler yet but one that keeps the process alive.
  */
 export async function dial(options: DialOptions): Promise<TLSSocket> {
+  const { socket } = await handshake(options, options.expect);
+  return socket;
+}
+
+/**
+ * The key that answers at an address, for whoever was given no key: learnt on a connection of its own, on which nothing is
+ * said. [L-2] Throws as `dial` does.
+ */
+export async function keyAt(options: Omit<DialOptions, 'expect' | 'onread'>): Promise<string> {
+  const { socket, peer } = await handshake(options, undefined);
+  socket.destroy();
+  if (peer !== undefined) return peer;
+  throw new Fault('wrong_key', `dialling "${options.address}": what answers there shows no key of the kind used here`);
+}
+
+/** Connects, and checks the key where one is expected; gives the key that was proved. */
+async function handshake(
+  options: Omit<DialOptions, 'expect'>,
+  expect: string | undefined,
+): Promise<{ socket: TLSSocket; peer: string | undefined }> {
   const { host, port } = parseAddress(options.address);
   const what = `dialling "${options.address}"`;
   using limit = deadline(options.timeoutMs ?? DIAL_MS, what, options.signal);
   if (limit.aborted) throw reasonOf(limit);
-  return await new Promise<TLSSocket>((resolve, reject) => {
+  return await new Promise((resolve, reject) => {
     const wanted: ConnectionOptions & TcpSocketConnectOpts = {
       host,
       port,
@@ -59,17 +79,26 @@ export async function dial(options: DialOptions): Promise<TLSSocket> {
       reject(fault);
     };
     limit.addEventListener('abort', abort, { once: true });
-    socket.on('error', (error) => fail(toFault(error, what, 'peer_unreachable')));
-    socket.once('close', () => fail(new Fault('peer_unreachable', `${what}: the other side hung up`)));
+    socket.on('error', (error) => fail(unanswered(toFault(error, what, 'peer_unreachable'), options.address)));
+    socket.once('close', () => fail(nobody(options.address)));
     socket.once('secureConnect', () => {
       const peer = peerOf(socket);
-      if (peer !== options.expect) {
-        return fail(new Fault('wrong_key', `${what}: expected the key "${options.expect}", found "${peer ?? 'none'}"`));
+      if (expect !== undefined && peer !== expect) {
+        return fail(new Fault('wrong_key', `${what}: expected the key "${expect}", found "${peer ?? 'none'}"`));
       }
       limit.removeEventListener('abort', abort);
-      resolve(socket);
+      resolve({ socket, peer });
     });
   });
+}
+
+const nobody = (address: string, cause?: unknown): Fault =>
+  new Fault('peer_unreachable', `dialling "${address}": nobody answers`, { cause });
+
+/** Who refuses the connection, or ends it before a word, is not there: which of the two is nobody's business. [D-60] */
+function unanswered(fault: Fault, address: string): Fault {
+  const code = fault.cause instanceof Error && 'code' in fault.cause ? fault.cause.code : undefined;
+  return fault.code === 'link_closed' || code === 'ECONNREFUSED' ? nobody(address, fault) : fault;
 }
 
 export type LinkDialOptions = DialOptions & { router: Router; self: () => HelloInfo; clock: Clock; log: Log };
@@ -77,7 +106,9 @@ export type LinkDialOptions = DialOptions & { router: Router; self: () => HelloI
 /** A greeted link to `expect` at `address`. Throws as `dial` does, or with the fault that refused the greeting. */
 export async function dialLink(options: LinkDialOptions): Promise<Link> {
   const socket = await dial(options);
-  const stream = await upgrade(socket, options);
+  const stream = await upgrade(socket, options).catch((error: unknown) => {
+    throw unanswered(toFault(error), options.address);
+  });
   const link = new Link({
     stream,
     router: options.router,
@@ -87,7 +118,9 @@ export async function dialLink(options: LinkDialOptions): Promise<Link> {
     clock: options.clock,
     log: options.log,
   });
-  await link.start();
+  await link.start().catch((error: unknown) => {
+    throw unanswered(toFault(error), options.address);
+  });
   return link;
 }
 

@@ -259,6 +259,9 @@ class DeadStream implements MessageStream {
     this.closes.push(code);
     this.#close?.(code, '');
   }
+  cut(): void {
+    this.#close?.(1006, '');
+  }
 }
 
 test('a link that hears nothing asks for a sign of life, and ends as timeout when none comes [L-28]', async () => {
@@ -277,4 +280,36 @@ test('a link that hears nothing asks for a sign of life, and ends as timeout whe
   expect(await link.closed).toMatchObject({ code: 'timeout' });
   expect(stream.pings).toBeGreaterThan(0);
   expect(stream.closes).toEqual([4043]);
+});
+
+test('whoever is refused sees a cut before hello is answered, and the dialler counts it as nobody there [D-60]', async () => {
+  const identity = await createIdentity();
+  const refused: string[] = [];
+  const listener = new Listener({
+    host: '127.0.0.1',
+    port: 0,
+    identity,
+    router: new Router(),
+    self: () => helloOf(),
+    clock: systemClock,
+    log: silentLog(),
+    refuses: ({ software }) => refused.push(software) > 0,
+    onLink: () => expect.fail('a refused link came up'),
+  });
+  await listener.start();
+  cleanup.push(listener);
+  const dialled = dialLink({
+    address: `127.0.0.1:${listener.port}`,
+    expect: identity.id,
+    identity: await createIdentity(),
+    router: new Router(),
+    self: () => helloOf(),
+    clock: systemClock,
+    log: silentLog(),
+  });
+  await expect(dialled).rejects.toMatchObject({
+    code: 'peer_unreachable',
+    message: expect.stringContaining('nobody answers'),
+  });
+  expect(refused).toEqual([helloOf().software]);
 });

@@ -33,6 +33,8 @@ export interface MessageStream {
   resume(): void;
   /** Says goodbye with a code and at most 123 bytes of reason, and ends. */
   close(code: number, reason: string): void;
+  /** Ends without a word, as a cable that is cut. */
+  cut(): void;
 }
 
 /** Why a link ended. `normal` is a goodbye. */
@@ -48,6 +50,8 @@ export type LinkOptions = {
   dialled: boolean;
   clock: Clock;
   log: Log;
+  /** Asked before hello is answered: true for somebody for whom this side is not there. [D-60] */
+  refuses?: ((info: HelloInfo) => boolean) | undefined;
   /** Milliseconds of silence after which the other side is asked for a sign of life, and once more until it is given up. */
   keepAliveMs?: number;
 };
@@ -88,6 +92,7 @@ export class Link {
   readonly #stream: MessageStream;
   readonly #router: Router;
   readonly #self: HelloInfo;
+  readonly #refuses: ((info: HelloInfo) => boolean) | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #waiting = new Map<number, Waiting>();
@@ -111,6 +116,7 @@ export class Link {
     this.#stream = options.stream;
     this.#router = options.router;
     this.#self = options.self;
+    this.#refuses = options.refuses;
     this.#clock = options.clock;
     this.#log = options.log.child({ peer: options.peer.slice(0, 8) });
     this.ready = this.#ready.promise;
@@ -349,6 +355,7 @@ export class Link {
     const parsed = hello.params.safeParse(params);
     if (!parsed.success) throw new Fault('malformed', 'greeting: hello is not of its shape');
     checkHello(parsed.data, this.peer, this.#clock.now());
+    if (this.#refuses?.(parsed.data)) return this.#vanish();
     this.#send(encodeResult(id, this.#self));
     this.#meet(parsed.data);
   }
@@ -378,6 +385,11 @@ export class Link {
     const code = ending.code === 'normal' ? 1000 : CLOSE_BASE + FAULTS[ending.code].exit;
     this.#stream.close(code, clip(ending.reason));
     this.#finish(ending);
+  }
+
+  #vanish(): void {
+    this.#stream.cut();
+    this.#finish({ code: 'link_closed', reason: 'this side is not there for the other' });
   }
 
   #finish(ending: Ending): void {

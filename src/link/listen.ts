@@ -33,6 +33,8 @@ export type ListenOptions = {
   self: () => HelloInfo;
   clock: Clock;
   log: Log;
+  /** Somebody for whom nobody is here: their link is cut without a word. [D-60] */
+  refuses?(info: HelloInfo): boolean;
   /** Takes each link once it is greeted. */
   onLink(link: Link): void;
   /** Milliseconds that a stranger has to finish the TLS handshake, and again to say what they want; default 10,000. */
@@ -172,6 +174,7 @@ export class Listener {
         stream: new WebSocketStream(ws, socket, from),
         router: this.#options.router,
         self: this.#options.self(),
+        refuses: this.#options.refuses,
         peer,
         dialled: false,
         clock: this.#options.clock,

@@ -48,6 +48,10 @@ class PipeEnd implements MessageStream {
     this.arrive((on) => on.close(code, reason));
   }
 
+  cut(): void {
+    this.close(1006, '');
+  }
+
   arrive(event: (on: Handlers) => void): void {
     this.#queue.push(event);
     setImmediate(() => this.#flush());
@@ -62,7 +66,12 @@ class PipeEnd implements MessageStream {
   }
 }
 
-export type PairEnd = { router: Router; self: HelloInfo; id: string };
+export type PairEnd = {
+  router: Router;
+  self: HelloInfo;
+  id: string;
+  refuses?: ((info: HelloInfo) => boolean) | undefined;
+};
 
 /** Links `a` (the dialling side) with `b`, greeted. Each sees the other's id as proved. */
 export async function pair(a: PairEnd, b: PairEnd, clock: Clock = systemClock): Promise<[Link, Link]> {
@@ -71,7 +80,8 @@ export async function pair(a: PairEnd, b: PairEnd, clock: Clock = systemClock): 
   right.other = left;
   const log = silentLog();
   const linkA = new Link({ stream: left, router: a.router, self: a.self, peer: b.id, dialled: true, clock, log });
-  const linkB = new Link({ stream: right, router: b.router, self: b.self, peer: a.id, dialled: false, clock, log });
+  const answering = { stream: right, router: b.router, self: b.self, peer: a.id, dialled: false, clock, log };
+  const linkB = new Link({ ...answering, refuses: b.refuses });
   await Promise.all([linkA.start(), linkB.start()]);
   return [linkA, linkB];
 }

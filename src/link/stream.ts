@@ -61,6 +61,10 @@ export class WebSocketStream implements MessageStream {
     this.#ws.resume(); // a paused socket would never read the other side's close
   }
 
+  cut(): void {
+    this.#ws.terminate();
+  }
+
   #cork(): void {
     if (this.#corked) return;
     this.#corked = true;

@@ -32,6 +32,10 @@ const config = z
     /** Zone and port of the tracker inside. */
     zone: z.string(),
     trackerPort: z.number().int().min(0).max(65_535),
+    /** Who may see that the user is here. */
+    presence: z.enum(['zone', 'contacts']),
+    /** Milliseconds without a use of any door until the user is away; null: never. */
+    awayAfterMs: z.number().int().min(1000).nullable(),
   })
   .partial();
 

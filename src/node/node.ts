@@ -10,6 +10,7 @@ import type { Room } from '../chat/rooms.ts';
 import { ChatService } from '../chat/service.ts';
 import { DirectoryClient, type Person } from '../directory/client.ts';
 import type { Invite } from '../directory/invite.ts';
+import type { PresentStatus } from '../directory/record.ts';
 import { FileService } from '../files/service.ts';
 import type { Transfer } from '../files/transfer.ts';
 import { ticket } from '../files/wire.ts';
@@ -22,9 +23,12 @@ import { type Key, loadOrCreateKey } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { Listener } from '../link/listen.ts';
 import { Router } from '../link/router.ts';
+import { Contacts, type PresenceScope } from './contacts.ts';
 import { EventLog } from './events.ts';
 import { createHome, homePaths } from './home.ts';
+import { Marks } from './marks.ts';
 import { Peers } from './peers.ts';
+import { Presence } from './presence.ts';
 import { fileView, linkView, messageView, personView, roomEventView, roomView } from './views.ts';
 
 export type NodeOptions = {
@@ -37,6 +41,10 @@ export type NodeOptions = {
   /** 0 for any free one. */
   port: number;
   trackers: readonly Invite[];
+  /** Who may see that the user is here; default: the zone. */
+  presence?: PresenceScope | undefined;
+  /** Milliseconds without a use of any door after which the user is away; null, the default: never. */
+  awayAfterMs?: number | null | undefined;
   /** Name and version, said in hello. */
   software: string;
   clock: Clock;
@@ -57,6 +65,9 @@ export class Node implements AsyncDisposable {
   readonly files: FileService;
   readonly peers: Peers;
   readonly events: EventLog;
+  readonly marks: Marks;
+  readonly contacts: Contacts;
+  readonly presence: Presence;
   /** Settles when all that was written so far survives a power cut; undefined if it does already. */
   readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
@@ -92,6 +103,8 @@ export class Node implements AsyncDisposable {
 
     this.settled = () => store.settled();
     this.events = new EventLog(store, clock);
+    this.marks = new Marks(store, clock);
+    const blocked = (who: string): boolean => this.marks.of(who).blocked;
     this.#listener = new Listener({
       host: options.host,
       port: options.port,
@@ -100,6 +113,7 @@ export class Node implements AsyncDisposable {
       self,
       clock,
       log,
+      refuses: (info) => info.account !== null && blocked(info.account.account),
       onLink: (link) => this.peers.take(link),
     });
     this.peers = new Peers({
@@ -108,6 +122,7 @@ export class Node implements AsyncDisposable {
       self,
       clock,
       log,
+      blocked,
       locate: async (who, { signal }) => {
         const { node, addresses } = await this.directory.find(who, { signal });
         return { node, addresses };
@@ -136,8 +151,12 @@ export class Node implements AsyncDisposable {
       store,
       clock,
       log: log.child({ room: 'chat' }),
+      blocked,
       reach: (who, wait) => this.peers.reach(who, wait),
-      emit: (type, message) => this.events.emit(type, this.messageView(message)),
+      emit: (type, message) => {
+        this.events.emit(type, this.messageView(message));
+        if (type === 'message.sent') store.afterCommit(() => this.contacts.wrote(message.to));
+      },
       emitRoom: (type, change) => this.events.emit(type, roomEventView(change, this.handleOf)),
       homes: () => this.directory.trackers(),
     });
@@ -156,7 +175,39 @@ export class Node implements AsyncDisposable {
       audience: this.chat.rooms,
       clock,
       log: log.child({ room: 'files' }),
+      blocked,
       emit: (type, transfer) => this.events.emit(type, this.fileView(transfer)),
+    });
+    this.contacts = new Contacts({
+      self: account.id,
+      store,
+      marks: this.marks,
+      directory: this.directory,
+      chat: this.chat,
+      files: this.files,
+      peers: this.peers,
+      scope: options.presence ?? 'zone',
+      log,
+      emit: (type, data) => this.events.emit(type, data),
+      changed: (who) => {
+        const person = this.directory.get(who);
+        if (person) this.events.emit('person.changed', this.personView(person));
+      },
+    });
+    this.presence = new Presence({
+      store,
+      clock,
+      awayAfterMs: options.awayAfterMs ?? null,
+      apply: ({ status, text }) => {
+        this.directory.setStatus(status, text).catch((error: unknown) => {
+          log.info({ err: error }, 'trackers hear of the status when they take the next record');
+        });
+        try {
+          this.events.emit('person.changed', this.personView(this.directory.me()));
+        } catch (error) {
+          log.error({ err: error }, 'an event was not kept'); // a full disk is no reason to stop the clock
+        }
+      },
     });
     this.chat.attach(router);
     this.files.attach(router);
@@ -188,7 +239,7 @@ export class Node implements AsyncDisposable {
     this.chat.onEntry((message) => {
       const parsed = ticket.safeParse(message.body);
       // A ticket of a later version, or a broken one, is shown as a message and offers nothing.
-      if (message.kind !== 'file' || !parsed.success) return;
+      if (message.kind !== 'file' || !parsed.success || this.marks.of(message.author).blocked) return;
       this.files.takeTicket({ entryId: message.id, from: message.author, ticket: parsed.data });
     });
     this.#resources.use(this.events);
@@ -204,11 +255,17 @@ export class Node implements AsyncDisposable {
     this.directory.onChange((change) => {
       if (change.type === 'key_changed') return this.events.emit('person.key_changed', { ...change });
       const { person } = change;
+      if (this.marks.of(person.account).blocked) return;
       this.events.emit(`person.${change.type}`, this.personView(person));
       if (person.status === 'offline') return;
       this.chat.peerOnline(person.account);
       this.files.peerOnline(person.account);
     });
+    this.presence.start();
+    this.#resources.use(this.presence);
+    const { status, text } = this.presence.shown;
+    this.directory.present(status, text);
+    await this.contacts.start();
     this.#resources.use(this.directory);
     this.directory.start();
   }
@@ -228,9 +285,23 @@ export class Node implements AsyncDisposable {
     return (everywhere ? interfaceIps() : [host]).map((ip) => formatAddress({ host: ip, port: this.port }));
   }
 
-  /** Handle of an account as the directory knows it, else the account id. */
-  readonly handleOf = (account: string): string =>
-    account === this.account ? this.handle : (this.directory.get(account)?.handle ?? account);
+  /**
+   * Handle of an account as the directory knows it, else the account id. One that has lost its handle to another key is
+   * not to be taken for who has it now.
+   */
+  readonly handleOf = (account: string): string => {
+    if (account === this.account) return this.handle;
+    const person = this.directory.get(account);
+    if (!person) return account;
+    return person.former ? `${person.handle} (old key ${account.slice(0, 8)})` : person.handle;
+  };
+
+  /** How the user presents themself from now on, by hand. Throws as `DirectoryClient.setStatus` does. */
+  async setStatus(status: PresentStatus, text: string, wait: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    this.directory.present(status, text); // throws before it is kept
+    this.presence.say({ status, text });
+    await this.directory.setStatus(status, text, wait);
+  }
 
   /** Id of the file whose ticket a message carries. */
   readonly #fileOf = ({ id, author, to, conversation }: Message): string | undefined => {
@@ -251,7 +322,12 @@ export class Node implements AsyncDisposable {
   readonly linkView = (link: Link) => linkView(link, this.handleOf);
 
   readonly personView = (person: Person) =>
-    personView(person, person.me ? null : this.files.autoAccept(person.account));
+    personView(person, {
+      autoAccept: person.me ? null : this.files.autoAccept(person.account),
+      mark: this.marks.of(person.account),
+      keyChanged: (!person.me && !person.former && this.directory.conflict(person.handle)?.shown) || null,
+      handle: this.handleOf(person.account),
+    });
 
   /** All links: to trackers and to people. */
   links(): Link[] {

@@ -7,7 +7,7 @@ import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Identity } from '../link/certificate.ts';
-import { dial, dialLink } from '../link/dial.ts';
+import { dial, dialLink, keyAt } from '../link/dial.ts';
 import type { HelloInfo } from '../link/hello.ts';
 import type { Link } from '../link/link.ts';
 import type { Router } from '../link/router.ts';
@@ -22,6 +22,8 @@ export type PeersOptions = {
   self: () => HelloInfo;
   clock: Clock;
   log: Log;
+  /** Accounts with which no link and no connection is kept. [D-60] */
+  blocked?(account: string): boolean;
   /** Asks the directory; throws its faults. */
   locate(account: string, options: { signal?: AbortSignal | undefined }): Promise<Whereabouts>;
   /** Told of each link to an account that is now the one to use. */
@@ -38,6 +40,7 @@ export class Peers {
   readonly #options: PeersOptions;
   readonly #links = new Map<string, Link>();
   readonly #dialling = new Map<string, Promise<Link>>();
+  readonly #bulks = new Map<string, Set<TLSSocket>>();
   readonly #stop = new AbortController();
 
   constructor(options: PeersOptions) {
@@ -54,6 +57,7 @@ export class Peers {
    * `peer_unreachable`, or `wrong_key`.
    */
   async reach(account: string, options: { signal?: AbortSignal | undefined } = {}): Promise<Link> {
+    this.#refuseBlocked(account);
     const link = this.#links.get(account);
     if (link?.open) return link;
     // All who want the account wait for one dial; one of them giving up does not end it for the others.
@@ -64,6 +68,21 @@ export class Peers {
       dialling.catch(() => {}); // each waiter hears of it
     }
     return abortable(dialling, options.signal);
+  }
+
+  /** `code` says whether whoever wants it gives up, or waits until the user lets the account in again. */
+  #refuseBlocked(account: string, code: 'wrong_state' | 'peer_unreachable' = 'wrong_state'): void {
+    if (!this.#options.blocked?.(account)) return;
+    throw new Fault(
+      code,
+      `reaching "${account}": you have blocked this account; let it in again first, with "netapp people unblock"`,
+    );
+  }
+
+  /** Ends every link and connection with the account, with the goodbye of a node that stops. */
+  part(account: string): void {
+    this.#links.get(account)?.close();
+    for (const socket of this.#bulks.get(account) ?? []) socket.destroy();
   }
 
   async #dial(account: string): Promise<Link> {
@@ -88,16 +107,26 @@ export class Peers {
     return dialLink({ address, expect, identity, router, self, clock, log, signal });
   }
 
-  /** Links to a node whose key and address the user names. */
-  async connect(address: string, node: string, options: { signal?: AbortSignal | undefined } = {}): Promise<Link> {
+  /** Links to a node at an address that the user names, and to whichever key answers there where none is named. */
+  async connect(
+    address: string,
+    node: string | undefined,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<Link> {
     const signal = options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal;
-    const link = await this.#dialAt(address, node, signal);
+    const expect = node ?? (await keyAt({ address, identity: this.#options.identity, signal }));
+    const link = await this.#dialAt(address, expect, signal);
     if (link.remote.role !== 'node' || !link.account) {
       link.close();
       throw new Fault(
         'invalid_argument',
         `connecting to "${address}": there is a ${link.remote.role}, not somebody’s node`,
       );
+    }
+    const account = link.account.account;
+    if (this.#options.blocked?.(account)) {
+      link.close();
+      this.#refuseBlocked(account);
     }
     return this.take(link) ?? link;
   }
@@ -107,10 +136,11 @@ export class Peers {
     account: string,
     options: { signal?: AbortSignal | undefined; onread?: OnReadOpts } = {},
   ): Promise<TLSSocket> {
+    this.#refuseBlocked(account, 'peer_unreachable');
     const { node, addresses } = await this.#options.locate(account, options);
     const { identity } = this.#options;
     const near = this.#links.get(account);
-    return climb({
+    const socket = await climb({
       // Where a link stands already is where a second connection is most likely to come about.
       addresses: near?.dialled && near.peer === node ? [near.address, ...addresses] : addresses,
       signal: options.signal,
@@ -118,6 +148,13 @@ export class Peers {
         dial({ address, expect: node, identity, signal, ...(options.onread && { onread: options.onread }) }),
       discard: (late) => late.destroy(),
     });
+    const bulks = this.#bulks.get(account) ?? new Set();
+    this.#bulks.set(account, bulks.add(socket));
+    socket.once('close', () => {
+      bulks.delete(socket);
+      if (bulks.size === 0 && this.#bulks.get(account) === bulks) this.#bulks.delete(account);
+    });
+    return socket;
   }
 
   /**
@@ -129,6 +166,10 @@ export class Peers {
     if (account === undefined) return undefined;
     if (this.#stop.signal.aborted) {
       link.close(); // it came while the node stops: nobody listens any more
+      return undefined;
+    }
+    if (this.#options.blocked?.(account)) {
+      link.close(); // blocked while it was greeted
       return undefined;
     }
     const present = this.#links.get(account);

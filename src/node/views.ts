@@ -6,15 +6,43 @@ import type { Person } from '../directory/client.ts';
 import type { Transfer } from '../files/transfer.ts';
 import type { Link } from '../link/link.ts';
 import { type Rung, rungOf } from '../reach/ladder.ts';
+import type { Mark } from './marks.ts';
 
 /** Handle of an account as the directory confirmed it; the account id where it did not. */
 export type HandleOf = (account: string) => string;
 
 const time = (ms: number): string => new Date(ms).toISOString();
 
-export function personView(person: Person, autoAccept: number | null) {
-  const { handle, account, status, text, node, addresses, lastSeen, me } = person;
-  return { handle, id: account, status, text, node, addresses, lastSeen: time(lastSeen), me, autoAccept };
+/** What this node adds to what the directory says of somebody. */
+export type Known = {
+  autoAccept: number | null;
+  mark: Mark;
+  /** The key that a tracker shows instead of the known one. */
+  keyChanged: string | null;
+  /** With a word about it where it belongs to another key by now. */
+  handle: string;
+};
+
+export function personView(person: Person, { autoAccept, mark, keyChanged, handle }: Known) {
+  const { account, status, text, node, addresses, lastSeen, me } = person;
+  // What was verified is the old key: while another one is shown, that says nothing of who has the handle.
+  const verified = keyChanged === null ? mark.verified : null;
+  return {
+    handle,
+    id: account,
+    status,
+    text,
+    node,
+    addresses,
+    lastSeen: time(lastSeen),
+    me,
+    autoAccept,
+    verifiedAt: verified && time(verified.at),
+    verifiedBy: verified?.by ?? null,
+    blocked: mark.blocked,
+    keyChanged,
+    former: person.former,
+  };
 }
 
 /** `fileOf` gives the id of the file whose ticket a message carries. */

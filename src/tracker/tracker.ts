@@ -110,6 +110,9 @@ export class Tracker implements AsyncDisposable {
     });
     listener.route(DIRECTORY_PATH, directoryHttp({ table, clock }));
     listener.route('/healthz', (_request, response) => health(response));
+    listener.route('/invite', (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/plain' }).end(`${this.invite}\n`);
+    });
     await listener.start();
     undo.use(listener);
     directory.start();

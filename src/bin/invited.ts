@@ -1,0 +1,63 @@
+/** The tracker that a user names: by invite link, by key and address, or by address alone. */
+import { request } from 'node:https';
+import { text as textOf } from 'node:stream/consumers';
+import { Fault, toFault } from '../base/fault.ts';
+import type { Shell } from '../cli/shell.ts';
+import { type Invite, parseInvite } from '../directory/invite.ts';
+import { createIdentity } from '../link/certificate.ts';
+import { dial, keyAt } from '../link/dial.ts';
+
+/** Milliseconds that a tracker has to give its invite. */
+const ASK_MS = 5000;
+/** Bytes that an invite may have; what is longer is none. */
+const MOST_BYTES = 8192;
+
+/**
+ * Reads an invite link, `peerid@host:port` (of a tracker of `zone`), or `host:port`, whose key is taken on first sight and
+ * shown. Throws `bad_invite`, `tracker_down`, `wrong_key`.
+ */
+export async function readTracker(text: string, zone: string, shell: Shell): Promise<Invite> {
+  if (text.includes('://')) return parseInvite(text);
+  if (text.includes('@')) return parseInvite(`netapp://${text}/?zone=${zone}`);
+  if (!/:\d+$/.test(text)) {
+    throw new Fault(
+      'bad_invite',
+      `reading the tracker "${text}": expected an invite link, peerid@host:port, or host:port`,
+    );
+  }
+  const identity = await createIdentity(); // nobody has to know yet who asks
+  const signal = AbortSignal.any([shell.signal, AbortSignal.timeout(ASK_MS)]);
+  try {
+    const peer = await keyAt({ address: text, identity, signal });
+    const socket = await dial({ address: text, expect: peer, identity, signal });
+    const invite = parseInvite(await ask(`https://${text}/invite`, socket));
+    if (invite.peer !== peer)
+      throw new Fault('wrong_key', `asking "${text}" for its invite: it names another key than its own`);
+    await shell.notes.line(
+      `netapp: the tracker at "${text}" shows the key "${peer}"; taken on first sight and remembered: compare it with what the tracker printed`,
+    );
+    return { ...invite, addresses: [...new Set([text, ...invite.addresses])].slice(0, 8) };
+  } catch (error) {
+    const fault = toFault(error, `asking the tracker at "${text}"`, 'tracker_down');
+    throw fault.code === 'peer_unreachable' || fault.code === 'cancelled'
+      ? new Fault('tracker_down', `${fault.message}; see that it runs and that this machine reaches it`)
+      : fault;
+  }
+}
+
+function ask(url: string, socket: Awaited<ReturnType<typeof dial>>): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const asking = request(url, { createConnection: () => socket, headers: { connection: 'close' }, timeout: ASK_MS });
+  asking.on('error', reject);
+  asking.on('timeout', () => asking.destroy(new Fault('timeout', `asking for "${url}": no answer`)));
+  asking.on('response', (response) => {
+    let bytes = 0;
+    response.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > MOST_BYTES) response.destroy(new Fault('too_large', `asking for "${url}": more than an invite`));
+    });
+    textOf(response).then(resolve, reject);
+  });
+  asking.end();
+  return promise;
+}
