@@ -35,9 +35,16 @@ afterEach(async () => {
   await rm(home, { recursive: true });
 });
 
+let passphrase: string | undefined;
+
 function netapp(...args: string[]): ChildProcess {
   return spawn(process.execPath, [program, ...args], {
-    env: { ...process.env, NETAPP_HOME: home, NETAPP_AGENT_PATH: '' },
+    env: {
+      ...process.env,
+      NETAPP_HOME: home,
+      NETAPP_AGENT_PATH: '',
+      ...(passphrase && { NETAPP_PASSPHRASE: passphrase }),
+    },
     cwd: home,
   });
 }
@@ -210,6 +217,47 @@ describe('exit codes', () => {
     const { out: page } = await run(['files', 'send', '--help']);
     expect(page).toContain('netapp files send bob report.pdf');
     expect((await run(['help', 'files', 'send'])).out).toBe(page);
+  });
+});
+
+describe('messages that are there', () => {
+  test('are reacted to, with or without a flag that takes no value', async () => {
+    const on = await run(['messages', 'react', 'm1', '👍', '--json']);
+    const off = await run(['messages', 'react', 'm1', '👍', '--off', '--json']);
+    expect([on, off].map(({ out }) => JSON.parse(out).reactions)).toEqual([{ '👍': ['alice@lab'] }, {}]);
+  });
+
+  test('are searched for in as many words as are given; hits are marked', async () => {
+    const { out } = await run(['messages', 'search', 'see', 'you', '--in', 'bob', '--limit', '5']);
+    expect(out).toContain('[hello]');
+    expect(backend.calls.at(-1)).toEqual(['messages.search', { query: 'see you', in: 'bob', limit: 5 }]);
+    const wrong = await run(['messages', 'search', 'x', '--since', 'yesterday']);
+    expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining('--since: expected a date') });
+  });
+
+  test('are told of by conversation; the noun alone lists them', async () => {
+    const [short, long] = [await run(['conversations']), await run(['conversations', 'list'])];
+    expect(short.code).toBe(0);
+    expect(short.out).toMatch(/alice@lab, bob@lab +2 +1 /);
+    expect(short.out).toBe(long.out);
+  });
+
+  test('are exported as plain lines, in which nothing steers the terminal', async () => {
+    expect((await run(['conversations', 'export', 'bob'])).out).toBe('{"export":1}\n');
+    expect((await run(['conversations', 'export', 'bob', '--format', 'markdown'])).out).toBe('# bob\n');
+  });
+
+  test('go into a backup; its passphrase is taken from the environment, and is no flag', async () => {
+    passphrase = 'correct horse';
+    try {
+      const { out } = await run(['backup', 'a.backup']);
+      expect(out).toContain('encrypted');
+    } finally {
+      passphrase = undefined;
+    }
+    expect(backend.calls.at(-1)).toEqual(['backup', { file: join(home, 'a.backup'), passphrase: 'correct horse' }]);
+    const flag = await run(['backup', 'a.backup', '--passphrase', 'correct horse']);
+    expect(flag).toMatchObject({ code: 2, err: expect.stringContaining('unknown option') });
   });
 });
 

@@ -81,6 +81,77 @@ describe.each(['in process', 'socket', 'http'])('%s', (name) => {
     await expect(door().messages.say({ handle: 'nobody', text })).rejects.toMatchObject({ code: 'unknown_handle' });
   });
 
+  test('a message is answered, edited, reacted to, searched for, read and deleted, and both ends show the same', async () => {
+    const word = `needle${name.replaceAll(' ', '')}`;
+    const { id } = await bob.client.messages.say({ handle: 'alice', text: `${word} for @alice` });
+    await alice.event('message.received', (data) => data.id === id);
+    const there = (await door().conversations.list())[0] ?? expect.fail('no conversation');
+    expect(there).toMatchObject({ kind: 'direct', members: expect.arrayContaining(['alice@lab', 'bob@lab']) });
+    expect(there.mentions).toBe(1);
+    expect(there.last).toMatchObject({ id, mentions: ['alice@lab'] });
+
+    const answer = await door().messages.reply({ id, text: `to you, @bob` });
+    expect(answer).toMatchObject({ replyTo: id, mentions: ['bob@lab'], from: 'alice@lab' });
+    expect(await door().messages.react({ id, emoji: '🎉' })).toMatchObject({ reactions: { '🎉': ['alice@lab'] } });
+    await bob.event('message.reaction', (data) => data.id === id);
+    expect(await door().messages.react({ id, emoji: '🎉', off: true })).toMatchObject({ reactions: {} });
+    await bob.client.messages.edit({ id, text: `${word} again` });
+    await alice.event('message.edited', (data) => data.id === id);
+    const shown = await door().messages.show({ id, history: true });
+    expect(shown).toMatchObject({ text: `${word} again`, edited: expect.any(String), mentions: [] });
+    expect(shown.history?.map(({ text }) => text)).toEqual([`${word} for @alice`, `${word} again`]);
+    expect((await door().messages.show({ id })).history).toBeNull();
+
+    const found = await door().messages.search({
+      query: `${word.toUpperCase()} "AG*`,
+      in: 'bob',
+      from: 'bob',
+      since: '2026-01-01',
+    });
+    expect(found.map((message) => [message.id, message.snippet.map(({ hit }) => hit)])).toEqual([
+      [id, [true, false, true]],
+    ]);
+    await expect(door().messages.search({ query: '"' })).rejects.toMatchObject({ code: 'invalid_argument' });
+    await expect(door().messages.search({ query: 'x', since: 'soon' })).rejects.toMatchObject({
+      code: 'invalid_argument',
+    });
+
+    expect(await door().messages.read({ target: id })).toMatchObject({ unread: 0, mentions: 0 });
+    await alice.event('conversation.read', ({ upTo }) => upTo === id);
+    await bob.event('message.read', (data) => data.id === id);
+    expect(await door().messages.read({ target: 'bob' })).toMatchObject({ id: there.id });
+    expect(await door().messages.typing({ target: there.id })).toEqual({ conversation: there.id });
+    await bob.event('message.typing', ({ from, on }) => from === 'alice@lab' && on === true);
+    await door().messages.typing({ target: 'bob', off: true });
+    await expect(door().messages.read({ target: '#nowhere' })).rejects.toMatchObject({ code: 'unknown_id' });
+
+    const [next] = await door().messages.list({ handle: 'bob', after: id, limit: 1 });
+    expect(next?.id).toBe(answer.id);
+    const [last] = await door().messages.list({ handle: 'bob', before: answer.id, limit: 1 });
+    expect(last?.id).toBe(id);
+
+    await expect(door().messages.edit({ id, text: 'not mine' })).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(door().messages.delete({ id })).rejects.toMatchObject({ code: 'forbidden' });
+    expect(await door().messages.edit({ id: answer.id, text: 'other' })).toMatchObject({ text: 'other' });
+    expect(await door().messages.delete({ id: answer.id })).toMatchObject({ deleted: true, text: '' });
+    await bob.event('message.deleted', (data) => data.id === answer.id);
+  });
+
+  test('a conversation is exported, and a home is backed up', async () => {
+    const lines = await Array.fromAsync(await door().conversations.export({ target: 'bob' }), ({ line }) =>
+      JSON.parse(line),
+    );
+    expect(lines[0]).toMatchObject({ export: 1, conversation: { kind: 'direct' } });
+    expect(lines.at(-1)).toMatchObject({ end: { entries: lines.length - 2 } });
+    const people = await Array.fromAsync(await door().conversations.export({ target: 'bob', format: 'markdown' }));
+    expect(people[0]?.line).toContain('bob@lab');
+    const file = join(net.folder, `${name.replaceAll(' ', '-')}.backup`);
+    const made = await Array.fromAsync(await door().backup.create({ file, passphrase: 'long enough' }));
+    expect(made).toMatchObject([{ file, encrypted: true, bytes: expect.any(Number) }]);
+    const again = (async () => Array.fromAsync(await door().backup.create({ file })))();
+    await expect(again).rejects.toMatchObject({ code: 'exists' });
+  });
+
   test('a file is offered, fetched, verified, and both ends say so', async () => {
     const bytes = Buffer.from(`content by ${name} `.repeat(100_000));
     const path = join(net.folder, `${name.replaceAll(' ', '-')}.txt`);

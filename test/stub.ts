@@ -1,7 +1,7 @@
 /** A backend of fixed people and files, for tests of the doors. */
 import { setImmediate } from 'node:timers/promises';
 import type { Backend } from '../src/api/backend.ts';
-import type { AgentEvent, FileInfo, Message, Person, Room } from '../src/api/shapes.ts';
+import type { AgentEvent, Conversation, FileInfo, Message, Person, Room } from '../src/api/shapes.ts';
 import { Fault, type FaultCode, isFaultCode } from '../src/base/fault.ts';
 
 const at = '2026-03-01T10:00:00.000Z';
@@ -75,6 +75,12 @@ export class StubBackend implements Backend {
       deliveredAt: null,
       file: null,
       error: null,
+      replyTo: null,
+      edited: null,
+      deleted: false,
+      reactions: {},
+      mentions: [],
+      target: null,
     };
   }
 
@@ -157,8 +163,46 @@ export class StubBackend implements Backend {
     },
     show: async (id) => {
       if (id !== 'm1') throw new Fault('unknown_id', `showing message "${id}": there is none with this id`);
-      return { ...this.#message('hello', 'bob'), id };
+      return { ...this.#message('hello', 'bob'), id, history: null };
     },
+    reply: async (id, text) => ({ ...this.#message(text, 'bob'), replyTo: id }),
+    edit: async (id, text) => ({ ...this.#message(text, 'bob'), id, edited: at }),
+    remove: async (id) => ({ ...this.#message('', 'bob'), id, deleted: true }),
+    react: async (id, emoji, { off }) => ({
+      ...this.#message('hello', 'bob'),
+      id,
+      reactions: off ? {} : { [emoji]: ['alice@lab'] },
+    }),
+    read: async (target) => this.#conversation(target),
+    typing: async (target, { off }) => {
+      this.calls.push(['messages.typing', target, off]);
+      return { conversation: 'c1' };
+    },
+    search: async (options) => {
+      this.calls.push(['messages.search', options]);
+      return [{ ...this.#message('hello', 'bob'), snippet: [{ text: 'hello', hit: true }] }];
+    },
+  };
+
+  conversations: Backend['conversations'] = {
+    list: async () => [this.#conversation('bob')],
+    export: (target, { format }) => this.#lines(target, format),
+  };
+
+  async *#lines(target: string, format: string): AsyncGenerator<{ line: string }, void, void> {
+    this.calls.push(['conversations.export', this.#person(target).handle, format]);
+    yield { line: format === 'ndjson' ? '{"export":1}' : '# \u001b[31mbob' };
+  }
+
+  #conversation(target: string): Conversation {
+    const members = ['alice@lab', this.#person(target).handle];
+    const last = this.#message('hello', target);
+    return { id: 'c1', kind: 'direct', name: null, members, unread: 2, mentions: 1, last };
+  }
+
+  backup: Backend['backup'] = async (options) => {
+    this.calls.push(['backup', options]);
+    return { file: options.file, bytes: 1_000_000, at, encrypted: options.passphrase !== undefined };
   };
 
   #room(name: string): Room {

@@ -3,6 +3,9 @@ import type { Backend } from '../api/backend.ts';
 import type { AgentEvent, FileInfo, Person, Status } from '../api/shapes.ts';
 import { Fault } from '../base/fault.ts';
 import type { Node } from '../node/node.ts';
+import { readPassphrase } from '../node/sealed.ts';
+
+const DAY_MS = 86_400_000;
 
 type Wait = { signal?: AbortSignal | undefined };
 
@@ -23,6 +26,13 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
     const { members, invited } = node.roomView(chat.rooms.show(room));
     const known = [...members, ...invited].find((each) => each.handle === handle || each.id === handle);
     return known?.id ?? (await account(handle, wait));
+  };
+  /** Id of the conversation that a target means. */
+  const conversation = async (target: string, wait: Wait): Promise<string> => {
+    const room = roomOf(target);
+    if (room !== undefined) return room;
+    const { id } = chat.history.known(target) ?? { id: chat.conversationWith(await account(target, wait)) };
+    return id;
   };
   const find = async (handle: string, wait: Wait): Promise<Person> =>
     node.personView(await directory.find(handle, wait));
@@ -139,13 +149,59 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
       async say(handle, text, wait) {
         return node.messageView(chat.say(await target(handle, wait), { text }));
       },
-      async list(handle, { limit, before }) {
+      async list(handle, page) {
         const who = handle === undefined ? undefined : (roomOf(handle) ?? (await reader(handle)));
-        return chat.list({ account: who, limit, before }).map(node.messageView);
+        return chat.list({ account: who, ...page }).map(node.messageView);
       },
-      async show(id) {
-        return node.messageView(chat.show(id));
+      async show(id, { history } = {}) {
+        const versions = history ? chat.history.versions(id) : undefined;
+        return {
+          ...node.messageView(chat.show(id)),
+          history: versions?.map(({ at, ...version }) => ({ ...version, at: new Date(at).toISOString() })) ?? null,
+        };
       },
+      reply: async (id, text) => node.messageView(chat.history.reply(id, text)),
+      edit: async (id, text) => node.messageView(chat.history.edit(id, text)),
+      remove: async (id) => node.messageView(chat.history.remove(id)),
+      react: async (id, emoji, { off }) => node.messageView(chat.history.react(id, emoji, !off)),
+      async read(target, wait) {
+        const message = chat.history.find(target);
+        const id = message?.entry.conversation ?? (await conversation(target, wait));
+        if (message) chat.markRead(target);
+        else chat.history.markAllRead(id);
+        return node.conversationView(chat.history.conversation(id));
+      },
+      async typing(target, { off, signal }) {
+        const id = await conversation(target, { signal });
+        chat.typing(id, !off);
+        return { conversation: id };
+      },
+      async search({ query, in: where, from, since, until, ...options }, wait) {
+        const found = chat.history.search({
+          ...options,
+          words: query,
+          conversation: where === undefined ? undefined : await conversation(where, wait),
+          author: from === undefined ? undefined : await account(from, wait),
+          since: since === undefined ? undefined : Date.parse(since),
+          // A day is meant to its end.
+          until: until === undefined ? undefined : Date.parse(until) + (until.includes('T') ? 0 : DAY_MS),
+        });
+        return found.map(({ message, snippet }) => ({ ...node.messageView(message), snippet }));
+      },
+    },
+
+    conversations: {
+      list: async () => chat.history.conversations().map(node.conversationView),
+      async *export(target, { format, signal }) {
+        const id = await conversation(target, { signal });
+        for await (const line of chat.export({ conversation: id, format, handleOf: node.handleOf })) yield { line };
+      },
+    },
+
+    async backup({ file, passphrase, passphraseFile }) {
+      const words = passphraseFile === undefined ? passphrase : await readPassphrase(passphraseFile);
+      const { at, ...made } = await node.backup(file, words);
+      return { ...made, at: new Date(at).toISOString() };
     },
 
     rooms: {

@@ -1,10 +1,14 @@
 /** What the operations need from whoever stands behind them; the composition root of a node fulfils it. */
 import type {
   AgentEvent,
+  BackupInfo,
+  Conversation,
   FileInfo,
+  Found,
   InviteInfo,
   LinkInfo,
   Message,
+  MessageInFull,
   Person,
   Presence,
   Role,
@@ -14,6 +18,17 @@ import type {
 } from './shapes.ts';
 
 type Wait = { signal?: AbortSignal | undefined };
+
+/** `since` and `until` are days or times of UTC. */
+type SearchOptions = {
+  query: string;
+  in?: string | undefined;
+  from?: string | undefined;
+  since?: string | undefined;
+  until?: string | undefined;
+  limit: number;
+  before?: string | undefined;
+};
 
 /** Every method throws a `Fault`. A handle without `@zone` means one in the node's own zone. */
 export interface Backend {
@@ -46,11 +61,35 @@ export interface Backend {
 
   messages: {
     /** Answers once the entry is signed and durable here; delivery goes on by itself. */
-    say(target: string, text: string, options: Wait): Promise<Message>;
-    /** Newest last. `before` is a message id: the page that ends just before it. At most `limit` (1 to 1,000). */
-    list(target: string | undefined, options: { limit: number; before?: string | undefined }): Promise<Message[]>;
-    show(id: string): Promise<Message>;
+    say(handle: string, text: string, options: Wait): Promise<Message>;
+    /** Oldest first, at most `limit` (1 to 1,000): the page that ends just before, or starts just after, a message. */
+    list(
+      handle: string | undefined,
+      options: { limit: number; before?: string | undefined; after?: string | undefined },
+    ): Promise<Message[]>;
+    show(id: string, options?: { history?: boolean }): Promise<MessageInFull>;
+    /** These answer with the message as it is then; `reply` with the new one. */
+    reply(id: string, text: string): Promise<Message>;
+    edit(id: string, text: string): Promise<Message>;
+    remove(id: string): Promise<Message>;
+    react(id: string, emoji: string, options: { off: boolean }): Promise<Message>;
+    /** `target` may be a message's id, too: up to it. */
+    read(target: string, options: Wait): Promise<Conversation>;
+    typing(target: string, options: Wait & { off: boolean }): Promise<{ conversation: string }>;
+    search(options: SearchOptions, wait: Wait): Promise<Found[]>;
   };
+
+  conversations: {
+    list(): Promise<Conversation[]>;
+    export(target: string, options: Wait & { format: 'ndjson' | 'markdown' }): AsyncIterable<{ line: string }>;
+  };
+
+  /** Says when the file is whole. */
+  backup(options: {
+    file: string;
+    passphrase?: string | undefined;
+    passphraseFile?: string | undefined;
+  }): Promise<BackupInfo>;
 
   /** A room is named by its name, with or without `#`, or by its id. A change answers once it is ordered, or waits durably. */
   rooms: {

@@ -1,5 +1,7 @@
 /** Every operation of an agent. The doors follow from this object. */
 import type { ContractRouterClient } from '@orpc/contract';
+import * as backup from './backup.ts';
+import * as conversations from './conversations.ts';
 import * as events from './events.ts';
 import * as files from './files.ts';
 import * as links from './links.ts';
@@ -22,7 +24,20 @@ export const contract = {
     block: people.block,
     unblock: people.unblock,
   },
-  messages: { say: messages.say, list: messages.list, show: messages.show, follow: messages.follow },
+  messages: {
+    say: messages.say,
+    list: messages.list,
+    show: messages.show,
+    reply: messages.reply,
+    edit: messages.edit,
+    delete: messages.remove,
+    react: messages.react,
+    read: messages.read,
+    typing: messages.typing,
+    search: messages.search,
+    follow: messages.follow,
+  },
+  conversations: { list: conversations.list, export: conversations.exported },
   rooms: {
     create: rooms.create,
     list: rooms.list,
@@ -47,6 +62,7 @@ export const contract = {
   },
   links: { list: links.list, connect: links.connect },
   events: { follow: events.follow },
+  backup: { create: backup.create },
 };
 
 type Contract = typeof contract;

@@ -1,8 +1,8 @@
 /** Messages between two people, with what is proven about their delivery. */
 import { eventIterator } from '@orpc/contract';
 import { z } from 'zod';
-import { cursorInput, idInput, operation, targetInput } from './operation.ts';
-import { message } from './shapes.ts';
+import { cursorInput, flagInput, handleInput, idInput, operation, targetInput } from './operation.ts';
+import { conversation, found, message, messageInFull } from './shapes.ts';
 
 const tag = 'messages';
 
@@ -17,6 +17,27 @@ const TEXT_MAX = 65_536;
 export const followedMessage = message.extend({
   cursor: z.number().int().positive().describe('where to follow on from, after this one'),
 });
+
+const textInput = z
+  .string()
+  .min(1, 'expected some text')
+  .max(TEXT_MAX, `expected at most ${TEXT_MAX} characters; send a longer text as a file`);
+
+const limitInput = z.coerce
+  .number<number>(pageForm)
+  .int(pageForm)
+  .min(1, pageForm)
+  .max(PAGE_MAX, pageForm)
+  .default(PAGE_DEFAULT)
+  .describe('at most so many');
+
+const dateInput = z
+  .string()
+  .regex(
+    /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?Z)?$/,
+    'expected a date such as 2026-03-01 or 2026-03-01T10:00Z',
+  )
+  .refine((text) => !Number.isNaN(Date.parse(text)), 'expected a day that there is');
 
 export const say = operation(
   {
@@ -45,11 +66,7 @@ export const say = operation(
   .input(
     z.object({
       handle: targetInput,
-      text: z
-        .string()
-        .min(1, 'expected some text')
-        .max(TEXT_MAX, `expected at most ${TEXT_MAX} characters; send a longer text as a file`)
-        .describe('what to say; "-" reads standard input'),
+      text: textInput.describe('what to say; "-" reads standard input'),
     }),
   )
   .output(message);
@@ -59,6 +76,8 @@ export const list = operation(
     method: 'GET',
     path: '/v1/messages',
     summary: 'List messages, the newest last',
+    description:
+      'A page at a time, as far back as there is something: `before` the first id of a page leads to the one before it, `after` the last one to the next. Ids hold for ever.',
     tag,
   },
   {
@@ -70,14 +89,9 @@ export const list = operation(
   .input(
     z.object({
       handle: targetInput.optional().describe('with whom, or in which #room; default: everybody and all rooms'),
-      limit: z.coerce
-        .number<number>(pageForm)
-        .int(pageForm)
-        .min(1, pageForm)
-        .max(PAGE_MAX, pageForm)
-        .default(PAGE_DEFAULT)
-        .describe('at most so many'),
+      limit: limitInput,
       before: idInput.optional().describe('id of a message: the page that ends just before it'),
+      after: idInput.optional().describe('id of a message: the page that starts just after it'),
     }),
   )
   .output(z.array(message));
@@ -90,8 +104,153 @@ export const show = operation(
     command: { words: ['messages', 'show'], positionals: ['id'] },
   },
 )
-  .input(z.object({ id: idInput }))
+  .input(
+    z.object({
+      id: idInput,
+      history: flagInput.default(false).describe('also all words that it had before it was edited'),
+    }),
+  )
+  .output(messageInFull);
+
+const one = z.object({ id: idInput });
+
+export const reply = operation(
+  { method: 'POST', path: '/v1/messages/{id}/reply', summary: 'Answer a message', tag },
+  {
+    faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
+    example: 'netapp messages reply 5vq7 "at four, then"',
+    command: { words: ['messages', 'reply'], positionals: ['id', 'text'], forms: { text: 'text' }, shows: 'line' },
+  },
+)
+  .input(one.extend({ text: textInput.describe('what to say; "-" reads standard input') }))
   .output(message);
+
+export const edit = operation(
+  {
+    method: 'PATCH',
+    path: '/v1/messages/{id}',
+    summary: 'Change the words of a message that I wrote',
+    description:
+      'Whoever has the message sees the new words. The earlier ones are kept: see `messages show --history`.',
+    tag,
+  },
+  {
+    faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
+    example: 'netapp messages edit 5vq7 "see you at four"',
+    command: { words: ['messages', 'edit'], positionals: ['id', 'text'], forms: { text: 'text' }, shows: 'line' },
+  },
+)
+  .input(one.extend({ text: textInput.describe('the new words; "-" reads standard input') }))
+  .output(message);
+
+export const remove = operation(
+  {
+    method: 'POST',
+    path: '/v1/messages/{id}/delete',
+    summary: 'Take back a message that I wrote',
+    description:
+      'Whoever has the message shows it as deleted from then on. What was read was read; the signed entry stays in the log, without which what follows could not be verified.',
+    tag,
+  },
+  {
+    faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
+    example: 'netapp messages delete 5vq7',
+    command: { words: ['messages', 'delete'], positionals: ['id'], shows: 'line' },
+  },
+)
+  .input(one)
+  .output(message);
+
+export const react = operation(
+  {
+    method: 'POST',
+    path: '/v1/messages/{id}/reactions',
+    summary: 'React to a message with an emoji, or no longer',
+    tag,
+  },
+  {
+    faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
+    example: 'netapp messages react 5vq7 👍',
+    command: { words: ['messages', 'react'], positionals: ['id', 'emoji'], shows: 'line' },
+  },
+)
+  .input(
+    one.extend({
+      emoji: z.string().min(1).max(32, 'expected one emoji').describe('one emoji, or any other single character'),
+      off: flagInput.default(false).describe('take it back'),
+    }),
+  )
+  .output(message);
+
+export const read = operation(
+  {
+    method: 'POST',
+    path: '/v1/messages/read',
+    summary: 'Mark messages as read: up to one, or all of a conversation',
+    description: 'Their authors are told by a signed receipt, at once or as soon as they can be reached.',
+    tag,
+  },
+  {
+    faults: ['unknown_handle', 'unknown_zone', 'unknown_id', 'tracker_down', 'disk_full', 'unwritable'],
+    example: 'netapp messages read bob',
+    command: { words: ['messages', 'read'], positionals: ['target'] },
+  },
+)
+  .input(
+    z.object({
+      target: targetInput.describe('a handle, a room as #name, the id of a conversation; or of a message: up to it'),
+    }),
+  )
+  .output(conversation);
+
+export const typing = operation(
+  {
+    method: 'POST',
+    path: '/v1/messages/typing',
+    summary: 'Tell those who are linked that I am writing',
+    description: 'It holds for ten seconds, unless it is said again. It is kept nowhere, and nobody is dialled for it.',
+    tag,
+  },
+  {
+    faults: ['unknown_handle', 'unknown_zone', 'unknown_id', 'tracker_down'],
+    example: 'netapp messages typing bob',
+    command: { words: ['messages', 'typing'], positionals: ['target'] },
+  },
+)
+  .input(z.object({ target: targetInput, off: flagInput.default(false).describe('I have stopped') }))
+  .output(z.object({ conversation: z.string() }));
+
+export const search = operation(
+  {
+    method: 'GET',
+    path: '/v1/messages/search',
+    summary: 'Search all messages for words',
+    description:
+      'Finds the newest messages that have every word, or a word that begins so; capitals and diacritics do not matter. Days are of UTC.',
+    tag,
+  },
+  {
+    faults: ['unknown_handle', 'unknown_zone', 'unknown_id', 'tracker_down'],
+    example: 'netapp messages search train tickets --from bob --since 2026-03-01',
+    command: { words: ['messages', 'search'], positionals: ['query'], forms: { query: 'text' } },
+  },
+)
+  .input(
+    z.object({
+      query: z
+        .string()
+        .min(1, 'expected some words')
+        .max(1000, 'expected at most 1000 characters')
+        .describe('what to look for'),
+      in: targetInput.optional().describe('only there: a handle, a room as #name, or the id of a conversation'),
+      from: handleInput.optional().describe('only what this person wrote'),
+      since: dateInput.optional().describe('only from this day or time on'),
+      until: dateInput.optional().describe('only up to this day, it included, or this time'),
+      limit: limitInput,
+      before: idInput.optional().describe('id of a message: only what is older'),
+    }),
+  )
+  .output(z.array(found));
 
 export const follow = operation(
   {

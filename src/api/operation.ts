@@ -18,6 +18,10 @@ type CommandShape = {
   words: readonly string[];
   /** Its textbook name, which the CLI keeps as an alias. */
   textbook?: string;
+  /** It is meant where only the words before the last one are given: `netapp conversations`. */
+  isDefault?: boolean;
+  /** Input fields that are never written on a command line, but taken from these environment variables. */
+  secrets?: Readonly<Record<string, string>>;
   /** Input fields given by position, in order; all others are flags. */
   positionals?: readonly string[];
   forms?: Readonly<Record<string, Form>>;
@@ -25,9 +29,9 @@ type CommandShape = {
   phrase?: { choice: string; text: string };
   /**
    * `progress`: a stream of snapshots of one thing, until a final state; the CLI shows how far it is. `line`: one line is
-   * enough. `json`: for programs; NDJSON also where nobody asked for it. Default: one value in full, a table for a list, a line for each value of a stream.
+   * enough. `raw`: a stream of `{ line }`, each printed as it is. `json`: for programs; NDJSON also where nobody asked for it. Default: one value in full, a table for a list, a line for each value of a stream.
    */
-  shows?: 'progress' | 'line' | 'json';
+  shows?: 'progress' | 'line' | 'raw' | 'json';
   /** The field of the answer that people are also shown as a QR code: always, or where a flag `--qr` asks for it. */
   qr?: { field: string; flag?: boolean };
   /** For an operation that answers before its work is done: the CLI follows the id by operation `by` while `state` is one of `during`; `--detach` turns that off. */
@@ -107,15 +111,18 @@ export const handleInput = z
   .regex(segment, 'expected a handle such as "bob" or "bob@lab"')
   .describe('who: name@zone, or a name in your own zone');
 
-/** Whom a message is for: somebody, or a room by its name or id. At most 255 characters. */
+/** A target as users write it: a handle, a room as `#name`, or a conversation's id. At most 255 characters. */
 export const targetInput = z
   .string()
   .max(255, 'expected at most 255 characters')
   .regex(
     /^(?:#[^\r\n]+|(?!\.{1,2}$)[^\s/\\]+)$/u,
-    'expected a handle such as "bob" or "bob@lab", or a room such as "#team"',
+    'expected a handle such as "bob", a room such as "#team", or the id of a conversation',
   )
-  .describe('whom: name@zone, a name in your own zone, #room, or the id of a room');
+  .describe('where: a handle, a room as #name, or the id of a conversation');
+
+/** True or false; as text where it stands in a URL. */
+export const flagInput = z.boolean().or(z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }));
 
 /** A room as its users name it. */
 export const roomInput = z

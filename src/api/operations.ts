@@ -96,10 +96,29 @@ export const operations = os.router({
     say: os.messages.say.handler(({ context: { backend, signal }, input }) =>
       backend.messages.say(input.handle, input.text, { signal }),
     ),
-    list: os.messages.list.handler(({ context: { backend }, input: { handle, limit, before } }) =>
-      backend.messages.list(handle, { limit, before }),
+    list: os.messages.list.handler(({ context: { backend }, input: { handle, ...page } }) =>
+      backend.messages.list(handle, page),
     ),
-    show: os.messages.show.handler(({ context: { backend }, input }) => backend.messages.show(input.id)),
+    show: os.messages.show.handler(({ context: { backend }, input: { id, history } }) =>
+      backend.messages.show(id, { history }),
+    ),
+    reply: os.messages.reply.handler(({ context: { backend }, input: { id, text } }) =>
+      backend.messages.reply(id, text),
+    ),
+    edit: os.messages.edit.handler(({ context: { backend }, input: { id, text } }) => backend.messages.edit(id, text)),
+    delete: os.messages.delete.handler(({ context: { backend }, input }) => backend.messages.remove(input.id)),
+    react: os.messages.react.handler(({ context: { backend }, input: { id, emoji, off } }) =>
+      backend.messages.react(id, emoji, { off }),
+    ),
+    read: os.messages.read.handler(({ context: { backend, signal }, input }) =>
+      backend.messages.read(input.target, { signal }),
+    ),
+    typing: os.messages.typing.handler(({ context: { backend, signal }, input: { target, off } }) =>
+      backend.messages.typing(target, { off, signal }),
+    ),
+    search: os.messages.search.handler(({ context: { backend, signal }, input }) =>
+      backend.messages.search(input, { signal }),
+    ),
     follow: os.messages.follow.handler(({ context: { backend, signal }, input, lastEventId }) => {
       const from = input.from ?? cursorOf(lastEventId) ?? backend.events.last();
       return messagesIn(backend.events.follow({ signal, from, match: 'message.*' }), backend);
@@ -124,6 +143,12 @@ export const operations = os.router({
       backend.rooms.role(room, handle, role, { signal }),
     ),
     close: os.rooms.close.handler(({ context: { backend }, input }) => backend.rooms.close(input.room)),
+  },
+  conversations: {
+    list: os.conversations.list.handler(({ context: { backend } }) => backend.conversations.list()),
+    export: os.conversations.export.handler(({ context: { backend, signal }, input: { target, format } }) =>
+      passed(backend.conversations.export(target, { format, signal })),
+    ),
   },
   files: {
     send: os.files.send.handler(({ context: { backend, signal }, input }) =>
@@ -157,7 +182,15 @@ export const operations = os.router({
       return numbered(backend.events.follow({ signal, from, match: input.match }));
     }),
   },
+  backup: {
+    create: os.backup.create.handler(({ context: { backend }, input }) => once(() => backend.backup(input))),
+  },
 });
+
+/** One answer as a stream: its door keeps the connection alive, however long the answer takes. */
+async function* once<T>(answer: () => Promise<T>): AsyncGenerator<T, void, void> {
+  yield await answer();
+}
 
 /** The operations in this process, without a door between: the same faults, the same checks. */
 export function localClient(context: OperationContext): Client {

@@ -80,6 +80,47 @@ export const message = z.object({
     .object({ code: z.string(), message: z.string() })
     .nullable()
     .describe('why it failed; or, while it is queued, what the last try to deliver it came to'),
+  replyTo: z.string().nullable().describe('id of the message that this one answers'),
+  edited: time.nullable().describe('when the words that stand now were written, if they are not the first'),
+  deleted: z.boolean().describe('true once it was taken back; then there is no text'),
+  reactions: z.record(z.string(), z.array(z.string())).describe('emoji: the handles of those who set it'),
+  mentions: z.array(z.string()).describe('handles of members whom the text names'),
+  target: z
+    .string()
+    .nullable()
+    .describe('of an edit, a deletion or a reaction: id of the message it is about; null for a message'),
+});
+
+/** A message that a search found. */
+export const found = message.extend({
+  snippet: z
+    .array(z.object({ text: z.string(), hit: z.boolean() }))
+    .describe('where the words stand, in pieces: those that match, and what is between'),
+});
+
+/** One message with all that is known of it. */
+export const messageInFull = message.extend({
+  history: z
+    .array(z.object({ id: z.string(), at: time, text: z.string(), state: messageState }))
+    .nullable()
+    .describe('all words that it had, the first first, where they were asked for; none once it is deleted'),
+});
+
+export const conversation = z.object({
+  id: z.string(),
+  kind: z.enum(['direct', 'room']),
+  name: z.string().nullable().describe('of a room'),
+  members: z.array(z.string()).describe('handles'),
+  unread: z.number().int().nonnegative().describe('messages of others that I have not read'),
+  mentions: z.number().int().nonnegative().describe('those of them that name me'),
+  last: message.nullable().describe('the newest message'),
+});
+
+export const backupInfo = z.object({
+  file: z.string(),
+  bytes: z.number().int().nonnegative(),
+  at: time,
+  encrypted: z.boolean(),
 });
 
 /** What somebody may do in a room. */
@@ -208,6 +249,10 @@ export type InviteInfo = z.infer<typeof invite>;
 export type Message = z.infer<typeof message>;
 export type Room = z.infer<typeof room>;
 export type Role = z.infer<typeof role>;
+export type Found = z.infer<typeof found>;
+export type MessageInFull = z.infer<typeof messageInFull>;
+export type Conversation = z.infer<typeof conversation>;
+export type BackupInfo = z.infer<typeof backupInfo>;
 export type FileInfo = z.infer<typeof file>;
 export type LinkInfo = z.infer<typeof linkInfo>;
 export type Status = z.infer<typeof status>;

@@ -3,7 +3,7 @@
  * they are settled. See docs/decisions/0003-group-commit.md.
  */
 import { close, fdatasync, openSync } from 'node:fs';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { toFault } from './fault.ts';
 
@@ -48,6 +48,9 @@ export class Statement<R extends Row = Row> {
   }
 }
 
+/** Pages copied at once: 4 MiB, some milliseconds. */
+const SNAPSHOT_PAGES = 1024;
+
 export class Store implements Disposable {
   readonly #db: DatabaseSync;
   readonly #walPath: string | undefined;
@@ -91,6 +94,20 @@ export class Store implements Disposable {
 
   prepare<R extends Row>(sql: string): Statement<R> {
     return new Statement<R>(this.#db.prepare(sql), this.#wrote);
+  }
+
+  /** Makes a pure function of texts known to the SQL of this store, and of nobody else's. */
+  define(name: string, pure: (text: string) => string): void {
+    this.#db.function(name, { deterministic: true, directOnly: true }, (text) => pure(String(text)));
+  }
+
+  /** Copies the store as it is at one moment to a new file, while it is used; the work stands aside for others. Throws `disk_full`. */
+  async snapshot(path: string): Promise<void> {
+    try {
+      await backup(this.#db, path, { rate: SNAPSHOT_PAGES });
+    } catch (error) {
+      throw toFault(error, `copying the store to "${path}"`, 'unwritable');
+    }
   }
 
   /** All or nothing. Nested calls join the outer one. `work` must not wait. */

@@ -1,4 +1,5 @@
 /** The commands that are processes of their own. What they need is loaded when they run. */
+import { resolve } from 'node:path';
 import { z } from 'zod';
 import { type ProcessCommand, processCommand } from '../cli/process-command.ts';
 import { parseSpan } from '../cli/units.ts';
@@ -102,4 +103,54 @@ const demo = processCommand({
   },
 });
 
-export const processCommands: readonly ProcessCommand[] = [up, tracker, demo];
+const restore = processCommand({
+  name: 'restore',
+  summary: 'Make a home from a backup',
+  description:
+    'Everything is verified before anything is put in place; the home must be empty or not there. Let only one of two copies run: the other one’s messages would be refused. A passphrase is taken from NETAPP_PASSPHRASE or a file.',
+  example: 'netapp restore /mnt/usb/netapp.backup --home ~/netapp',
+  faults: ['agent_running', 'exists', 'unauthenticated', 'unreadable', 'unwritable', 'corrupt', 'disk_full'],
+  input: z.object({
+    file: z.string().meta({ positional: true, description: 'what "netapp backup" made' }),
+    passphraseFile: z.string().optional().describe('file whose first line is the passphrase'),
+  }),
+  async run({ file, passphraseFile }, shell) {
+    const [{ restore }, { readPassphrase }] = await Promise.all([
+      import('../node/restore.ts'),
+      import('../node/sealed.ts'),
+    ]);
+    const done = await restore({
+      file: resolve(shell.cwd, file),
+      home: shell.home,
+      passphrase: async () =>
+        passphraseFile === undefined
+          ? shell.env.NETAPP_PASSPHRASE || undefined
+          : readPassphrase(resolve(shell.cwd, passphraseFile)),
+      signal: shell.signal,
+    });
+    if (shell.json) await shell.out.line(JSON.stringify(done));
+    else await shell.out.line(`restored ${done.handle}, as it was on ${done.at}, to ${done.home}`);
+    return 0;
+  },
+});
+
+const verifyExport = processCommand({
+  name: 'conversations verify-export',
+  summary: 'Verify what "conversations export" wrote',
+  description: 'Every signature, every chain, the order, and that nothing is missing. Needs no agent and no network.',
+  example: 'netapp conversations verify-export bob.ndjson',
+  faults: ['unreadable', 'corrupt', 'bad_signature', 'forked', 'too_large'],
+  input: z.object({ file: z.string().meta({ positional: true, description: 'the NDJSON file' }) }),
+  async run({ file }, shell) {
+    const [{ verifyExport }, { linesOf }] = await Promise.all([
+      import('../chat/export.ts'),
+      import('../base/lines.ts'),
+    ]);
+    const done = await verifyExport(linesOf(resolve(shell.cwd, file)));
+    if (shell.json) await shell.out.line(JSON.stringify(done));
+    else await shell.out.line(`${done.entries} entries of ${done.members.length} members, each signed, none missing`);
+    return 0;
+  },
+});
+
+export const processCommands: readonly ProcessCommand[] = [up, tracker, demo, restore, verifyExport];

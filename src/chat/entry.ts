@@ -42,10 +42,30 @@ export type Unsigned = Omit<Entry, 'sig'>;
 
 const wellFormed = z.string().refine((text) => text.isWellFormed(), 'text without halves of surrogate pairs');
 
+const words = wellFormed
+  .min(1)
+  .refine((text) => Buffer.byteLength(text) <= TEXT_BYTES, `at most ${TEXT_BYTES} bytes of UTF-8`);
+
 export const textBody = z.looseObject({
-  text: wellFormed
-    .min(1)
-    .refine((text) => Buffer.byteLength(text) <= TEXT_BYTES, `at most ${TEXT_BYTES} bytes of UTF-8`),
+  text: words,
+  /** Id of the entry that this one answers. It may be unknown to the reader. [H-1] */
+  replyTo: hashText.optional(),
+});
+
+/** Bytes of UTF-8 that a reaction's emoji may have: families with skin tones need 25 to 35, most need 4. [H-4] */
+export const EMOJI_BYTES = 32;
+
+/** The author's other words for an own text. [H-2] */
+export const editBody = z.looseObject({ target: hashText, text: words });
+
+/** Takes an entry back. [H-3] */
+export const deleteBody = z.looseObject({ target: hashText });
+
+/** Sets a reaction, or takes it back. That it is one grapheme is the writer's duty: what one is changes with Unicode. [H-4] */
+export const reactionBody = z.looseObject({
+  target: hashText,
+  emoji: wellFormed.min(1).refine((emoji) => Buffer.byteLength(emoji) <= EMOJI_BYTES, `at most ${EMOJI_BYTES} bytes`),
+  on: z.boolean(),
 });
 
 /** The claim check for a file or folder; whoever serves files may add members. */
@@ -62,6 +82,9 @@ export type Ticket = z.infer<typeof ticket>;
 const bodies: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
   ['text', textBody],
   ['file', ticket],
+  ['edit', editBody],
+  ['delete', deleteBody],
+  ['reaction', reactionBody],
 ]);
 
 /** The name of an entry: BLAKE3 of its canonical JSON without `sig`. [C-2] */

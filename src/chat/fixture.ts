@@ -17,7 +17,7 @@ import type { ChatEvent, RoomEvent, RoomEventType } from './ledger.ts';
 import type { Message } from './message.ts';
 import { Orderer } from './orderer.ts';
 import type { Room } from './rooms.ts';
-import { ChatService } from './service.ts';
+import { ChatService, type ChatSignal } from './service.ts';
 
 type SeenRoom = { type: RoomEventType; event: RoomEvent };
 
@@ -112,6 +112,7 @@ export class Person {
   readonly clock: Clock;
   readonly events: Seen[] = [];
   readonly roomEvents: SeenRoom[] = [];
+  readonly signals: ChatSignal[] = [];
   /** What the entry listener was given, by message id; a test may make it throw. */
   onEntry: (message: Message) => void = () => {};
   /** Called with each event, inside its transaction. */
@@ -165,6 +166,10 @@ export class Person {
           this.roomEvents.push({ type, event });
           this.#look();
         }),
+      signal: (signal) => {
+        this.signals.push(signal);
+        this.#look();
+      },
       emit: (type, message) => {
         const seen = { type, message };
         this.onEvent(seen);

@@ -163,7 +163,7 @@ export class Intake {
   }
 
   #keep(parsed: Parsed, call: Call): void {
-    const { entries, outbox, viewer, emit, clock, self } = this.#ledger;
+    const { entries, outbox, viewer, clock, self } = this.#ledger;
     const { entry, id, bytes } = parsed;
     const stored = entries.append(parsed, clock.now());
     see(call, entry);
@@ -178,7 +178,7 @@ export class Intake {
     }
     const message = viewer.message(stored);
     for (const listener of this.#listeners) listener(message);
-    emit('message.received', message);
+    this.#ledger.announce('message.received', stored);
   }
 }
 

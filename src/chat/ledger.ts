@@ -7,16 +7,33 @@ import type { Key } from '../link/identity.ts';
 import { type Conversation, direct } from './conversation.ts';
 import { parseEntry, signEntry } from './entry.ts';
 import { aheadFrom, tick } from './hlc.ts';
-import { EntryLog } from './log.ts';
+import { EntryLog, type Stored } from './log.ts';
 import { authorsOf, type ChangeType, type Creation, type Ordered, type RoomState } from './membership.ts';
 import { type Message, Viewer } from './message.ts';
 import { Outbox } from './outbox.ts';
 import { type Chain, type Receipt, ReceiptBook, type ReceiptState, receiptVerified, signReceipt } from './receipt.ts';
 import { RoomBook, type Stepped } from './room-book.ts';
+import { fold } from './search.ts';
 import { STEPS, Statements } from './tables.ts';
+import { type ActKind, actOf, counts } from './timeline.ts';
 import { RECEIPTS, type Standing } from './wire.ts';
 
-export type ChatEvent = 'message.sent' | 'message.received' | 'message.delivered' | 'message.read' | 'message.failed';
+export type ChatEvent =
+  | 'message.sent'
+  | 'message.received'
+  | 'message.delivered'
+  | 'message.read'
+  | 'message.failed'
+  /** With the message that was changed, as it is now. */
+  | 'message.edited'
+  | 'message.deleted'
+  | 'message.reaction';
+
+const CHANGES: Readonly<Record<ActKind, ChatEvent>> = {
+  edit: 'message.edited',
+  delete: 'message.deleted',
+  reaction: 'message.reaction',
+};
 
 export type RoomEventType =
   | 'room.created'
@@ -52,6 +69,8 @@ export type LedgerOptions = {
   emit(type: ChatEvent, data: Message): void;
   /** As `emit`, of rooms. */
   emitRoom?(type: RoomEventType, data: RoomEvent): void;
+  /** Handle of an account, where one is known: whom a text names is found by it. */
+  handleOf?: (account: string) => string | undefined;
 };
 
 export class Ledger {
@@ -71,7 +90,7 @@ export class Ledger {
   readonly #key: Key;
   readonly #log: Log;
 
-  constructor({ account, store, clock, log, emit, emitRoom, blocked }: LedgerOptions) {
+  constructor({ account, store, clock, log, emit, emitRoom, blocked, handleOf }: LedgerOptions) {
     const sql = new Statements(store);
     this.self = account.id;
     this.store = store;
@@ -84,13 +103,19 @@ export class Ledger {
     this.emitRoom = emitRoom ?? (() => {});
     this.emit = emit;
     this.blocked = blocked ?? (() => false);
+    if (handleOf) {
+      this.viewer.handleOf = handleOf;
+      this.entries.derived.me = () => handleOf(account.id);
+    }
     this.#key = account;
     this.#log = log;
   }
 
   migrate(): void {
+    this.store.define('fold', fold);
     this.store.migrate('chat', STEPS);
     this.rooms.migrate();
+    this.store.transaction(() => this.entries.derived.refreshStale());
   }
 
   /** The conversation, if `other` and this account are in it. A direct one needs no introduction. [C-5] */
@@ -270,9 +295,8 @@ export class Ledger {
         this.outbox.checkRoom(recipient, parsed.bytes);
         this.outbox.add(recipient, { ...parsed.entry, id: parsed.id, bytes: parsed.bytes });
       }
-      const message = this.viewer.message(stored);
-      this.emit('message.sent', message);
-      return message;
+      this.announce('message.sent', stored);
+      return this.viewer.message(stored);
     });
   }
 
@@ -373,9 +397,22 @@ export class Ledger {
     return others.every((account) => (this.receipts.newest(chain, account, 'read')?.seq ?? 0) >= seq);
   }
 
+  /** An entry came to be: an event of its own, or one of the message that it changes. */
+  announce(type: ChatEvent, stored: Stored): void {
+    if (actOf(stored)) this.#changed(stored);
+    else this.emit(type, this.viewer.message(stored));
+  }
+
+  #changed(stored: Stored): void {
+    const act = actOf(stored);
+    const target = act && this.entries.get(act.target);
+    if (!target || !counts(act, { ...target.entry, id: target.id }, this.entries.derived.mayRemove)) return;
+    this.emit(CHANGES[act.kind], this.viewer.message(target));
+  }
+
   #tell(type: ChatEvent, id: string): void {
     const stored = this.entries.get(id);
-    if (stored) this.emit(type, this.viewer.message(stored));
+    if (stored && !actOf(stored)) this.emit(type, this.viewer.message(stored));
   }
 
   /** This account's word that it has, or has read, a chain up to `seq`: a new one only where it says more. [C-14] */

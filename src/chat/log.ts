@@ -1,5 +1,6 @@
 /** The entries of all conversations on disk: appended, paged and never changed. */
 import type { Conversation, Head } from './conversation.ts';
+import { Derived } from './derived.ts';
 import type { Entry, Parsed } from './entry.ts';
 import type { Statements } from './tables.ts';
 
@@ -20,11 +21,25 @@ const COLUMNS = 'conversation, author, seq, prev, at, kind, body, sig, id, bytes
 const CHAIN = 'conversation = ? AND author = ? AND withdrawn = 0'; // as the unique index says it
 const IN_ORDER = 'conversation = ? AND +withdrawn = 0'; // the plus keeps SQLite from that index: entries_order is meant
 
+/** Entries that a reader sees as they are; the others change one of these. */
+const SEEN = `kind NOT IN ('edit', 'delete', 'reaction')`;
+
 export class EntryLog {
   readonly #sql: Statements;
+  /** Changed with each entry that comes or goes, in the same transaction. */
+  readonly derived: Derived;
 
   constructor(sql: Statements) {
     this.#sql = sql;
+    this.derived = new Derived(sql);
+  }
+
+  /** Every conversation that is known here. */
+  conversations(): Conversation[] {
+    return this.#sql
+      .of<{ id: string; kind: 'direct' }>('SELECT id, kind FROM conversations ORDER BY id')
+      .all()
+      .map(({ id, kind }) => ({ id, kind, members: this.#members(id) }));
   }
 
   conversation(id: string): Conversation | undefined {
@@ -79,11 +94,14 @@ export class EntryLog {
   }
 
   /** Removes entries of somebody else that do not stand in a room any more: from `seq` on, or of a later time. [R-10] */
-  drop(conversation: string, author: string, from: { seq: number } | { at: number }): number {
-    const [which, value] = 'seq' in from ? (['seq >= ?', from.seq] as const) : (['at >= ?', from.at] as const);
-    return this.#sql
-      .of(`DELETE FROM entries WHERE conversation = ? AND author = ? AND ${which}`)
-      .run(conversation, author, value).changes;
+  drop(conversation: string, author: string, from: { seq: number } | { at: number }): void {
+    const seq = 'seq' in from ? from.seq : this.firstSince(conversation, author, 1, from.at);
+    if (seq === undefined) return;
+    for (const { id } of this.withdraw(conversation, author, seq)) {
+      this.#sql.of('DELETE FROM search WHERE rowid = (SELECT doc FROM messages WHERE entry = ?)').run(id);
+      for (const table of ['messages', 'acts']) this.#sql.of(`DELETE FROM ${table} WHERE entry = ?`).run(id);
+      this.#sql.of('DELETE FROM entries WHERE id = ?').run(id);
+    }
   }
 
   /** Place of the entry that is the `count`-th last of those before a time. */
@@ -133,6 +151,7 @@ export class EntryLog {
         bytes,
         now,
       );
+    this.derived.added({ entry, id });
     return { entry, id, bytes, storedAt: now, withdrawn: false };
   }
 
@@ -154,17 +173,40 @@ export class EntryLog {
     return row && stored(row);
   }
 
-  /** The page of at most `limit` entries that ends just before `before`, oldest first; of one conversation, or of all. */
+  /**
+   * The page of at most `limit` messages that ends just before `before`, oldest first; of one conversation, or of all.
+   * What changes messages has no place of its own in it.
+   */
   page(conversation: string | undefined, limit: number, before?: { at: number; id: string }): Stored[] {
     const { at, id } = before ?? { at: Number.MAX_SAFE_INTEGER, id: '' };
     const tail = '(at, id) < (?, ?) ORDER BY at DESC, id DESC LIMIT ?';
+    const rows =
+      conversation === undefined
+        ? this.#sql.of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${SEEN} AND ${tail}`).all(at, id, limit)
+        : this.#sql
+            .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE conversation = ? AND ${SEEN} AND ${tail}`)
+            .all(conversation, at, id, limit);
+    return rows.reverse().map(stored);
+  }
+
+  /** The page of at most `limit` messages that starts just after a place, oldest first. */
+  pageAfter(conversation: string | undefined, limit: number, { at, id }: { at: number; id: string }): Stored[] {
+    const tail = `${SEEN} AND (at, id) > (?, ?) ORDER BY at, id LIMIT ?`;
     const rows =
       conversation === undefined
         ? this.#sql.of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${tail}`).all(at, id, limit)
         : this.#sql
             .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE conversation = ? AND ${tail}`)
             .all(conversation, at, id, limit);
-    return rows.reverse().map(stored);
+    return rows.map(stored);
+  }
+
+  /** At most `limit` entries of any kind after a place in the order, none of them withdrawn. */
+  every(conversation: string, limit: number, after?: { at: number; id: string }): Stored[] {
+    return this.#sql
+      .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${IN_ORDER} AND (at, id) > (?, ?) ORDER BY at, id LIMIT ?`)
+      .all(conversation, after?.at ?? -1, after?.id ?? '', limit)
+      .map(stored);
   }
 
   /** The author's last position at or before a place in the order; 0 if there is none. */
@@ -201,7 +243,9 @@ export class EntryLog {
       .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${which} ORDER BY seq`)
       .all(conversation, author, seq);
     this.#sql.of(`UPDATE entries SET withdrawn = 1 WHERE ${which}`).run(conversation, author, seq);
-    return rows.map((row) => ({ ...stored(row), withdrawn: true }));
+    const gone = rows.map((row) => ({ ...stored(row), withdrawn: true }));
+    this.derived.withdrawn(gone);
+    return gone;
   }
 
   /** Keeps the first entry that its author signed for a place that is taken: proof that the author's log forked. */

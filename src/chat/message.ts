@@ -2,9 +2,11 @@
 import type { Fault } from '../base/fault.ts';
 import { msOf } from './hlc.ts';
 import type { EntryLog, Stored } from './log.ts';
+import { mentionsIn } from './mention.ts';
 import type { Outbox } from './outbox.ts';
 import type { Receipt, ReceiptBook } from './receipt.ts';
 import type { RoomBook } from './room-book.ts';
+import { isActKind, type Shown } from './timeline.ts';
 
 /** From least to most; none goes back, and `failed` is final. `received` is an entry of somebody else. [C-16] */
 export type State = 'queued' | 'held' | 'delivered' | 'read' | 'failed' | 'received';
@@ -33,7 +35,18 @@ export type Message = {
   room: string | null;
   seq: number;
   kind: string;
+  /** As it stands now: with the words of the last edit; empty once deleted. */
   body: Record<string, unknown>;
+  /** Id of the entry that this one edits, deletes or reacts to; null for one that is seen by itself. */
+  target: string | null;
+  /** Id of the message that this one answers. */
+  replyTo: string | null;
+  /** Unix ms of the words that stand now, if they are not the first. */
+  edited: number | null;
+  deleted: boolean;
+  reactions: Shown['reactions'];
+  /** Members whom the words name. */
+  mentions: string[];
   /** Unix ms, by the author's clock. */
   at: number;
   /** The least that holds for all recipients. */
@@ -55,6 +68,8 @@ export class Viewer {
   readonly #outbox: Outbox;
   readonly #receipts: ReceiptBook;
   readonly #rooms: RoomBook;
+  /** Handle of an account, where one is known. */
+  handleOf: (account: string) => string | undefined = () => undefined;
   /** What the last try to reach an account came to, if it failed. */
   trouble: (account: string) => Fault | undefined = () => undefined;
 
@@ -92,7 +107,7 @@ export class Viewer {
       room,
       seq: entry.seq,
       kind: entry.kind,
-      body: entry.body,
+      ...this.#look(stored, members),
       at: msOf(entry.at),
       state: own
         ? (least?.state ?? (stored.withdrawn ? 'failed' : room === null ? 'queued' : 'delivered'))
@@ -101,6 +116,32 @@ export class Viewer {
         own && times.length > 0 && !times.includes(null) ? Math.max(...times.map((time) => time ?? 0)) : null,
       recipients,
     };
+  }
+
+  /** What the acts of others and of its author made of an entry. [H-5] */
+  #look({ entry, id }: Stored, members: readonly string[]) {
+    const { kind, body } = entry;
+    const { target, replyTo } = body;
+    if (isActKind(kind)) {
+      const about = typeof target === 'string' ? target : null;
+      return { body, target: about, replyTo: null, edited: null, deleted: false, reactions: [], mentions: [] };
+    }
+    const { text, edited, deleted, reactions } = this.#log.derived.shown({ ...entry, id });
+    return {
+      body: deleted ? {} : kind === 'text' ? { ...body, text } : body,
+      target: null,
+      replyTo: kind === 'text' && typeof replyTo === 'string' ? replyTo : null,
+      edited: edited === null ? null : msOf(edited),
+      deleted,
+      reactions,
+      mentions: kind === 'text' ? this.#mentioned(text, members) : [],
+    };
+  }
+
+  #mentioned(text: string, members: readonly string[]): string[] {
+    if (!text.includes('@')) return [];
+    const byHandle = new Map(members.map((account) => [this.handleOf(account) ?? account, account]));
+    return mentionsIn(text, [...byHandle.keys()]).flatMap((handle) => byHandle.get(handle) ?? []);
   }
 
   evidence(stored: Stored): Evidence {

@@ -7,23 +7,27 @@ import type { Link } from '../link/link.ts';
 import { needsAccount, type Router } from '../link/router.ts';
 import { type Conversation, direct } from './conversation.ts';
 import { Courier, type Reach } from './courier.ts';
-import { type Entry, TEXT_BYTES, type Ticket, textBody, ticket } from './entry.ts';
+import { type Entry, type Ticket, ticket } from './entry.ts';
+import { type ExportOptions, exportLines } from './export.ts';
+import { checkText, History } from './history.ts';
 import { Intake } from './intake.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
-import type { Stored } from './log.ts';
+import { ReadMarks } from './marks.ts';
 import type { Evidence, Message } from './message.ts';
 import { giveOrder, orderedNotice } from './room-wire.ts';
 import { Rooms } from './rooms.ts';
 import { Exchange } from './sync.ts';
-import { CALLS_BURST, CALLS_PER_SECOND, deliver, receiptNotice, sync } from './wire.ts';
+import { Statements } from './tables.ts';
+import { Typing, type TypingSignal } from './typing.ts';
+import { CALLS_BURST, CALLS_PER_SECOND, deliver, receiptNotice, sync, typingNotice } from './wire.ts';
 
 /** Milliseconds after which what somebody wrote is offered to others who may lack it. [R-20] */
 const RELAY_MS = 15_000;
 /** Links to members of a room that a node looks for, so that what one of them has reaches it. [R-20] */
 const MEMBER_LINKS = 3;
 
-/** Messages in one page, at most. */
-const PAGE = 1000;
+/** What is told once and kept in no conversation. `conversation.read`: this account has read up to a message. */
+export type ChatSignal = TypingSignal | { type: 'conversation.read'; conversation: string; upTo: string };
 
 export type ChatOptions = LedgerOptions & {
   /** An open, greeted link to a node that hosts the account. Throws where there is none to be had now. */
@@ -32,10 +36,17 @@ export type ChatOptions = LedgerOptions & {
   homes?: () => readonly string[];
   /** For tests: milliseconds after which what came from others is offered on. */
   relayMs?: number;
+  /** Like `emit`, for what is no message. */
+  signal?: (signal: ChatSignal) => void;
 };
 
 export class ChatService implements AsyncDisposable {
+  /** What can be done with messages that are there. */
+  readonly history: History;
   readonly #ledger: Ledger;
+  readonly #marks: ReadMarks;
+  readonly #typing: Typing;
+  readonly #signal: (signal: ChatSignal) => void;
   readonly #intake: Intake;
   readonly #exchange: Exchange;
   readonly #courier: Courier;
@@ -58,10 +69,11 @@ export class ChatService implements AsyncDisposable {
         this.#wanted.delete(account);
         return options.reach(account, wait);
       },
-      waits: (account) => this.#ledger.outbox.waits(account) || this.#wanted.has(account),
-      work: (account, link, signal) => {
+      waits: (account) => this.#waits(account) || this.#wanted.has(account),
+      work: async (account, link, signal) => {
         this.#wanted.delete(account);
-        return this.#exchange.run(account, link, signal);
+        await this.#exchange.run(account, link, signal);
+        await this.#marks.tell(account, link, signal);
       },
       log: options.log,
     });
@@ -79,13 +91,24 @@ export class ChatService implements AsyncDisposable {
         this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] }),
       );
     };
+    this.#signal = options.signal ?? (() => {});
+    this.#marks = new ReadMarks(this.#ledger, new Statements(options.store));
+    this.#typing = new Typing(options.clock);
+    this.history = new History({
+      ledger: this.#ledger,
+      marks: this.#marks,
+      write: (conversation, kind, body) => this.#writeIn(conversation, kind, body),
+      wake: (account) => this.#courier.wake(account, { now: false }),
+      read: (conversation, upTo) => this.#signal({ type: 'conversation.read', conversation, upTo }),
+    });
     this.#ledger.viewer.trouble = (account) => this.#courier.trouble(account);
   }
 
   /** Makes the tables where they are missing, and goes on with what waits from the last run. */
   start(): void {
     this.#ledger.migrate();
-    for (const account of this.#ledger.outbox.recipients()) this.#courier.wake(account, { now: false });
+    const waiting = new Set([...this.#ledger.outbox.recipients(), ...this.#marks.accounts()]);
+    for (const account of waiting) this.#courier.wake(account, { now: false });
   }
 
   /** Adds the methods of chat to a node's table. */
@@ -138,6 +161,22 @@ export class ChatService implements AsyncDisposable {
       },
       needs,
     );
+    router.on(
+      typingNotice,
+      (params, { link }) => {
+        const from = this.#admit(link);
+        // Somebody who is no member learns nothing from being skipped.
+        if (!this.#ledger.sharedWith(from, params.conversation)) return;
+        const signal = this.#typing.take(link, from, params);
+        if (!signal) return;
+        try {
+          this.#signal(signal);
+        } catch (error) {
+          this.#log.debug({ err: error }, 'nobody was told that somebody is writing'); // a full disk, perhaps
+        }
+      },
+      needs,
+    );
   }
 
   /** The account behind the link. Throws `too_many` past the rate. [C-19] */
@@ -170,9 +209,13 @@ export class ChatService implements AsyncDisposable {
     this.#courier.use(account, link);
   }
 
+  #waits(account: string): boolean {
+    return this.#ledger.outbox.waits(account) || this.#marks.waits(account);
+  }
+
   /** Presence says that the account is there: what waits for it is tried now. */
   peerOnline(account: string): void {
-    if (this.#ledger.outbox.waits(account)) return this.#courier.wake(account, { now: true });
+    if (this.#waits(account)) return this.#courier.wake(account, { now: true });
     if (account === this.#ledger.self || this.#linked.has(account)) return;
     // Somebody may hold what another, who is gone by now, wrote to this account: so it meets a few of each room.
     const lonely = this.#ledger.entries.shared(account).some(({ kind, members }) => {
@@ -230,18 +273,7 @@ export class ChatService implements AsyncDisposable {
    * oneself, an empty text), `too_large`, `queue_full`, `disk_full`.
    */
   say(account: string, body: { text: string }): Message {
-    // `account` may be a room's id as well: both are 52 characters, and a room is known here.
-    const parsed = textBody.safeParse(body);
-    if (parsed.success) return this.#write(account, 'text', parsed.data);
-    const size = Buffer.byteLength(body.text);
-    if (size > TEXT_BYTES) {
-      throw new Fault(
-        'too_large',
-        `saying a text of ${size} bytes: at most ${TEXT_BYTES} are taken; send it as a file`,
-      );
-    }
-    const why = size === 0 ? 'it is empty' : parsed.error.issues[0]?.message;
-    throw new Fault('invalid_argument', `saying a text of ${size} bytes: ${why}`);
+    return this.#write(account, 'text', checkText(body));
   }
 
   /** Offers a file by its ticket; as `say`. */
@@ -260,16 +292,22 @@ export class ChatService implements AsyncDisposable {
     if (account === this.#ledger.self) {
       throw new Fault('invalid_argument', 'writing to yourself: name somebody else');
     }
-    if (this.#ledger.blocked(account)) {
+    return this.#writeIn(room ?? direct(this.#ledger.self, account), kind, body);
+  }
+
+  #writeIn(conversation: Conversation, kind: string, body: Record<string, unknown>): Message {
+    const blocked = conversation.kind === 'direct' ? conversation.members.find(this.#ledger.blocked) : undefined;
+    if (blocked !== undefined) {
       throw new Fault(
         'wrong_state',
-        `writing to "${account}": you have blocked this account; let it in again first, with "netapp people unblock"`,
+        `writing to "${blocked}": you have blocked this account; let it in again first, with "netapp people unblock"`,
       );
     }
-    const message = this.#ledger.write(room ?? direct(this.#ledger.self, account), kind, body);
-    const recipients = room ? message.to : [account];
+    const message = this.#ledger.write(conversation, kind, body);
     this.#ledger.store.afterCommit(() => {
-      for (const recipient of recipients) this.#courier.wake(recipient, { now: false });
+      for (const account of conversation.members) {
+        if (account !== this.#ledger.self) this.#courier.wake(account, { now: false });
+      }
     });
     return message;
   }
@@ -277,6 +315,14 @@ export class ChatService implements AsyncDisposable {
   #roomOf(id: string): Conversation | undefined {
     const found = this.#ledger.entries.conversation(id);
     return found?.kind === 'room' ? found : undefined;
+  }
+
+  /** Tells the other members who are linked now that this user writes something, or has stopped. [H-7] */
+  typing(conversation: string, on: boolean): void {
+    const members = this.#ledger.entries.conversation(conversation)?.members ?? [];
+    const links = members.flatMap((account) => this.#courier.linkTo(account) ?? []);
+    if (links.length === 0 || !this.#typing.mayTell(conversation, on)) return;
+    for (const link of links) link.notify(typingNotice, { conversation, on });
   }
 
   /**
@@ -288,47 +334,36 @@ export class ChatService implements AsyncDisposable {
     this.#intake.listen(listener);
   }
 
-  /** Messages with one account, in one room by its id, or all, newest last; the page that ends just before the message `before`. */
-  list(options: { account?: string | undefined; limit: number; before?: string | undefined }): Message[] {
-    const { account, limit, before } = options;
-    if (!Number.isInteger(limit) || limit < 1 || limit > PAGE) {
-      throw new Fault('invalid_argument', `listing ${limit} messages: expected 1 to ${PAGE}`);
-    }
-    const conversation =
-      account === undefined ? undefined : (this.#roomOf(account)?.id ?? direct(this.#ledger.self, account).id);
-    const end = before === undefined ? undefined : this.#stored(before);
-    const place = end && { at: end.entry.at, id: end.id };
-    return this.#ledger.entries.page(conversation, limit, place).map((stored) => this.#ledger.viewer.message(stored));
+  /** Messages with one account, in one room by its id, or all, newest last; the page just before or just after a message. */
+  list(options: {
+    account?: string | undefined;
+    limit: number;
+    before?: string | undefined;
+    after?: string | undefined;
+  }): Message[] {
+    const { account, ...page } = options;
+    const conversation = account === undefined ? undefined : this.conversationWith(account);
+    return this.history.page({ conversation, ...page });
+  }
+
+  /** Id of the direct conversation with an account, or of a room, whose id may stand for it. [C-5] */
+  conversationWith(account: string): string {
+    return this.#roomOf(account)?.id ?? direct(this.#ledger.self, account).id;
   }
 
   /** One message, with the receipts that its state rests on. Throws `unknown_id`. */
   show(id: string): Evidence {
-    return this.#ledger.viewer.evidence(this.#stored(id));
+    return this.#ledger.viewer.evidence(this.history.stored(id));
   }
 
-  #stored(id: string): Stored {
-    const stored = this.#ledger.entries.get(id);
-    if (stored) return stored;
-    throw new Fault('unknown_id', `looking for the message "${id}": there is none`);
+  /** The lines of a conversation, as signed entries or for people. Throws `unknown_id`. */
+  export(options: ExportOptions): AsyncGenerator<string, void, void> {
+    return exportLines(this.#ledger, options);
   }
 
-  /**
-   * This user has read the conversation up to a message. Its authors are told now where they are linked, else with the
-   * next greeting. Throws `unknown_id`.
-   */
+  /** This user has read the conversation up to a message. Throws `unknown_id`. */
   markRead(id: string): void {
-    const { entry } = this.#stored(id);
-    const upTo = { at: entry.at, id };
-    const conversation = this.#ledger.entries.conversation(entry.conversation);
-    for (const author of conversation ? this.#ledger.authors(conversation) : []) {
-      if (author === this.#ledger.self) continue;
-      const chain = { conversation: entry.conversation, author };
-      const seq = this.#ledger.entries.lastSeq(entry.conversation, author, upTo);
-      const known = this.#ledger.receipts.newest(chain, this.#ledger.self, 'read');
-      if (seq <= (known?.seq ?? 0)) continue;
-      const receipt = this.#ledger.store.transaction(() => this.#ledger.vouch(chain, 'read', seq));
-      if (receipt) this.#courier.linkTo(author)?.notify(receiptNotice, { receipts: [receipt] });
-    }
+    this.history.markRead(id);
   }
 
   /** Entries that an author signed for a place that another entry of theirs holds: evidence against the author. [C-12] */

@@ -88,6 +88,62 @@ export const STEPS = [
     PRIMARY KEY (conversation, author, account, state, seq)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Edits, deletions and reactions by what they are about. A row goes when its entry is withdrawn.
+  CREATE TABLE acts (
+    target TEXT NOT NULL,
+    entry TEXT NOT NULL REFERENCES entries (id),
+    conversation TEXT NOT NULL,
+    author TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    emoji TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (target, kind, author, emoji, at, entry)
+  ) STRICT, WITHOUT ROWID;
+
+  -- What counts as unread and is found by a search. doc: its row in the search index. mentioned: it names this account.
+  CREATE TABLE messages (
+    doc INTEGER PRIMARY KEY,
+    entry TEXT NOT NULL UNIQUE REFERENCES entries (id),
+    conversation TEXT NOT NULL,
+    author TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    removed INTEGER NOT NULL DEFAULT 0,
+    mentioned INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE INDEX messages_unread ON messages (conversation, author, seq, removed, mentioned);
+
+  -- Words only: the texts stand in entries. fold() is this program's own function and leaves letters, digits and spaces,
+  -- of which the plainest tokenizer makes the same words that the program means.
+  CREATE VIRTUAL TABLE search USING fts5 (text, content = '', contentless_delete = 1, tokenize = 'ascii');
+
+  -- Messages of which the derived tables are to be made anew, at the next start.
+  CREATE TABLE stale (entry TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+
+  -- Authors who have not been told yet how far this account has read. seq 0: they are to be asked what they have.
+  CREATE TABLE untold (
+    account TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (account, conversation)
+  ) STRICT, WITHOUT ROWID;
+
+  INSERT INTO messages (entry, conversation, author, seq)
+    SELECT id, conversation, author, seq FROM entries WHERE kind IN ('text', 'file') ORDER BY at, id;
+  INSERT INTO search (rowid, text)
+    SELECT m.doc, fold(coalesce(json_extract(e.body, iif(e.kind = 'file', '$.name', '$.text')), ''))
+    FROM messages m JOIN entries e ON e.id = m.entry;
+  -- Earlier versions kept these kinds without knowing them.
+  INSERT INTO acts (target, entry, conversation, author, kind, emoji, state, at)
+    SELECT json_extract(body, '$.target'), id, conversation, author, kind,
+      coalesce(iif(kind = 'reaction', json_extract(body, '$.emoji'), ''), ''),
+      coalesce(iif(kind = 'reaction', json_extract(body, '$.on'), 1), 0), at
+    FROM entries
+    WHERE kind IN ('edit', 'delete', 'reaction') AND withdrawn = 0 AND json_type(body, '$.target') = 'text'
+      AND (kind <> 'reaction' OR json_type(body, '$.emoji') = 'text' AND json_type(body, '$.on') IN ('true', 'false'));
+  INSERT INTO stale (entry) SELECT DISTINCT target FROM acts;
+  `,
 ] as const;
 
 /** Prepares each SQL text once, when it is first used: a constructor may so come before the tables. */

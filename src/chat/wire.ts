@@ -70,6 +70,11 @@ const standings = z.object({
 
 export const sync = method('chat.sync', { params: standings, result: standings, maxBytes: DELIVER_BYTES });
 
+/** Its sender writes something, or has stopped. Kept nowhere; an `on` is over after 10 s. [H-7] */
+export const typingNotice = notice('chat.typing', {
+  params: z.object({ conversation: hashText, on: z.boolean() }),
+});
+
 /** New receipts, as they are made. */
 export const receiptNotice = notice('chat.receipt', {
   params: z.object({ receipts: z.array(receipt).min(1).max(64) }),

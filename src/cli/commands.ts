@@ -37,10 +37,11 @@ export function buildProgram(context: Context, processCommands: readonly Process
   for (const { name, summary, description, example, faults, input, run } of processCommands) {
     entries.push({ words: name, summary, group: 'process' });
     inputs.set(name, input);
-    router[name] = procedure
+    const command = procedure
       .meta({ description: page(summary, description), examples: examples(example, ['internal', ...faults]) })
       .input(input)
       .handler(async ({ context, input }) => context.exit(await run(input, context.shell())));
+    place(router, name.split(' '), command);
   }
   for (const operation of operationList) {
     const { summary, description, meta, path } = operation;
@@ -48,7 +49,11 @@ export function buildProgram(context: Context, processCommands: readonly Process
     const faults = [...meta.faults, ...FAULTS_OF_ALL].filter((code) => code !== 'unauthenticated');
     const schema = lineSchema(operation);
     const command = procedure
-      .meta({ description: page(summary, description), examples: examples(meta.example, faults) })
+      .meta({
+        description: page(summary, description),
+        examples: examples(meta.example, faults),
+        default: meta.command.isDefault === true,
+      })
       .input(schema)
       // Loaded when a command runs: help needs no client.
       .handler(async ({ context, input }) => {

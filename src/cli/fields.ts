@@ -35,8 +35,13 @@ export function lineSchema({ meta: { command }, input, name }: Operation): z.Zod
   const order = [...positionals, ...fields.map(([field]) => field).filter((field) => !positionals.includes(field))];
   for (const field of order) {
     const schema = input?.shape[field];
+    if (command.secrets?.[field] !== undefined) continue;
     if (!(schema instanceof z.ZodType) || field === command.phrase?.choice || field === command.phrase?.text) continue;
     const written = command.forms?.[field] === 'text' ? z.array(z.string()) : z.string();
+    if (schema.safeParse(true).data === true) {
+      shape[field] = z.boolean().optional().describe(describe(schema));
+      continue;
+    }
     const optional = schema.safeParse(undefined).success;
     const positional = positionals.includes(field) ? { positional: true } : {};
     shape[field] = (optional ? written.optional() : written).meta({ description: describe(schema), ...positional });
@@ -62,7 +67,7 @@ export type Line = { input: unknown; detach: boolean; qr: boolean };
 export async function inputOf(
   { input, meta: { command } }: Operation,
   written: Record<string, unknown>,
-  place: { cwd: string; stdin: Readable },
+  place: { cwd: string; stdin: Readable; env: NodeJS.ProcessEnv },
 ): Promise<Line> {
   const { detach, qr, [WORDS]: words, ...fields } = written;
   const flags = { detach: detach === true, qr: qr === true };
@@ -80,12 +85,17 @@ export async function inputOf(
     else if (form === 'bytes') fields[field] = parseBytes(String(value));
     else if (Array.isArray(value)) fields[field] = await textOf(value.map(String), place.stdin);
   }
+  for (const [field, variable] of Object.entries(command.secrets ?? {}))
+    fields[field] = place.env[variable] || undefined;
   if (!input) return { input: undefined, ...flags };
   // What is checked here is checked again by the agent; this way the answer is in the caller's words.
   const checked = input.safeParse(fields);
   if (!checked.success) {
-    throw invalidArgument(checked.error.issues, (field) =>
-      command.positionals?.includes(field) ? `<${kebab(field)}> "${fields[field]}"` : `--${kebab(field)}`,
+    throw invalidArgument(
+      checked.error.issues,
+      (field) =>
+        command.secrets?.[field] ??
+        (command.positionals?.includes(field) ? `<${kebab(field)}> "${fields[field]}"` : `--${kebab(field)}`),
     );
   }
   return { input: checked.data, ...flags };

@@ -15,9 +15,14 @@ export const GROUPS: Readonly<Record<string, { title: string; about: string }>> 
     title: 'Rooms',
     about: 'Conversations of many. "netapp say #NAME TEXT" writes to one; shells want \'#NAME\' in quotes.',
   },
+  conversations: {
+    title: 'Conversations',
+    about: 'Conversations: what is unread in them, and all that was said, as a file.',
+  },
   files: { title: 'Files', about: 'Files and folders: offered by one, fetched by the other, verified.' },
   links: { title: 'Links', about: 'Direct connections to other nodes and to trackers.' },
   events: { title: 'Events', about: '' },
+  backup: { title: 'Backup', about: '' },
   textbook: { title: 'Textbook names', about: '' },
   help: { title: 'Help', about: '' },
 };

@@ -1,14 +1,22 @@
 /** How each noun of the API looks to a person. With `--json` none of this is used. */
 import { followedMessage } from '../api/messages.ts';
 import {
+  type BackupInfo,
+  backupInfo,
+  type Conversation,
+  conversation,
   type FileInfo,
+  type Found,
   file,
+  found,
   type InviteInfo,
   invite,
   type LinkInfo,
   linkInfo,
   type Message,
+  type MessageInFull,
   message,
+  messageInFull,
   type Person,
   person,
   type Room,
@@ -133,11 +141,52 @@ const safeties = noun<Safety>(safety, {
 const invites = noun<InviteInfo>(invite, { head: ['INVITE'], none: '', row: (i) => [i.invite] });
 
 function messageRow(m: Message): Cell[] {
-  return [showTime(m.at), { text: m.from, style: 'bold' }, m.to, state(m.state), m.text];
+  return [showTime(m.at), { text: m.from, style: 'bold' }, m.to, state(m.state), wordsOf(m)];
 }
 
+function wordsOf(m: Message): string {
+  const notes = [m.deleted ? '(deleted)' : m.text, ...(m.edited ? ['(edited)'] : []), ...reactionsOf(m)];
+  return notes.join(' ');
+}
+
+const reactionsOf = (m: Message): string[] =>
+  Object.entries(m.reactions).map(([emoji, { length }]) => (length === 1 ? emoji : `${emoji}${length}`));
+
 const messageHead = ['TIME', 'FROM', 'TO', 'STATE', 'TEXT'];
-const messages = noun<Message>(message, {
+const messages = noun<Message>(message, { head: messageHead, none: 'no messages yet', row: messageRow });
+
+const conversations = noun<Conversation>(conversation, {
+  head: ['WHO', 'UNREAD', 'MENTIONS', 'LAST', 'FROM', 'TEXT'],
+  none: 'no conversations yet',
+  row: (c) => [
+    { text: c.name ?? c.members.join(', '), style: 'bold' },
+    c.unread === 0 ? '-' : { text: String(c.unread), style: 'green' },
+    c.mentions === 0 ? '-' : { text: String(c.mentions), style: 'yellow' },
+    c.last ? showTime(c.last.at) : '-',
+    c.last?.from ?? '-',
+    c.last ? wordsOf(c.last) : '-',
+  ],
+});
+
+const finds = noun<Found>(found, {
+  head: ['TIME', 'FROM', 'TO', 'ID', 'FOUND'],
+  none: 'nothing was found',
+  row: (m) => [
+    showTime(m.at),
+    { text: m.from, style: 'bold' },
+    m.to,
+    m.id,
+    m.snippet.map(({ text, hit }) => (hit ? `[${text}]` : text)).join(''),
+  ],
+});
+
+const backups = noun<BackupInfo>(backupInfo, {
+  head: ['FILE', 'SIZE', 'KIND'],
+  none: '',
+  row: (b) => [{ text: b.file, style: 'bold' }, showBytes(b.bytes), b.encrypted ? 'encrypted' : 'not encrypted'],
+});
+
+const messagesInFull = noun<MessageInFull>(messageInFull, {
   head: messageHead,
   none: 'no messages yet',
   row: messageRow,
@@ -150,7 +199,13 @@ const messages = noun<Message>(message, {
     ...(m.deliveredAt ? [['delivered', showTime(m.deliveredAt)] satisfies [string, Cell]] : []),
     ...(m.file ? [['file', m.file] satisfies [string, Cell]] : []),
     ...(m.recipients ?? []).map((r): [string, Cell] => [r.handle, state(r.state)]),
-    ['text', m.text],
+    ...(m.replyTo ? [['answers', m.replyTo] satisfies [string, Cell]] : []),
+    ...(m.target ? [['about', m.target] satisfies [string, Cell]] : []),
+    ...(m.edited ? [['edited', showTime(m.edited)] satisfies [string, Cell]] : []),
+    ...Object.entries(m.reactions).map(([emoji, who]): [string, Cell] => ['reaction', `${emoji} ${who.join(', ')}`]),
+    ...(m.mentions.length > 0 ? [['names', m.mentions.join(', ')] satisfies [string, Cell]] : []),
+    ['text', m.deleted ? { text: 'deleted', style: 'dim' } : m.text],
+    ...(m.history ?? []).map(({ at, state, text }): [string, Cell] => ['was', `${showTime(at)} (${state}) ${text}`]),
   ],
 });
 
@@ -265,6 +320,10 @@ const nouns = new Map<unknown, Noun>([
   [invite, invites],
   [message, messages],
   [followedMessage, messages],
+  [messageInFull, messagesInFull],
+  [found, finds],
+  [conversation, conversations],
+  [backupInfo, backups],
   [file, files],
   [room, rooms],
   [linkInfo, links],

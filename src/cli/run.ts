@@ -6,7 +6,7 @@ import { createClient } from '../api/client.ts';
 import { type FileInfo, file } from '../api/shapes.ts';
 import { isStream } from '../api/stream.ts';
 import { Fault } from '../base/fault.ts';
-import { jsonLine } from './clean.ts';
+import { cleanText, jsonLine } from './clean.ts';
 import { inputOf } from './fields.ts';
 import { indented, nounOf } from './nouns.ts';
 import { outcome, watch } from './progress.ts';
@@ -30,6 +30,7 @@ export async function runOperation(
 
   if (isStream(answer)) {
     if (shows === 'progress') await showTransfer(answer, operation, shell);
+    else if (shows === 'raw' && !shell.json) for await (const value of answer) await shell.out.line(rawLine(value));
     else for await (const value of answer) await showNext(value, operation, shell);
     return;
   }
@@ -55,6 +56,18 @@ async function showQr(answer: unknown, field: string, { json, out }: Shell): Pro
   const { qrLines } = await import('./qr.ts');
   await out.line('');
   for (const line of qrLines(text)) await out.line(line);
+}
+
+const raw = z.object({ line: z.string() });
+
+/** JSON stays the value that it is; in other text nothing may steer the terminal. */
+function rawLine(value: unknown): string {
+  const { line } = raw.parse(value);
+  try {
+    return jsonLine(JSON.parse(line));
+  } catch {
+    return cleanText(line);
+  }
 }
 
 async function showTransfer(snapshots: AsyncIterable<unknown>, { output, name }: Operation, shell: Shell) {

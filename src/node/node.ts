@@ -1,13 +1,15 @@
 /** A node: its keys, its port, its links, and the protocols on them. The composition root; it alone knows everyone. */
 import { deadline } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
 import { interfaceIps } from '../base/interfaces.ts';
 import { Lock } from '../base/lock.ts';
 import type { Log } from '../base/log.ts';
 import { Store } from '../base/sqlite.ts';
+import type { Summary } from '../chat/history.ts';
 import type { Message } from '../chat/message.ts';
 import type { Room } from '../chat/rooms.ts';
-import { ChatService } from '../chat/service.ts';
+import { ChatService, type ChatSignal } from '../chat/service.ts';
 import { DirectoryClient, type Person } from '../directory/client.ts';
 import type { Invite } from '../directory/invite.ts';
 import type { PresentStatus } from '../directory/record.ts';
@@ -23,13 +25,14 @@ import { type Key, loadOrCreateKey } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { Listener } from '../link/listen.ts';
 import { Router } from '../link/router.ts';
+import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
 import { Contacts, type PresenceScope } from './contacts.ts';
 import { EventLog } from './events.ts';
 import { createHome, homePaths } from './home.ts';
 import { Marks } from './marks.ts';
 import { Peers } from './peers.ts';
 import { Presence } from './presence.ts';
-import { fileView, linkView, messageView, personView, roomEventView, roomView } from './views.ts';
+import { conversationView, fileView, linkView, messageView, personView, roomEventView, roomView } from './views.ts';
 
 export type NodeOptions = {
   /** Folder of everything that the node knows and is. */
@@ -72,6 +75,8 @@ export class Node implements AsyncDisposable {
   readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
   readonly #options: NodeOptions;
+  readonly #store: Store;
+  #backingUp = false;
   readonly #resources: AsyncDisposableStack;
   readonly #introductions = new WeakMap<Link, Promise<void>>();
   readonly #trackersShown = new Map<string, string>();
@@ -86,6 +91,7 @@ export class Node implements AsyncDisposable {
     const { options, identity, account, store, resources } = parts;
     const { clock, log, handle } = options;
     this.#options = options;
+    this.#store = store;
     this.#resources = resources;
     this.account = account.id;
     this.id = identity.id;
@@ -159,6 +165,8 @@ export class Node implements AsyncDisposable {
       },
       emitRoom: (type, change) => this.events.emit(type, roomEventView(change, this.handleOf)),
       homes: () => this.directory.trackers(),
+      handleOf: this.handleOf,
+      signal: (signal) => this.#signalled(signal),
     });
     this.files = new FileService({
       binding,
@@ -223,6 +231,7 @@ export class Node implements AsyncDisposable {
     const paths = homePaths(options.home);
     await createHome(options.home);
     opened.use(Lock.take(paths.lock, 'agent'));
+    await sweepDrafts(options.home);
     const [identity, account] = await Promise.all([loadIdentity(paths.nodeKey), loadOrCreateKey(paths.accountKey)]);
     const store = opened.use(new Store(paths.store));
     const node = new Node({ options, identity, account, store, resources: opened.move() });
@@ -319,6 +328,17 @@ export class Node implements AsyncDisposable {
       this.chat.rooms.has(id) ? `#${this.chat.rooms.show(id).name}` : this.handleOf(id),
     );
 
+  readonly conversationView = (summary: Summary) => conversationView(summary, this.handleOf, this.messageView);
+
+  #signalled(signal: ChatSignal): void {
+    if (signal.type === 'conversation.read') {
+      const { last: _, ...shown } = this.conversationView(this.chat.history.conversation(signal.conversation));
+      return this.events.emit(signal.type, { ...shown, upTo: signal.upTo });
+    }
+    const { type, conversation, account, on, until } = signal;
+    this.events.emit(type, { conversation, from: this.handleOf(account), on, until: new Date(until).toISOString() });
+  }
+
   readonly linkView = (link: Link) => linkView(link, this.handleOf);
 
   readonly personView = (person: Person) =>
@@ -364,6 +384,26 @@ export class Node implements AsyncDisposable {
       if (this.#trackersShown.get(peer) === text) continue;
       this.#trackersShown.set(peer, text);
       this.events.emit('tracker.changed', shown);
+    }
+  }
+
+  /** Writes all of this home to one file, while it is used. Throws `exists`, `unwritable`, `disk_full`, `too_many`. */
+  async backup(file: string, passphrase: string | undefined): Promise<Backup> {
+    if (this.#backingUp) throw new Fault('too_many', `writing the backup "${file}": another one is being written`);
+    this.#backingUp = true;
+    try {
+      const { home, account, handle } = this;
+      return await writeBackup({
+        home,
+        file,
+        account,
+        handle,
+        store: this.#store,
+        passphrase,
+        at: this.#options.clock.now(),
+      });
+    } finally {
+      this.#backingUp = false;
     }
   }
 

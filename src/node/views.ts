@@ -1,4 +1,5 @@
 /** What the node's doors and events show: the protocols' values with handles for keys, and times as text. */
+import type { Summary } from '../chat/history.ts';
 import type { RoomEvent } from '../chat/ledger.ts';
 import type { Message } from '../chat/message.ts';
 import type { Room } from '../chat/rooms.ts';
@@ -48,6 +49,7 @@ export function personView(person: Person, { autoAccept, mark, keyChanged, handl
 /** `fileOf` gives the id of the file whose ticket a message carries. */
 export function messageView(message: Message, handleOf: HandleOf, fileOf: (message: Message) => string | undefined) {
   const { id, conversation, author, to, room, kind, body, at, state, deliveredAt, recipients } = message;
+  const { target, replyTo, edited, deleted, reactions, mentions } = message;
   const failure = recipients.find((recipient) => recipient.reason)?.reason ?? null;
   return {
     id,
@@ -61,6 +63,12 @@ export function messageView(message: Message, handleOf: HandleOf, fileOf: (messa
     state,
     deliveredAt: deliveredAt === null ? null : time(deliveredAt),
     file: kind === 'file' ? (fileOf(message) ?? null) : null,
+    replyTo,
+    edited: edited === null ? null : time(edited),
+    deleted,
+    reactions: Object.fromEntries(reactions.map(({ emoji, accounts }) => [emoji, accounts.map(handleOf)])),
+    mentions: mentions.map(handleOf),
+    target,
     error: failure,
   };
 }
@@ -113,7 +121,16 @@ export function roomEventView(event: RoomEvent, handleOf: HandleOf) {
 
 function textOf(kind: string, body: Record<string, unknown>): string {
   if (typeof body.text === 'string') return body.text;
+  if (kind === 'reaction' && typeof body.emoji === 'string') return body.emoji;
   return kind === 'file' && typeof body.name === 'string' ? body.name : '';
+}
+
+export function conversationView(
+  { id, kind, members, unread, mentions, last }: Summary,
+  handleOf: HandleOf,
+  messageOf: (message: Message) => ReturnType<typeof messageView>,
+) {
+  return { id, kind, name: null, members: members.map(handleOf), unread, mentions, last: last && messageOf(last) };
 }
 
 export function fileView(transfer: Transfer, self: string, handleOf: HandleOf) {

@@ -1,0 +1,99 @@
+/** How far this account has read, and whom that is still to be told: durable, until the author has answered. [H-8] */
+import type { Store } from '../base/sqlite.ts';
+import type { Link } from '../link/link.ts';
+import type { Ledger } from './ledger.ts';
+import { fold } from './search.ts';
+import { STEPS, type Statements } from './tables.ts';
+import { sync } from './wire.ts';
+
+/** Conversations told in one call: their standings fit its frame. */
+const TOLD_AT_ONCE = 16;
+
+/**
+ * For a home that was restored from an old copy: each member of its conversations is reached once, and both sides give
+ * what the other lacks. Called on a store that is not in use.
+ */
+export function askAllAgain(store: Store, self: string): void {
+  store.define('fold', fold);
+  store.migrate('chat', STEPS);
+  store
+    .prepare(
+      'INSERT OR IGNORE INTO untold (account, conversation, seq) SELECT account, conversation, 0 FROM members WHERE account <> ?',
+    )
+    .run(self);
+}
+
+export class ReadMarks {
+  readonly #ledger: Ledger;
+  readonly #sql: Statements;
+
+  constructor(ledger: Ledger, sql: Statements) {
+    this.#ledger = ledger;
+    this.#sql = sql;
+  }
+
+  /** Marks all up to a place in the order as read; gives the authors to tell. */
+  mark(conversation: string, upTo: { at: number; id: string }): string[] {
+    const { entries, receipts, self } = this.#ledger;
+    const members = entries.conversation(conversation)?.members ?? [];
+    return members.filter((author) => {
+      if (author === self) return false;
+      const chain = { conversation, author };
+      const seq = entries.lastSeq(conversation, author, upTo);
+      if (seq <= (receipts.newest(chain, self, 'read')?.seq ?? 0)) return false;
+      this.#ledger.vouch(chain, 'read', seq);
+      this.#sql
+        .of('INSERT OR REPLACE INTO untold (account, conversation, seq) VALUES (?, ?, ?)')
+        .run(author, conversation, seq);
+      return true;
+    });
+  }
+
+  /** Messages of others that this account has not read, and those of them that name it. */
+  unread(conversation: string, members: readonly string[]): { unread: number; mentions: number } {
+    const { entries, receipts, self } = this.#ledger;
+    const sum = { unread: 0, mentions: 0 };
+    for (const author of members) {
+      if (author === self) continue;
+      const read = receipts.newest({ conversation, author }, self, 'read')?.seq ?? 0;
+      const { unread, mentions } = entries.derived.unread(conversation, author, read);
+      sum.unread += unread;
+      sum.mentions += mentions;
+    }
+    return sum;
+  }
+
+  waits(account: string): boolean {
+    return this.#sql.of('SELECT 1 FROM untold WHERE account = ? LIMIT 1').get(account) !== undefined;
+  }
+
+  /** Everybody who is to be told. */
+  accounts(): string[] {
+    return this.#sql
+      .of<{ account: string }>('SELECT DISTINCT account FROM untold')
+      .all()
+      .map(({ account }) => account);
+  }
+
+  /** Tells the account; its answer to `chat.sync` says that it has the receipts. */
+  async tell(account: string, link: Link, signal: AbortSignal): Promise<void> {
+    const query = this.#sql.of<{ conversation: string; seq: number }>(
+      `SELECT conversation, seq FROM untold WHERE account = ? LIMIT ${TOLD_AT_ONCE}`,
+    );
+    for (let rows = query.all(account); rows.length > 0; rows = query.all(account)) {
+      const conversations = rows.flatMap(({ conversation }) => {
+        const known = this.#ledger.entries.conversation(conversation);
+        return known ? this.#ledger.standing(known, account) : [];
+      });
+      const answer = await link.request(sync, { conversations, more: true }, { signal });
+      this.#ledger.takeReceipts(answer.conversations.flatMap((standing) => standing.receipts));
+      this.#ledger.store.transaction(() => {
+        for (const { conversation, seq } of rows) {
+          this.#sql
+            .of('DELETE FROM untold WHERE account = ? AND conversation = ? AND seq <= ?')
+            .run(account, conversation, seq);
+        }
+      });
+    }
+  }
+}
