@@ -201,6 +201,30 @@ describe.each(['in process', 'socket', 'http'])('%s', (name) => {
     expect(await door().people.set({ handle: 'bob', autoAccept: null })).toMatchObject({ autoAccept: null });
   });
 
+  test('rooms', async () => {
+    const named = `team by ${name}`;
+    const made = await door().rooms.create({ name: named, members: 'bob', history: '20' });
+    expect(made).toMatchObject({ name: named, standing: 'owner', history: '20', waiting: [] });
+    expect(made.invited.map(({ handle }) => handle)).toEqual(['bob@lab']);
+    await bob.event('room.invited', ({ id }) => id === made.id);
+    await bob.client.rooms.join({ room: made.id });
+    await until(
+      () => door().rooms.show({ room: `#${named}` }),
+      ({ members }) => members.length === 2,
+    );
+    const said = await door().messages.say({ handle: `#${named}`, text: 'hello room' });
+    expect(said).toMatchObject({ to: `#${named}`, room: named, recipients: [{ handle: 'bob@lab' }] });
+    await bob.event('message.received', ({ id }) => id === said.id);
+    expect(await door().messages.list({ handle: made.id })).toHaveLength(1);
+    expect(await door().rooms.role({ room: named, handle: 'bob', role: 'moderator' })).toMatchObject({ number: 3 });
+    await expect(door().rooms.leave({ room: named })).rejects.toMatchObject({ code: 'wrong_state' });
+    await expect(door().rooms.invite({ room: named, handle: 'bob' })).rejects.toMatchObject({ code: 'exists' });
+    await expect(door().rooms.join({ room: 'none' })).rejects.toMatchObject({ code: 'unknown_id' });
+    expect(await door().rooms.remove({ room: named, handle: 'bob' })).toMatchObject({ number: 4 });
+    expect(await door().rooms.close({ room: named })).toMatchObject({ closed: true });
+    expect((await door().rooms.list()).some(({ id }) => id === made.id)).toBe(true);
+  });
+
   test('a safety number is shown and compared', async () => {
     const { number, words, uri } = await bob.client.people.verify({ handle: 'alice' });
     expect(await door().people.verify({ handle: 'bob' })).toMatchObject({ handle: 'bob@lab', number, words, uri });

@@ -1,7 +1,7 @@
 /** A backend of fixed people and files, for tests of the doors. */
 import { setImmediate } from 'node:timers/promises';
 import type { Backend } from '../src/api/backend.ts';
-import type { AgentEvent, Conversation, FileInfo, Message, Person } from '../src/api/shapes.ts';
+import type { AgentEvent, Conversation, FileInfo, Message, Person, Room } from '../src/api/shapes.ts';
 import { Fault, type FaultCode, isFaultCode } from '../src/base/fault.ts';
 
 const at = '2026-03-01T10:00:00.000Z';
@@ -67,6 +67,8 @@ export class StubBackend implements Backend {
       conversation: 'c1',
       from: 'alice@lab',
       to: this.#person(handle).handle,
+      room: null,
+      recipients: null,
       text,
       at,
       state: 'queued',
@@ -202,6 +204,38 @@ export class StubBackend implements Backend {
   backup: Backend['backup'] = async (options) => {
     this.calls.push(['backup', options]);
     return { file: options.file, bytes: 1_000_000, at, encrypted: options.passphrase !== undefined };
+  };
+
+  #room(name: string): Room {
+    return {
+      id: 'r1',
+      name,
+      standing: 'owner',
+      members: [{ handle: 'alice@lab', id: 'aaaa', role: 'owner' }],
+      invited: [],
+      invitedBy: null,
+      history: 'all',
+      closed: false,
+      creator: 'alice@lab',
+      home: 'tttt',
+      at,
+      number: 0,
+      waiting: [],
+      error: null,
+    };
+  }
+
+  rooms: Backend['rooms'] = {
+    create: async (name) => this.#room(name),
+    list: async () => [this.#room('team')],
+    show: async (room) => this.#room(room),
+    invite: async (room) => this.#room(room),
+    join: async (room) => this.#room(room),
+    decline: async (room) => this.#room(room),
+    leave: async (room) => this.#room(room),
+    remove: async (room) => this.#room(room),
+    role: async (room) => this.#room(room),
+    close: async (room) => this.#room(room),
   };
 
   files: Backend['files'] = {

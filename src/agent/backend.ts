@@ -17,9 +17,20 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
     const found = await directory.find(handle, wait);
     return found.account;
   };
+  /** An account's id, or a room's. */
+  const target = async (text: string, wait: Wait = {}): Promise<string> => roomOf(text) ?? (await account(text, wait));
+  const roomOf = (text: string): string | undefined =>
+    text.startsWith('#') || chat.rooms.has(text) ? chat.rooms.find(text).id : undefined;
+  /** Somebody in a room may be named also where no tracker can be asked: by the handle that the room shows. */
+  const inRoom = async (room: string, handle: string, wait: Wait): Promise<string> => {
+    const { members, invited } = node.roomView(chat.rooms.show(room));
+    const known = [...members, ...invited].find((each) => each.handle === handle || each.id === handle);
+    return known?.id ?? (await account(handle, wait));
+  };
   /** Id of the conversation that a target means. */
   const conversation = async (target: string, wait: Wait): Promise<string> => {
-    if (target.startsWith('#')) throw new Fault('unknown_id', `looking for the room "${target}": there is none`);
+    const room = roomOf(target);
+    if (room !== undefined) return room;
     const { id } = chat.history.known(target) ?? { id: chat.conversationWith(await account(target, wait)) };
     return id;
   };
@@ -136,10 +147,10 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
 
     messages: {
       async say(handle, text, wait) {
-        return node.messageView(chat.say(await account(handle, wait), { text }));
+        return node.messageView(chat.say(await target(handle, wait), { text }));
       },
       async list(handle, page) {
-        const who = handle === undefined ? undefined : await reader(handle);
+        const who = handle === undefined ? undefined : (roomOf(handle) ?? (await reader(handle)));
         return chat.list({ account: who, ...page }).map(node.messageView);
       },
       async show(id, { history } = {}) {
@@ -193,9 +204,35 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
       return { ...made, at: new Date(at).toISOString() };
     },
 
+    rooms: {
+      async create(name, { members, history, ...wait }) {
+        const policy = history === 'all' || history === 'none' ? history : { last: Number(history) };
+        const accounts = await Promise.all(members.map((handle) => account(handle, wait)));
+        return node.roomView(await chat.rooms.create(name, { history: policy, members: accounts }));
+      },
+      list: async () => chat.rooms.list().map(node.roomView),
+      show: async (room) => node.roomView(chat.rooms.find(room)),
+      async invite(room, handle, role, wait) {
+        const { id } = chat.rooms.find(room);
+        return node.roomView(await chat.rooms.invite(id, await account(handle, wait), role));
+      },
+      join: async (room) => node.roomView(await chat.rooms.join(chat.rooms.find(room).id)),
+      decline: async (room) => node.roomView(await chat.rooms.decline(chat.rooms.find(room).id)),
+      leave: async (room) => node.roomView(await chat.rooms.leave(chat.rooms.find(room).id)),
+      async remove(room, handle, wait) {
+        const { id } = chat.rooms.find(room);
+        return node.roomView(await chat.rooms.remove(id, await inRoom(id, handle, wait)));
+      },
+      async role(room, handle, role, wait) {
+        const { id } = chat.rooms.find(room);
+        return node.roomView(await chat.rooms.role(id, await inRoom(id, handle, wait), role));
+      },
+      close: async (room) => node.roomView(await chat.rooms.close(chat.rooms.find(room).id)),
+    },
+
     files: {
       async send(handle, path, wait) {
-        return node.fileView(await files.send(await account(handle, wait), path));
+        return node.fileView(await files.send(await target(handle, wait), path));
       },
       list: async () => files.list().map(node.fileView),
       show: async (id) => node.fileView(files.show(id)),

@@ -11,6 +11,8 @@ import type {
   MessageInFull,
   Person,
   Presence,
+  Role,
+  Room,
   Safety,
   Status,
 } from './shapes.ts';
@@ -88,6 +90,21 @@ export interface Backend {
     passphrase?: string | undefined;
     passphraseFile?: string | undefined;
   }): Promise<BackupInfo>;
+
+  /** A room is named by its name, with or without `#`, or by its id. A change answers once it is ordered, or waits durably. */
+  rooms: {
+    /** `history`: all, none, or a number of entries. */
+    create(name: string, options: Wait & { members: readonly string[]; history: string }): Promise<Room>;
+    list(): Promise<Room[]>;
+    show(room: string): Promise<Room>;
+    invite(room: string, handle: string, role: Role, options: Wait): Promise<Room>;
+    join(room: string): Promise<Room>;
+    decline(room: string): Promise<Room>;
+    leave(room: string): Promise<Room>;
+    remove(room: string, handle: string, options: Wait): Promise<Room>;
+    role(room: string, handle: string, role: Role, options: Wait): Promise<Room>;
+    close(room: string): Promise<Room>;
+  };
 
   files: {
     /** Answers at once with an id in state `preparing`; hashing and offering go on by themselves. `path` is absolute. */

@@ -7,6 +7,7 @@ import * as files from './files.ts';
 import * as links from './links.ts';
 import * as messages from './messages.ts';
 import * as people from './people.ts';
+import * as rooms from './rooms.ts';
 import * as status from './status.ts';
 
 // In the order in which help shows them: the first one is what a newcomer wants first.
@@ -37,6 +38,18 @@ export const contract = {
     follow: messages.follow,
   },
   conversations: { list: conversations.list, export: conversations.exported },
+  rooms: {
+    create: rooms.create,
+    list: rooms.list,
+    show: rooms.show,
+    invite: rooms.invite,
+    join: rooms.join,
+    decline: rooms.decline,
+    leave: rooms.leave,
+    remove: rooms.remove,
+    role: rooms.setRole,
+    close: rooms.close,
+  },
   files: {
     send: files.send,
     list: files.list,

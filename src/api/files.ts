@@ -2,7 +2,7 @@
 import { isAbsolute } from 'node:path';
 import { eventIterator } from '@orpc/contract';
 import { z } from 'zod';
-import { handleInput, idInput, operation } from './operation.ts';
+import { idInput, operation, targetInput } from './operation.ts';
 import { file } from './shapes.ts';
 
 const tag = 'files';
@@ -45,7 +45,7 @@ export const send = operation(
     },
   },
 )
-  .input(z.object({ handle: handleInput, path: absolutePath.describe('file to offer') }))
+  .input(z.object({ handle: targetInput, path: absolutePath.describe('file to offer') }))
   .output(file);
 
 export const list = operation(

@@ -49,14 +49,23 @@ export const say = operation(
     tag,
   },
   {
-    faults: ['unknown_handle', 'unknown_zone', 'tracker_down', 'key_changed', 'wrong_state', 'disk_full', 'queue_full'],
+    faults: [
+      'unknown_handle',
+      'unknown_zone',
+      'unknown_id',
+      'tracker_down',
+      'key_changed',
+      'wrong_state',
+      'disk_full',
+      'queue_full',
+    ],
     example: 'netapp say bob "see you at three"',
     command: { words: ['say'], positionals: ['handle', 'text'], forms: { text: 'text' }, shows: 'line' },
   },
 )
   .input(
     z.object({
-      handle: handleInput,
+      handle: targetInput,
       text: textInput.describe('what to say; "-" reads standard input'),
     }),
   )
@@ -79,7 +88,7 @@ export const list = operation(
 )
   .input(
     z.object({
-      handle: handleInput.optional().describe('with whom; default: everybody'),
+      handle: targetInput.optional().describe('with whom, or in which #room; default: everybody and all rooms'),
       limit: limitInput,
       before: idInput.optional().describe('id of a message: the page that ends just before it'),
       after: idInput.optional().describe('id of a message: the page that starts just after it'),

@@ -115,11 +115,21 @@ export const handleInput = z
 export const targetInput = z
   .string()
   .max(255, 'expected at most 255 characters')
-  .regex(segment, 'expected a handle such as "bob", a room such as "#team", or the id of a conversation')
+  .regex(
+    /^(?:#[^\r\n]+|(?!\.{1,2}$)[^\s/\\]+)$/u,
+    'expected a handle such as "bob", a room such as "#team", or the id of a conversation',
+  )
   .describe('where: a handle, a room as #name, or the id of a conversation');
 
 /** True or false; as text where it stands in a URL. */
 export const flagInput = z.boolean().or(z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }));
+
+/** A room as its users name it. */
+export const roomInput = z
+  .string()
+  .max(255, 'expected at most 255 characters')
+  .regex(/^(?!\.{1,2}$)[^/\\\r\n]+$/u, 'expected the name of a room, or its id where a name has a slash')
+  .describe('which room: its name, with or without #, or its id');
 
 /** The id of a message or file. At most 255 characters. */
 export const idInput = z

@@ -124,6 +124,26 @@ export const operations = os.router({
       return messagesIn(backend.events.follow({ signal, from, match: 'message.*' }), backend);
     }),
   },
+  rooms: {
+    create: os.rooms.create.handler(({ context: { backend, signal }, input: { name, members, history } }) =>
+      backend.rooms.create(name, { members: members?.split(',').map((each) => each.trim()) ?? [], history, signal }),
+    ),
+    list: os.rooms.list.handler(({ context: { backend } }) => backend.rooms.list()),
+    show: os.rooms.show.handler(({ context: { backend }, input }) => backend.rooms.show(input.room)),
+    invite: os.rooms.invite.handler(({ context: { backend, signal }, input: { room, handle, role } }) =>
+      backend.rooms.invite(room, handle, role, { signal }),
+    ),
+    join: os.rooms.join.handler(({ context: { backend }, input }) => backend.rooms.join(input.room)),
+    decline: os.rooms.decline.handler(({ context: { backend }, input }) => backend.rooms.decline(input.room)),
+    leave: os.rooms.leave.handler(({ context: { backend }, input }) => backend.rooms.leave(input.room)),
+    remove: os.rooms.remove.handler(({ context: { backend, signal }, input: { room, handle } }) =>
+      backend.rooms.remove(room, handle, { signal }),
+    ),
+    role: os.rooms.role.handler(({ context: { backend, signal }, input: { room, handle, role } }) =>
+      backend.rooms.role(room, handle, role, { signal }),
+    ),
+    close: os.rooms.close.handler(({ context: { backend }, input }) => backend.rooms.close(input.room)),
+  },
   conversations: {
     list: os.conversations.list.handler(({ context: { backend } }) => backend.conversations.list()),
     export: os.conversations.export.handler(({ context: { backend, signal }, input: { target, format } }) =>

@@ -57,7 +57,20 @@ export const message = z.object({
   id: z.string().describe('hash of the signed entry'),
   conversation: z.string(),
   from: z.string().describe('handle of the author'),
-  to: z.string().describe('handle of the recipient'),
+  to: z.string().describe('handle of the recipient, or #name of the room'),
+  room: z.string().nullable().describe('name of the room; null between two people'),
+  recipients: z
+    .array(
+      z.object({
+        handle: z.string(),
+        state: z.enum(['queued', 'held', 'delivered', 'read', 'failed']),
+        deliveredAt: time.nullable(),
+        readAt: time.nullable(),
+        reason: z.object({ code: z.string(), message: z.string() }).nullable(),
+      }),
+    )
+    .nullable()
+    .describe('of my own message in a room: how far it has come with each; null between two people'),
   text: z.string(),
   at: time.describe('when the author wrote it, by the author’s clock'),
   state: messageState,
@@ -121,6 +134,40 @@ export const backupInfo = z.object({
   bytes: z.number().int().nonnegative(),
   at: time,
   encrypted: z.boolean(),
+});
+
+/** What somebody may do in a room. */
+export const role = z.enum(['owner', 'moderator', 'member']);
+
+export const room = z.object({
+  id: z.string().describe('conversation id: hash of the signed creation entry'),
+  name: z.string(),
+  standing: z
+    .enum(['owner', 'moderator', 'member', 'invited', 'left', 'removed', 'declined', 'none'])
+    .describe('what I am in it'),
+  members: z.array(z.object({ handle: z.string(), id: z.string(), role })),
+  invited: z.array(z.object({ handle: z.string(), id: z.string(), role, by: z.string() })),
+  invitedBy: z.string().nullable().describe('handle of who asked me in, while I have not answered'),
+  history: z.string().describe('what a new member gets of what was said before: all, none, or so many entries'),
+  closed: z.boolean(),
+  creator: z.string(),
+  home: z.string().describe('peer id of the tracker that orders who is in it'),
+  at: time.describe('when it was made'),
+  number: z.number().int().nonnegative().describe('changes of membership that were ordered'),
+  waiting: z
+    .array(
+      z.object({
+        type: z.enum(['create', 'invite', 'join', 'decline', 'leave', 'remove', 'role', 'close']),
+        target: z.string().nullable(),
+        role: role.nullable(),
+        reason: z.object({ code: z.string(), message: z.string() }).nullable(),
+      }),
+    )
+    .describe('my changes that the home tracker has not ordered yet; they go out by themselves'),
+  error: z
+    .object({ code: z.string(), message: z.string() })
+    .nullable()
+    .describe('why who is in it cannot change any more'),
 });
 
 /**
@@ -213,6 +260,8 @@ export type Person = z.infer<typeof person>;
 export type Safety = z.infer<typeof safety>;
 export type InviteInfo = z.infer<typeof invite>;
 export type Message = z.infer<typeof message>;
+export type Room = z.infer<typeof room>;
+export type Role = z.infer<typeof role>;
 export type Found = z.infer<typeof found>;
 export type MessageInFull = z.infer<typeof messageInFull>;
 export type Conversation = z.infer<typeof conversation>;

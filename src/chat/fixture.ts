@@ -13,10 +13,56 @@ import type { Link } from '../link/link.ts';
 import { pair } from '../link/pair.ts';
 import { Router } from '../link/router.ts';
 import type { Reach } from './courier.ts';
-import type { ChatEvent } from './ledger.ts';
+import type { ChatEvent, RoomEvent, RoomEventType } from './ledger.ts';
 import type { Post } from './mailbox.ts';
 import type { Message } from './message.ts';
+import { Orderer } from './orderer.ts';
+import type { Room } from './rooms.ts';
 import { ChatService, type ChatSignal } from './service.ts';
+
+type SeenRoom = { type: RoomEventType; event: RoomEvent };
+
+/** A tracker that orders rooms, whose process can die. */
+export class Home {
+  readonly key = Key.generate();
+  readonly file: string;
+  readonly #world: World;
+  #store: Store | undefined;
+  router = new Router();
+  readonly links = new Set<Link>();
+
+  constructor(world: World, file: string) {
+    this.#world = world;
+    this.file = file;
+  }
+
+  get up(): boolean {
+    return this.#store !== undefined;
+  }
+
+  /** A new process on the same file; everybody who runs links to it. */
+  async boot(): Promise<void> {
+    const store = new Store(this.file);
+    const log = pino({ level: 'silent' });
+    const orderer = new Orderer({ key: this.key, store, clock: { now: () => this.#world.now }, log });
+    orderer.start();
+    this.router = new Router();
+    orderer.attach(this.router);
+    this.#store = store;
+    for (const person of this.#world.people.values()) await person.meet(this);
+  }
+
+  stop(): void {
+    for (const link of this.links) link.close();
+    this.links.clear();
+    this.#store?.[Symbol.dispose]();
+    this.#store = undefined;
+  }
+
+  get hello(): HelloInfo {
+    return { protocol: { min: 1, max: 1 }, software: 'test', role: 'tracker', account: null };
+  }
+}
 
 type Seen = { type: ChatEvent; message: Message };
 
@@ -26,17 +72,27 @@ export class World implements AsyncDisposable {
   readonly #folder = mkdtempSync(join(tmpdir(), 'netapp-chat-'));
   /** Unix ms; moves only when a test moves it. */
   now = Date.UTC(2026, 0, 1);
+  home: Home | undefined;
+
+  /** A home tracker for rooms; people who come later link to it as well. */
+  async tracker(): Promise<Home> {
+    this.home = new Home(this, join(this.#folder, 'tracker'));
+    await this.home.boot();
+    return this.home;
+  }
 
   async person(name: string, options: PersonOptions = {}): Promise<Person> {
     const key = options.key ?? Key.generate();
     const person = new Person(this, key, join(this.#folder, name), options);
     this.people.set(key.id, person);
     if (options.boot !== false) person.boot();
+    if (this.home && options.boot !== false) await person.meet(this.home);
     return person;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const person of this.people.values()) await person.stop();
+    this.home?.stop();
     rmSync(this.#folder, { recursive: true });
   }
 }
@@ -58,6 +114,7 @@ export class Person {
   readonly node: Key;
   readonly clock: Clock;
   readonly events: Seen[] = [];
+  readonly roomEvents: SeenRoom[] = [];
   readonly signals: ChatSignal[] = [];
   /** What the entry listener was given, by message id; a test may make it throw. */
   onEntry: (message: Message) => void = () => {};
@@ -108,6 +165,13 @@ export class Person {
       blocked: (account) => this.blocked.has(account),
       reach: (account, options) => this.dial(account, options),
       post: this.#post,
+      homes: () => (this.#world.home ? [this.#world.home.key.id] : []),
+      relayMs: 20,
+      emitRoom: (type, event) =>
+        store.afterCommit(() => {
+          this.roomEvents.push({ type, event });
+          this.#look();
+        }),
       signal: (signal) => {
         this.signals.push(signal);
         this.#look();
@@ -141,6 +205,31 @@ export class Person {
   async restart(): Promise<void> {
     await this.stop();
     this.boot();
+    if (this.#world.home) await this.meet(this.#world.home);
+  }
+
+  /** Links to the tracker, if both run. */
+  async meet(home: Home): Promise<void> {
+    if (!home.up || !this.#chat) return;
+    const [near, far] = await pair(
+      { router: this.router, self: this.hello, id: this.node.id },
+      { router: home.router, self: home.hello, id: home.key.id },
+    );
+    home.links.add(far);
+    this.links.add(near);
+    void near.closed.then(() => this.links.delete(near));
+    this.chat.trackersUp([near]);
+  }
+
+  /** Settles once a room looks so here. */
+  async room(id: string, fits: (room: Room) => boolean): Promise<Room> {
+    await this.until(() => this.chat.rooms.has(id) && fits(this.chat.rooms.show(id)));
+    return this.chat.rooms.show(id);
+  }
+
+  /** Texts in a room, in order. */
+  said(id: string): unknown[] {
+    return this.chat.list({ account: id, limit: 1000 }).map((message) => message.body.text);
   }
 
   get hello(): HelloInfo {
@@ -183,12 +272,14 @@ export class Person {
     for (const link of this.links) link.close();
   }
 
-  /** Settles once `done` holds; looks after each event, each failed try, and each end of a link. */
+  /** Settles once `done` holds; looks after each event, each failed try, each end of a link, and now and then. */
   until(done: () => boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.push({ done, resolve });
     this.#look();
-    return promise;
+    // Some of what a test waits for has no event of its own, e.g. one recipient of several.
+    const timer = setInterval(() => this.#look(), 20);
+    return promise.finally(() => clearInterval(timer));
   }
 
   #look(): void {

@@ -1,10 +1,11 @@
 /** The receiving side: each entry judged by itself, all of a call kept in one transaction. */
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
-import { placeOf } from './conversation.ts';
-import { entryVerified, type Parsed, parseEntry } from './entry.ts';
+import { type Head, placeOf } from './conversation.ts';
+import { type Entry, entryVerified, type Parsed, parseEntry } from './entry.ts';
 import { checkClock } from './hlc.ts';
 import type { Ledger } from './ledger.ts';
+import { stands } from './membership.ts';
 import type { Message } from './message.ts';
 import type { Chain } from './receipt.ts';
 import type { Deliver } from './wire.ts';
@@ -74,10 +75,15 @@ export class Intake {
     }
     const { author, conversation: id } = parsed.entry;
     // Of two accounts that share nothing else, the direct conversation is the author's, or this account's own given back.
-    const other = author === this.#ledger.self ? call.from : author;
+    // In a room the author may have gone; what counts is who gives it.
+    const other = author === this.#ledger.self || this.#ledger.rooms.state(id) ? call.from : author;
     const conversation = this.#ledger.sharedWith(other, id);
     if (!conversation?.members.includes(call.from)) {
       return new Fault('forbidden', `taking an entry: its giver, its author or this account is no member of "${id}"`);
+    }
+    const room = conversation.kind === 'room' ? this.#ledger.rooms.state(id) : undefined;
+    if (room && !stands(room, parsed.entry)) {
+      return new Fault('forbidden', `taking an entry: it does not stand in the room "${room.creation.name}"`);
     }
     // By whatever way it comes: it waits where it is, as for somebody who is away. [D-61]
     if (conversation.kind === 'direct' && this.#ledger.blocked(author)) {
@@ -98,7 +104,8 @@ export class Intake {
     const { entries, clock, self } = this.#ledger;
     const head = entries.head(entry.conversation, entry.author);
     const there = entries.idAt(entry.conversation, entry.author, entry.seq);
-    const found = placeOf(entry, id, head, there);
+    const found = placeOf(entry, id, head, there, this.#mayStart(entry, head));
+    if (found.place === 'before') return undefined;
     if (found.place === 'gap') {
       call.gaps.set(keyOf(entry), entry);
       return undefined;
@@ -131,6 +138,21 @@ export class Intake {
     return undefined;
   }
 
+  /**
+   * Whether an author's chain may start here, or go on after a hole: what is missing was written before this account
+   * joined. Of who joined later than this account everything is for it, from the first entry on. [R-31]
+   */
+  #mayStart(entry: Entry, head: Head | undefined): boolean {
+    const room = this.#ledger.rooms.state(entry.conversation);
+    if (!room || entry.seq === (head?.seq ?? 0) + 1 || room.creation.history === 'all') return false;
+    const me = room.members.get(this.#ledger.self);
+    const first = room.members.get(entry.author)?.first ?? room.former.get(entry.author)?.first;
+    if (!me || first == null || first >= me.joined) return false;
+    const joined = me.joinedAt * 1000;
+    if (head && head.at > joined) return false;
+    return room.creation.history !== 'none' || entry.at > joined;
+  }
+
   /** Own entries that nobody has make way for own entries that others have: this home was restored from a backup. [C-18] */
   #giveWay(conversation: string, seq: number): boolean {
     const why = new Fault(
@@ -147,7 +169,10 @@ export class Intake {
     see(call, entry);
     if (entry.author === self) {
       // Given back after a loss. Whoever gave it signs for it when it is delivered to them once more.
-      const members = entries.conversation(entry.conversation)?.members ?? [];
+      const known = entries.conversation(entry.conversation);
+      if (known?.kind === 'room')
+        this.#ledger.rooms.note(id, this.#ledger.rooms.state(entry.conversation)?.number ?? 0);
+      const members = known?.members ?? [];
       for (const account of members) if (account !== self) outbox.add(account, { ...entry, id, bytes });
       return;
     }

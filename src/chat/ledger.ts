@@ -1,6 +1,6 @@
 /** What is true on this side: log, outbox and receipts, changed together, each change with its event. */
 import type { Clock } from '../base/clock.ts';
-import { Fault } from '../base/fault.ts';
+import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Store } from '../base/sqlite.ts';
 import type { Key } from '../link/identity.ts';
@@ -10,13 +10,15 @@ import { aheadFrom, tick } from './hlc.ts';
 import type { Hold } from './letter.ts';
 import { LETTER_STEPS, LetterBook } from './letters.ts';
 import { EntryLog, type Stored } from './log.ts';
+import { authorsOf, type ChangeType, type Creation, type Ordered, type RoomState } from './membership.ts';
 import { type Message, Viewer } from './message.ts';
 import { Outbox } from './outbox.ts';
 import { type Chain, type Receipt, ReceiptBook, type ReceiptState, receiptVerified, signReceipt } from './receipt.ts';
+import { RoomBook, type Stepped } from './room-book.ts';
 import { fold } from './search.ts';
 import { STEPS, Statements } from './tables.ts';
 import { type ActKind, actOf, counts } from './timeline.ts';
-import type { Standing } from './wire.ts';
+import { RECEIPTS, type Standing } from './wire.ts';
 
 export type ChatEvent =
   | 'message.sent'
@@ -38,6 +40,26 @@ const CHANGES: Readonly<Record<ActKind, ChatEvent>> = {
   reaction: 'message.reaction',
 };
 
+export type RoomEventType =
+  | 'room.created'
+  | 'room.invited'
+  | 'room.joined'
+  | 'room.changed'
+  | 'room.refused'
+  | 'room.forked';
+
+/** What happened to a room, by a change that was ordered, or by one that never will be. */
+export type RoomEvent = {
+  conversation: string;
+  name: string;
+  number: number;
+  type: ChangeType | 'create' | 'order';
+  /** Who did it, and to whom. */
+  by: string;
+  target: string | null;
+  error: { code: string; message: string } | null;
+};
+
 export type LedgerOptions = {
   account: Key;
   store: Store;
@@ -50,6 +72,8 @@ export type LedgerOptions = {
    * It tells live listeners through `store.afterCommit`, so that none hears of what was rolled back.
    */
   emit(type: ChatEvent, data: Message): void;
+  /** As `emit`, of rooms. */
+  emitRoom?(type: RoomEventType, data: RoomEvent): void;
   /** Handle of an account, where one is known: whom a text names is found by it. */
   handleOf?: (account: string) => string | undefined;
 };
@@ -64,11 +88,15 @@ export class Ledger {
   readonly letters: LetterBook;
   readonly viewer: Viewer;
   readonly emit: (type: ChatEvent, data: Message) => void;
+  readonly rooms: RoomBook;
+  readonly emitRoom: (type: RoomEventType, data: RoomEvent) => void;
+  /** Told of each receipt that is new here and about somebody else's entries. */
+  onForeignReceipt: (receipt: Receipt) => void = () => {};
   readonly blocked: (account: string) => boolean;
   readonly #key: Key;
   readonly #log: Log;
 
-  constructor({ account, store, clock, log, emit, blocked, handleOf }: LedgerOptions) {
+  constructor({ account, store, clock, log, emit, emitRoom, blocked, handleOf }: LedgerOptions) {
     const sql = new Statements(store);
     this.self = account.id;
     this.store = store;
@@ -77,8 +105,10 @@ export class Ledger {
     this.outbox = new Outbox(sql);
     this.receipts = new ReceiptBook(sql);
     this.letters = new LetterBook(sql);
-    this.viewer = new Viewer(this.self, this.entries, this.outbox, this.receipts);
+    this.rooms = new RoomBook(sql, store);
+    this.viewer = new Viewer(this.self, this.entries, this.outbox, this.receipts, this.rooms);
     this.viewer.hold = (account, entry) => this.letters.hold(account, entry);
+    this.emitRoom = emitRoom ?? (() => {});
     this.emit = emit;
     this.blocked = blocked ?? (() => false);
     if (handleOf) {
@@ -93,6 +123,7 @@ export class Ledger {
     this.store.define('fold', fold);
     this.store.migrate('chat', STEPS);
     this.store.migrate('letters', LETTER_STEPS);
+    this.rooms.migrate();
     this.store.transaction(() => this.entries.derived.refreshStale());
   }
 
@@ -103,12 +134,154 @@ export class Ledger {
     return known.id === id && both ? known : undefined;
   }
 
+  /** Whose entries a conversation has: of a room also those who went. */
+  authors({ id, kind, members }: Conversation): readonly string[] {
+    const state = kind === 'room' ? this.rooms.state(id) : undefined;
+    return state ? authorsOf(state) : members;
+  }
+
+  /**
+   * Position from which a member is to have an author's chain, by the room's history policy: 1 where it may have all.
+   * Infinity where nothing of it is for them. [R-30]
+   */
+  floor(account: string, { conversation, author }: Chain): number {
+    const room = this.rooms.state(conversation);
+    const member = room?.members.get(account);
+    if (!room || !member || member.joined === 0 || room.creation.history === 'all' || account === author) return 1;
+    const first = room.members.get(author)?.first ?? room.former.get(author)?.first ?? 0;
+    if (first >= member.joined) return 1;
+    const { history } = room.creation;
+    const joined = member.joinedAt * 1000;
+    const back = history === 'none' ? undefined : this.entries.placeBack(conversation, joined, history.last);
+    const at = back ? Math.min(back.at, joined + 1) : joined + 1;
+    return this.entries.firstAfter(conversation, author, at) ?? Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Whether a member may be given a chain from `seq` on without what is before it: where that is here and is not for them,
+   * or where they joined no earlier than this account, for whom the missing part is not meant either. [R-31]
+   */
+  mayStart(account: string, { conversation, author }: Chain, seq: number): boolean {
+    const room = this.rooms.state(conversation);
+    const [mine, theirs] = [room?.members.get(this.self), room?.members.get(account)];
+    if (!mine || !theirs) return false;
+    return mine.joined <= theirs.joined || seq === 1 || this.entries.idAt(conversation, author, seq - 1) !== undefined;
+  }
+
+  /** Makes a room known, with its creator as its first member. */
+  openRoom(creation: Creation): RoomState {
+    const state = this.rooms.open(creation);
+    this.entries.open({ id: state.id, kind: 'room', members: [...state.members.keys()] });
+    return state;
+  }
+
+  /**
+   * Takes ordered changes of a room, whoever brings them: each proves itself. Gives the state after them. Throws what
+   * `RoomBook.take` and `RoomBook.open` throw; what came before the bad one is kept.
+   */
+  takeOrder(creation: Creation, given: readonly Ordered[]): RoomState {
+    let state = this.store.transaction(() => this.openRoom(creation));
+    try {
+      const fault = this.store.transaction(() => {
+        for (const ordered of given) {
+          if (this.rooms.trouble(state.id)?.code === 'forked' && ordered.number > state.number) break;
+          try {
+            const stepped = this.rooms.take(state, ordered);
+            if (!stepped) continue;
+            state = stepped.after;
+            this.#roomStep(stepped);
+          } catch (error) {
+            const fault = toFault(error, 'taking a change of a room');
+            if (fault.code === 'forked') this.#roomForked(state, fault);
+            return fault;
+          }
+        }
+        return undefined;
+      });
+      if (fault) throw fault;
+    } catch (error) {
+      this.rooms.reload(state.id); // what a failed transaction put into memory is not so
+      throw error;
+    }
+    return state;
+  }
+
+  #roomForked(state: RoomState, fault: Fault): void {
+    if (this.rooms.trouble(state.id)) return;
+    this.#log.error({ conversation: state.id, reason: fault.message }, 'a tracker forked the order of a room');
+    this.rooms.setTrouble(state.id, fault);
+    this.emitRoom('room.forked', {
+      conversation: state.id,
+      name: state.creation.name,
+      number: state.number,
+      type: 'order',
+      by: state.creation.home,
+      target: null,
+      error: { code: fault.code, message: fault.message },
+    });
+  }
+
+  /** What a change of membership makes of entries and of what waits. [R-10] [R-11] */
+  #roomStep({ before, after, ordered, effective }: Stepped): void {
+    const { change, number, at } = ordered;
+    this.rooms.settleChange(change);
+    if (!effective) return;
+    const { id } = after;
+    const who = change.target ?? change.author;
+    const went = before.members.has(who) && !after.members.has(who);
+    if (!before.members.has(who) && after.members.has(who)) this.entries.setMember(id, who, true);
+    if (went) {
+      this.entries.setMember(id, who, false);
+      this.#end(after, who, { seq: (after.former.get(who)?.upTo ?? 0) + 1 });
+    }
+    if (after.closed !== null) for (const author of authorsOf(after)) this.#end(after, author, { at: at * 1000 + 1 });
+    const { name } = after.creation;
+    const data: RoomEvent = {
+      conversation: id,
+      name,
+      number,
+      type: change.type,
+      by: change.author,
+      target: change.target,
+      error: null,
+    };
+    // An invitation by somebody who is blocked makes no noise; it stands in the list, should they be let in again.
+    if (change.type === 'invite' && who === this.self && this.blocked(change.author)) return;
+    if (change.type === 'invite' && who === this.self) this.emitRoom('room.invited', data);
+    else this.emitRoom(change.type === 'join' ? 'room.joined' : 'room.changed', data);
+  }
+
+  /** Entries of an author that do not stand go; what waits for somebody who went never leaves. */
+  #end({ id, creation: { name }, closed }: RoomState, who: string, from: { seq: number } | { at: number }): void {
+    const over = closed === null ? 'the room has no such member any more' : 'the room was closed';
+    if (who !== this.self) {
+      this.entries.drop(id, who, from);
+      if (closed !== null) return;
+      const fault = new Fault('forbidden', `delivering in the room "${name}": ${over}`);
+      for (const entry of this.outbox.failFor(who, id, fault)) this.#tell('message.failed', entry);
+      return;
+    }
+    const seq = 'seq' in from ? from.seq : this.entries.firstSince(id, who, 1, from.at);
+    const fault = new Fault(
+      'forbidden',
+      `writing in the room "${name}": ${closed === null ? 'you are no member any more' : over}`,
+    );
+    if (seq !== undefined) this.#withdrawFrom(id, seq, fault);
+    if (closed !== null) return;
+    // No receipt can come any more: nobody takes anything from one who is no member.
+    const members = this.entries.conversation(id)?.members ?? [];
+    for (const account of members) {
+      for (const entry of this.outbox.failFor(account, id, fault)) this.#tell('message.failed', entry);
+    }
+  }
+
   /** Signs an own entry and queues it for all other members, in one transaction. Throws `queue_full`, `too_large`. */
   write(conversation: Conversation, kind: string, body: Record<string, unknown>): Message {
     return this.store.transaction(() => {
       const { id } = conversation;
       const now = this.clock.now();
       this.entries.open(conversation);
+      const room = conversation.kind === 'room' ? this.#writable(id) : undefined;
       this.#dropFuture(conversation, now);
       const head = this.entries.head(id, this.self);
       const parsed = parseEntry(
@@ -117,20 +290,41 @@ export class Ledger {
           author: this.self,
           seq: (head?.seq ?? 0) + 1,
           prev: head?.id ?? null,
-          at: tick(now, this.entries.lastAt(id)),
+          at: tick(now, this.#lastAt(id, room, now)),
           kind,
           body,
         }),
       );
       const stored = this.entries.append(parsed, now);
+      if (room) this.rooms.note(parsed.id, room.number);
       for (const recipient of conversation.members) {
         if (recipient === this.self) continue;
+        // One member who is away for ever must not silence a room: past the bound they get it when they greet a member.
+        if (room && !this.outbox.hasRoom(recipient, parsed.bytes)) continue;
         this.outbox.checkRoom(recipient, parsed.bytes);
         this.outbox.add(recipient, { ...parsed.entry, id: parsed.id, bytes: parsed.bytes });
       }
       this.announce('message.sent', stored);
       return this.viewer.message(stored);
     });
+  }
+
+  #writable(id: string): RoomState {
+    const state = this.rooms.state(id);
+    if (!state) throw new Fault('unknown_id', `writing to the room "${id}": it is not known here`);
+    const what = `writing to the room "${state.creation.name}"`;
+    if (state.closed !== null) throw new Fault('wrong_state', `${what}: it is closed`);
+    if (state.members.has(this.self)) return state;
+    const how = state.invited.has(this.self) ? 'you are invited; join it first' : 'you are no member of it';
+    throw new Fault('forbidden', `${what}: ${how}`);
+  }
+
+  /** The time that a new entry must come after: of all that its author knows, changes of membership too. [R-32] */
+  #lastAt(id: string, room: RoomState | undefined, now: number): number | undefined {
+    const last = this.entries.lastAt(id);
+    if (!room) return last;
+    const changed = Math.min(room.at * 1000 + 999, aheadFrom(now) - 2); // a tracker that is far ahead holds up nobody
+    return Math.max(last ?? 0, changed);
   }
 
   /** After the own clock was set back: entries of the future that nobody has would hold up all that come after them. */
@@ -156,16 +350,20 @@ export class Ledger {
       // What is refused for its time alone may be taken from a mailbox later: its place is not free. [M-15]
       const later = fault.code === 'clock_ahead';
       if (later && this.letters.out(conversation, this.self, seq, this.clock.now())) return false;
-      const gone = this.entries.withdraw(conversation, this.self, seq);
-      for (const [index, stored] of gone.entries()) {
-        const why =
-          index === 0 ? fault : new Fault(fault.code, `it follows an entry that was not taken: ${fault.message}`);
-        this.outbox.fail(stored.id, why);
-        this.emit('message.failed', this.viewer.message(stored));
-        this.#changed(stored);
-      }
-      return gone.length > 0;
+      return this.#withdrawFrom(conversation, seq, fault);
     });
+  }
+
+  #withdrawFrom(conversation: string, seq: number, fault: Fault): boolean {
+    const gone = this.entries.withdraw(conversation, this.self, seq);
+    for (const [index, stored] of gone.entries()) {
+      const why =
+        index === 0 ? fault : new Fault(fault.code, `it follows an entry that was not taken: ${fault.message}`);
+      this.outbox.fail(stored.id, why);
+      this.emit('message.failed', this.viewer.message(stored));
+      this.#changed(stored);
+    }
+    return gone.length > 0;
   }
 
   /**
@@ -181,7 +379,8 @@ export class Ledger {
 
   #takeReceipt(receipt: Receipt): void {
     const { account, author, conversation, entry, seq, state } = receipt;
-    const members = this.entries.conversation(conversation)?.members ?? [];
+    const known = this.entries.conversation(conversation);
+    const members = known ? this.authors(known) : [];
     const meant = account !== this.self && account !== author && members.includes(account) && members.includes(author);
     if (!meant || this.entries.idAt(conversation, author, seq) !== entry) {
       this.#log.debug({ conversation, seq }, 'skipping a receipt for an entry that is not here');
@@ -193,11 +392,16 @@ export class Ledger {
       throw new Fault('bad_signature', `taking a receipt for "${entry}": "${account}" did not sign it`);
     }
     this.receipts.add(receipt);
-    if (author !== this.self) return;
-    for (const id of this.outbox.settle(account, conversation, seq)) this.#tell('message.delivered', id);
+    if (author !== this.self) return this.onForeignReceipt(receipt);
+    const room = known?.kind === 'room';
+    for (const id of this.outbox.settle(account, conversation, seq)) {
+      // In a room a message is delivered once all have it; of each on the way the message itself tells.
+      if (!room || !this.outbox.isOpen(id)) this.#tell('message.delivered', id);
+    }
     if (state !== 'read') return;
     for (let at = before + 1; at <= seq; at++) {
-      this.#tell('message.read', this.entries.idAt(conversation, author, at) ?? '');
+      const id = this.entries.idAt(conversation, author, at) ?? '';
+      if (!room || this.#isReadByAll(receipt, id, at)) this.#tell('message.read', id);
     }
   }
 
@@ -219,6 +423,11 @@ export class Ledger {
       for (const { entry } of released) this.#tell('message.queued', entry);
       return [...new Set(released.map(({ recipient }) => recipient))];
     });
+  }
+
+  #isReadByAll(chain: Chain, id: string, seq: number): boolean {
+    const others = this.rooms.audience(chain.conversation, id).filter((account) => account !== this.self);
+    return others.every((account) => (this.receipts.newest(chain, account, 'read')?.seq ?? 0) >= seq);
   }
 
   /** An entry came to be: an event of its own, or one of the message that it changes. */
@@ -250,17 +459,28 @@ export class Ledger {
     return receipt;
   }
 
-  /** What this side has of a conversation, and its word for it. */
-  standing({ id, members }: Conversation): Standing {
-    const receipts = members.flatMap((author) =>
+  /**
+   * What this side has of a conversation, and its word for it; of a room also how far its order is here, and what others
+   * said of the entries of `reader`, who may have missed it. [R-21]
+   */
+  standing(conversation: Conversation, reader: string): Standing {
+    const { id, kind } = conversation;
+    const authors = this.authors(conversation);
+    const newest = (author: string, account: string): Receipt[] =>
       (['delivered', 'read'] as const).flatMap(
-        (state) => this.receipts.newest({ conversation: id, author }, this.self, state) ?? [],
-      ),
-    );
-    const have = members.flatMap((author) => {
+        (state) => this.receipts.newest({ conversation: id, author }, account, state) ?? [],
+      );
+    const others = kind === 'room' ? authors.filter((account) => account !== this.self && account !== reader) : [];
+    const receipts = [
+      ...newest(reader, this.self),
+      ...others.flatMap((account) => newest(reader, account)),
+      ...authors.flatMap((author) => (author === reader ? [] : newest(author, this.self))),
+    ].slice(0, RECEIPTS);
+    const have = authors.flatMap((author) => {
       const head = this.entries.head(id, author);
       return head ? { author, seq: head.seq } : [];
     });
-    return { id, have, receipts };
+    const state = kind === 'room' ? this.rooms.state(id) : undefined;
+    return { id, have, receipts, ...(state && { order: { number: state.number, last: state.last } }) };
   }
 }

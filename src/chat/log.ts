@@ -43,7 +43,7 @@ export class EntryLog {
   }
 
   conversation(id: string): Conversation | undefined {
-    const row = this.#sql.of<{ kind: 'direct' }>('SELECT kind FROM conversations WHERE id = ?').get(id);
+    const row = this.#sql.of<{ kind: Conversation['kind'] }>('SELECT kind FROM conversations WHERE id = ?').get(id);
     return row && { id, kind: row.kind, members: this.#members(id) };
   }
 
@@ -57,7 +57,7 @@ export class EntryLog {
   /** Conversations in which `account` is a member. */
   shared(account: string): Conversation[] {
     return this.#sql
-      .of<{ id: string; kind: 'direct' }>(
+      .of<{ id: string; kind: Conversation['kind'] }>(
         'SELECT c.id, c.kind FROM members m JOIN conversations c ON c.id = m.conversation WHERE m.account = ?',
       )
       .all(account)
@@ -83,6 +83,35 @@ export class EntryLog {
     for (const account of members) {
       this.#sql.of('INSERT INTO members (conversation, account) VALUES (?, ?)').run(id, account);
     }
+  }
+
+  /** Who is in a room changes. */
+  setMember(conversation: string, account: string, is: boolean): void {
+    const sql = is
+      ? 'INSERT OR IGNORE INTO members (conversation, account) VALUES (?, ?)'
+      : 'DELETE FROM members WHERE conversation = ? AND account = ?';
+    this.#sql.of(sql).run(conversation, account);
+  }
+
+  /** Removes entries of somebody else that do not stand in a room any more: from `seq` on, or of a later time. [R-10] */
+  drop(conversation: string, author: string, from: { seq: number } | { at: number }): void {
+    const seq = 'seq' in from ? from.seq : this.firstSince(conversation, author, 1, from.at);
+    if (seq === undefined) return;
+    for (const { id } of this.withdraw(conversation, author, seq)) {
+      this.#sql.of('DELETE FROM search WHERE rowid = (SELECT doc FROM messages WHERE entry = ?)').run(id);
+      for (const table of ['messages', 'acts']) this.#sql.of(`DELETE FROM ${table} WHERE entry = ?`).run(id);
+      this.#sql.of('DELETE FROM entries WHERE id = ?').run(id);
+    }
+  }
+
+  /** Place of the entry that is the `count`-th last of those before a time. */
+  placeBack(conversation: string, at: number, count: number): { at: number; id: string } | undefined {
+    return this.#sql
+      .of<{ at: number; id: string }>(
+        `SELECT at, id FROM (SELECT at, id FROM entries WHERE ${IN_ORDER} AND at <= ? ORDER BY at DESC, id DESC LIMIT ?)
+         ORDER BY at, id LIMIT 1`,
+      )
+      .get(conversation, at, count);
   }
 
   head(conversation: string, author: string): Head | undefined {
@@ -196,6 +225,15 @@ export class EntryLog {
       .of<{ seq: number | null }>(`SELECT min(seq) AS seq FROM entries WHERE ${CHAIN} AND seq >= ? AND at >= ?`)
       .get(conversation, author, seq, at);
     return row?.seq ?? undefined;
+  }
+
+  /** As `firstSince`, by the order of the conversation: quick where the time is near its end. */
+  firstAfter(conversation: string, author: string, at: number): number | undefined {
+    return this.#sql
+      .of<{ seq: number }>(
+        `SELECT seq FROM entries WHERE ${IN_ORDER} AND author = ? AND at >= ? ORDER BY at, id LIMIT 1`,
+      )
+      .get(conversation, author, at)?.seq;
   }
 
   /** Takes an author's entries from `seq` on out of the chain, so that their places are free; gives them, in order. */

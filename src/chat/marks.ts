@@ -87,9 +87,9 @@ export class ReadMarks {
     for (let rows = query.all(account); rows.length > 0; rows = query.all(account)) {
       const conversations = rows.flatMap(({ conversation }) => {
         const known = this.#ledger.entries.conversation(conversation);
-        return known ? this.#ledger.standing(known) : [];
+        return known ? this.#ledger.standing(known, account) : [];
       });
-      const answer = await link.request(sync, { conversations }, { signal });
+      const answer = await link.request(sync, { conversations, more: true }, { signal });
       this.#ledger.takeReceipts(answer.conversations.flatMap((standing) => standing.receipts));
       this.#ledger.store.transaction(() => {
         for (const { conversation, seq } of rows) {

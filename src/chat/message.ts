@@ -6,6 +6,7 @@ import type { EntryLog, Stored } from './log.ts';
 import { mentionsIn } from './mention.ts';
 import type { Outbox } from './outbox.ts';
 import type { Receipt, ReceiptBook } from './receipt.ts';
+import type { RoomBook } from './room-book.ts';
 import { isActKind, type Shown } from './timeline.ts';
 
 /** From least to most; none goes back, and `failed` is final. `received` is an entry of somebody else. [C-16] */
@@ -31,8 +32,10 @@ export type Message = {
   conversation: string;
   /** Account id. */
   author: string;
-  /** The other members. */
+  /** The other members; of a room's entry by somebody else: nobody is named. */
   to: string[];
+  /** Name of the room. */
+  room: string | null;
   seq: number;
   kind: string;
   /** As it stands now: with the words of the last edit; empty once deleted. */
@@ -67,6 +70,7 @@ export class Viewer {
   readonly #log: EntryLog;
   readonly #outbox: Outbox;
   readonly #receipts: ReceiptBook;
+  readonly #rooms: RoomBook;
   /** Handle of an account, where one is known. */
   handleOf: (account: string) => string | undefined = () => undefined;
   /** What the last try to reach an account came to, if it failed. */
@@ -75,35 +79,47 @@ export class Viewer {
   /** The newest word of a mailbox that it holds the entry for the account. */
   hold: (account: string, entry: string) => Hold | undefined = () => undefined;
 
-  constructor(self: string, log: EntryLog, outbox: Outbox, receipts: ReceiptBook) {
+  constructor(self: string, log: EntryLog, outbox: Outbox, receipts: ReceiptBook, rooms: RoomBook) {
     this.#self = self;
     this.#log = log;
     this.#outbox = outbox;
     this.#receipts = receipts;
+    this.#rooms = rooms;
   }
 
   message(stored: Stored): Message {
     const { entry, id } = stored;
-    const members = this.#log.conversation(entry.conversation)?.members ?? [];
-    const to = members.filter((account) => account !== entry.author);
     const own = entry.author === this.#self;
+    const conversation = this.#log.conversation(entry.conversation);
+    const room = conversation?.kind === 'room' ? (this.#rooms.state(entry.conversation)?.creation.name ?? null) : null;
+    // Who joined later is no recipient, and who went since still is one.
+    const members =
+      room === null ? (conversation?.members ?? []) : own ? this.#rooms.audience(entry.conversation, id) : [];
+    const to = members.filter((account) => account !== entry.author);
     const recipients = own ? to.map((account) => this.#recipient(stored, account)) : [];
-    const least = recipients.reduce<Recipient | undefined>(
+    // In a room, one who went before it reached them does not make it a failure for the others.
+    const reached = recipients.filter(({ state }) => state !== 'failed');
+    const counted = room === null || reached.length === 0 ? recipients : reached;
+    const least = counted.reduce<Recipient | undefined>(
       (low, next) => (low && rank[low.state] <= rank[next.state] ? low : next),
       undefined,
     );
-    const times = recipients.map((recipient) => recipient.deliveredAt);
+    const times = counted.map((recipient) => recipient.deliveredAt);
     return {
       id,
       conversation: entry.conversation,
       author: entry.author,
       to,
+      room,
       seq: entry.seq,
       kind: entry.kind,
       ...this.#look(stored, members),
       at: msOf(entry.at),
-      state: own ? (least?.state ?? 'queued') : 'received',
-      deliveredAt: own && !times.includes(null) ? Math.max(...times.map((time) => time ?? 0)) : null,
+      state: own
+        ? (least?.state ?? (stored.withdrawn ? 'failed' : room === null ? 'queued' : 'delivered'))
+        : 'received',
+      deliveredAt:
+        own && times.length > 0 && !times.includes(null) ? Math.max(...times.map((time) => time ?? 0)) : null,
       recipients,
     };
   }
@@ -152,6 +168,11 @@ export class Viewer {
     const none = { account, deliveredAt: null, readAt: null, hold: null };
     if (row?.state === 'failed') {
       return { ...none, state: 'failed', reason: { code: row.code ?? 'internal', message: row.message ?? '' } };
+    }
+    if (withdrawn && !row) {
+      // They had it, and dropped it: its author was removed, or the room closed, before it.
+      const reason = { code: 'forbidden', message: 'it does not stand in the room' };
+      return { ...none, state: 'failed', reason };
     }
     const read = withdrawn ? undefined : this.#receipts.covering(entry, entry.seq, account, 'read');
     const delivered = withdrawn ? undefined : this.#receipts.covering(entry, entry.seq, account, 'delivered');

@@ -18,14 +18,23 @@ export class Outbox {
 
   /** Throws `queue_full` if `recipient`'s queue has no room for one more entry of `bytes`. */
   checkRoom(recipient: string, bytes: number): void {
-    const row = this.#sql
-      .of<{ entries: number; bytes: number }>('SELECT entries, bytes FROM outbox_totals WHERE recipient = ?')
-      .get(recipient);
-    if ((row?.entries ?? 0) + 1 <= WAITING_ENTRIES && (row?.bytes ?? 0) + bytes <= WAITING_BYTES) return;
+    if (this.hasRoom(recipient, bytes)) return;
     throw new Fault(
       'queue_full',
-      `queueing a message: ${row?.entries} entries wait for this recipient already, at most ${WAITING_ENTRIES} or ${WAITING_BYTES} bytes may; wait until they come online`,
+      `queueing a message: ${this.#totals(recipient)?.entries} entries wait for this recipient already, at most ${WAITING_ENTRIES} or ${WAITING_BYTES} bytes may; wait until they come online`,
     );
+  }
+
+  /** Whether `checkRoom` would let it pass. */
+  hasRoom(recipient: string, bytes: number): boolean {
+    const row = this.#totals(recipient);
+    return (row?.entries ?? 0) + 1 <= WAITING_ENTRIES && (row?.bytes ?? 0) + bytes <= WAITING_BYTES;
+  }
+
+  #totals(recipient: string): { entries: number; bytes: number } | undefined {
+    return this.#sql
+      .of<{ entries: number; bytes: number }>('SELECT entries, bytes FROM outbox_totals WHERE recipient = ?')
+      .get(recipient);
   }
 
   add(recipient: string, entry: { id: string; conversation: string; seq: number; bytes: number }): void {
@@ -93,6 +102,33 @@ export class Outbox {
         .of('UPDATE outbox SET state = ? WHERE recipient = ? AND entry = ? AND state = ?')
         .run(to, recipient, entry, from).changes > 0
     );
+  }
+
+  /** Nothing of a conversation will be delivered to a recipient any more; gives the ids of the entries that waited. */
+  failFor(recipient: string, conversation: string, fault: Fault): string[] {
+    const which = `recipient = ? AND conversation = ? AND state <> 'failed'`;
+    const rows = this.#sql
+      .of<{ entry: string }>(`SELECT entry FROM outbox WHERE ${which}`)
+      .all(recipient, conversation);
+    this.#sql
+      .of(`UPDATE outbox SET state = 'failed', code = ?, message = ? WHERE ${which}`)
+      .run(fault.code, fault.message, recipient, conversation);
+    return rows.map((row) => row.entry);
+  }
+
+  /** Whether the entry still waits for anybody. */
+  isOpen(entry: string): boolean {
+    return this.#sql.of(`SELECT 1 FROM outbox WHERE entry = ? AND state <> 'failed' LIMIT 1`).get(entry) !== undefined;
+  }
+
+  /** Conversations of which own entries wait for `recipient`. */
+  conversations(recipient: string): string[] {
+    return this.#sql
+      .of<{ conversation: string }>(
+        `SELECT DISTINCT conversation FROM outbox WHERE recipient = ? AND state <> 'failed'`,
+      )
+      .all(recipient)
+      .map((row) => row.conversation);
   }
 
   get(recipient: string, entry: string): Waiting | undefined {

@@ -1,4 +1,4 @@
-/** Direct conversations for one account: what doors ask for, what links bring, and delivery that goes on by itself. */
+/** Conversations of one account: what doors ask for, what links bring, and delivery that goes on by itself. */
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { Rate } from '../base/rate.ts';
@@ -15,10 +15,17 @@ import { Ledger, type LedgerOptions } from './ledger.ts';
 import { Mailbox, type Post } from './mailbox.ts';
 import { ReadMarks } from './marks.ts';
 import type { Evidence, Message } from './message.ts';
+import { giveOrder, orderedNotice } from './room-wire.ts';
+import { Rooms } from './rooms.ts';
 import { Exchange } from './sync.ts';
 import { Statements } from './tables.ts';
 import { Typing, type TypingSignal } from './typing.ts';
 import { CALLS_BURST, CALLS_PER_SECOND, deliver, receiptNotice, sync, typingNotice } from './wire.ts';
+
+/** Milliseconds after which what somebody wrote is offered to others who may lack it. [R-20] */
+const RELAY_MS = 15_000;
+/** Links to members of a room that a node looks for, so that what one of them has reaches it. [R-20] */
+const MEMBER_LINKS = 3;
 
 /** What is told once and kept in no conversation. `conversation.read`: this account has read up to a message. */
 export type ChatSignal = TypingSignal | { type: 'conversation.read'; conversation: string; upTo: string };
@@ -28,6 +35,10 @@ export type ChatOptions = LedgerOptions & {
   reach: Reach;
   /** Where letters are left for those who are away; without it they wait here. */
   post?: Post | undefined;
+  /** Peer ids of this node's trackers, the preferred one first; none: no rooms can be made. */
+  homes?: () => readonly string[];
+  /** For tests: milliseconds after which what came from others is offered on. */
+  relayMs?: number;
   /** Like `emit`, for what is no message. */
   signal?: (signal: ChatSignal) => void;
 };
@@ -45,6 +56,12 @@ export class ChatService implements AsyncDisposable {
   readonly #mailbox: Mailbox | undefined;
   readonly #log: Log;
   readonly #rates = new WeakMap<Link, Rate>();
+  readonly #linked = new Map<string, Link>();
+  /** Accounts to link with once, although nothing waits for them. */
+  readonly #wanted = new Set<string>();
+  readonly #relayMs: number;
+  #relay: NodeJS.Timeout | undefined;
+  readonly rooms: Rooms;
 
   constructor(options: ChatOptions) {
     this.#log = options.log;
@@ -63,9 +80,13 @@ export class ChatService implements AsyncDisposable {
         log,
       });
     this.#courier = new Courier({
-      reach: options.reach,
-      waits: (account) => this.#waits(account),
+      reach: (account, wait) => {
+        this.#wanted.delete(account);
+        return options.reach(account, wait);
+      },
+      waits: (account) => this.#waits(account) || this.#wanted.has(account),
       work: async (account, link, signal) => {
+        this.#wanted.delete(account);
         await this.#exchange.run(account, link, signal);
         await this.#marks.tell(account, link, signal);
         await this.#mailbox?.linked(account, link);
@@ -73,6 +94,20 @@ export class ChatService implements AsyncDisposable {
       mail: this.#mailbox,
       log: options.log,
     });
+    this.#relayMs = options.relayMs ?? RELAY_MS;
+    this.rooms = new Rooms({
+      account: options.account,
+      ledger: this.#ledger,
+      homes: options.homes ?? (() => []),
+      log: options.log,
+      onOrder: (state) => this.#orderChanged(state.id),
+    });
+    this.#ledger.onForeignReceipt = (receipt) => {
+      // The author may have no link with who signed it.
+      this.#ledger.store.afterCommit(() =>
+        this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] }),
+      );
+    };
     this.#signal = options.signal ?? (() => {});
     this.#marks = new ReadMarks(this.#ledger, new Statements(options.store), { byLetter: post !== undefined });
     this.#typing = new Typing(options.clock);
@@ -105,6 +140,12 @@ export class ChatService implements AsyncDisposable {
         const from = this.#admit(link);
         const { answer, seen } = this.#intake.take(from, entries);
         for (const chain of seen) this.#exchange.saw(link, chain);
+        if (entries.length > 0 && seen.some((chain) => this.rooms.has(chain.conversation))) this.#relaySoon();
+        // What came by way of another: its author waits for the word that it is here.
+        for (const receipt of answer.receipts) {
+          if (receipt.author !== from)
+            this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] });
+        }
         // Own entries that were given back want their receipts.
         if (seen.some((chain) => chain.author === this.#ledger.self)) this.#courier.wake(from, { now: true });
         return answer;
@@ -113,14 +154,25 @@ export class ChatService implements AsyncDisposable {
     );
     router.handle(
       sync,
-      ({ conversations }, { link }) => {
+      ({ conversations, more }, { link }) => {
         const from = this.#admit(link);
-        const answer = this.#exchange.answer(from, link, conversations);
+        const answer = this.#exchange.answer(from, link, conversations, more === true);
         this.#courier.use(from, link);
         return { conversations: answer };
       },
       needs,
     );
+    router.handle(
+      giveOrder,
+      ({ creation, ordered }, { link }) => {
+        this.#admit(link);
+        const { conversation, number } = this.rooms.given(creation, ordered);
+        this.#exchange.sawOrder(link, conversation, number);
+        return { number };
+      },
+      needs,
+    );
+    router.on(orderedNotice, ({ home, ordered }, { link }) => this.rooms.pushed(link, home, ordered));
     router.on(
       receiptNotice,
       ({ receipts }, { link }) => {
@@ -169,7 +221,12 @@ export class ChatService implements AsyncDisposable {
   /** A link was greeted: both sides exchange what they lack, and what waits for the account leaves at once. */
   linkUp(link: Link): void {
     const account = link.account?.account;
-    if (account !== undefined && account !== this.#ledger.self) this.#courier.use(account, link);
+    if (account === undefined || account === this.#ledger.self) return;
+    this.#linked.set(account, link);
+    void link.closed.then(() => {
+      if (this.#linked.get(account) === link) this.#linked.delete(account);
+    });
+    this.#courier.use(account, link);
   }
 
   /** A link to a tracker that has this account's record: letters that wait there are taken, and those that come later. */
@@ -184,7 +241,57 @@ export class ChatService implements AsyncDisposable {
 
   /** Presence says that the account is there: what waits for it is tried now. */
   peerOnline(account: string): void {
-    if (this.#waits(account)) this.#courier.wake(account, { now: true });
+    if (this.#waits(account)) return this.#courier.wake(account, { now: true });
+    if (account === this.#ledger.self || this.#linked.has(account)) return;
+    // Somebody may hold what another, who is gone by now, wrote to this account: so it meets a few of each room.
+    const lonely = this.#ledger.entries.shared(account).some(({ kind, members }) => {
+      const met = members.filter((member) => this.#linked.has(member) || this.#wanted.has(member));
+      return kind === 'room' && met.length < MEMBER_LINKS;
+    });
+    if (!lonely) return;
+    this.#wanted.add(account);
+    this.#courier.wake(account, { now: true });
+  }
+
+  /** The node's links to trackers that are up. */
+  trackersUp(links: readonly Link[]): void {
+    this.rooms.trackers(links);
+  }
+
+  /** Members may be new, or there may be something that they lack now. */
+  #orderChanged(conversation: string): void {
+    const members = this.#ledger.entries.conversation(conversation)?.members ?? [];
+    if (!members.includes(this.#ledger.self)) return;
+    for (const account of members) {
+      const link = this.#linked.get(account);
+      if (link && !this.#exchange.knows(link, conversation)) this.#renew(account, link);
+    }
+    const strangers = members.filter((account) => account !== this.#ledger.self && !this.#linked.has(account));
+    let missing = MEMBER_LINKS - (members.length - 1 - strangers.length);
+    for (const account of strangers.sort(() => Math.random() - 0.5)) {
+      if (missing-- <= 0) break;
+      this.#wanted.add(account);
+      this.#courier.wake(account, { now: true });
+    }
+    this.#relaySoon();
+  }
+
+  #renew(account: string, link: Link): void {
+    this.#exchange.forget(link);
+    this.#courier.wake(account, { now: true });
+  }
+
+  /** What is new in rooms is offered to those who are linked, in a while: most of them have it from its author by then. */
+  #relaySoon(): void {
+    this.#relay ??= setTimeout(
+      () => {
+        this.#relay = undefined;
+        for (const [account, link] of this.#linked) {
+          if (this.#ledger.entries.shared(account).some(({ kind }) => kind === 'room')) this.#renew(account, link);
+        }
+      },
+      this.#relayMs * (1 + Math.random()),
+    ).unref();
   }
 
   /**
@@ -207,10 +314,11 @@ export class ChatService implements AsyncDisposable {
     if (!peerId.safeParse(account).success) {
       throw new Fault('invalid_argument', `writing to "${account}": expected an account id, 52 characters of base32`);
     }
+    const room = this.#roomOf(account);
     if (account === this.#ledger.self) {
       throw new Fault('invalid_argument', 'writing to yourself: name somebody else');
     }
-    return this.#writeIn(direct(this.#ledger.self, account), kind, body);
+    return this.#writeIn(room ?? direct(this.#ledger.self, account), kind, body);
   }
 
   #writeIn(conversation: Conversation, kind: string, body: Record<string, unknown>): Message {
@@ -230,6 +338,11 @@ export class ChatService implements AsyncDisposable {
     return message;
   }
 
+  #roomOf(id: string): Conversation | undefined {
+    const found = this.#ledger.entries.conversation(id);
+    return found?.kind === 'room' ? found : undefined;
+  }
+
   /** Tells the other members who are linked now that this user writes something, or has stopped. [H-7] */
   typing(conversation: string, on: boolean): void {
     const members = this.#ledger.entries.conversation(conversation)?.members ?? [];
@@ -247,7 +360,7 @@ export class ChatService implements AsyncDisposable {
     this.#intake.listen(listener);
   }
 
-  /** Messages with one account, or with all, newest last; the page just before or just after a message. */
+  /** Messages with one account, in one room by its id, or all, newest last; the page just before or just after a message. */
   list(options: {
     account?: string | undefined;
     limit: number;
@@ -259,9 +372,9 @@ export class ChatService implements AsyncDisposable {
     return this.history.page({ conversation, ...page });
   }
 
-  /** Id of the direct conversation with an account. [C-5] */
+  /** Id of the direct conversation with an account, or of a room, whose id may stand for it. [C-5] */
   conversationWith(account: string): string {
-    return direct(this.#ledger.self, account).id;
+    return this.#roomOf(account)?.id ?? direct(this.#ledger.self, account).id;
   }
 
   /** One message, with the receipts that its state rests on. Throws `unknown_id`. */
@@ -305,6 +418,8 @@ export class ChatService implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#log.debug('chat stops');
     await this.#mailbox?.[Symbol.asyncDispose]();
+    clearTimeout(this.#relay);
+    await this.rooms[Symbol.asyncDispose]();
     await this.#courier[Symbol.asyncDispose]();
   }
 }

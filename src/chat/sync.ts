@@ -1,5 +1,5 @@
 /** What to deliver on a link: both sides say how far they have each author's chain, then give what the other lacks. */
-import { Fault, isFaultCode } from '../base/fault.ts';
+import { Fault, isFaultCode, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Link } from '../link/link.ts';
 import { type Conversation, direct } from './conversation.ts';
@@ -7,11 +7,24 @@ import { aheadFrom } from './hlc.ts';
 import { keyOf } from './intake.ts';
 import type { Ledger } from './ledger.ts';
 import type { Stored } from './log.ts';
+import { mayRead } from './membership.ts';
 import type { Chain } from './receipt.ts';
-import { DELIVER_BYTES, DELIVER_ENTRIES, type Deliver, deliver, type Standing, sync } from './wire.ts';
+import { giveOrder, LOG_PAGE } from './room-wire.ts';
+import { DELIVER_BYTES, DELIVER_ENTRIES, type Deliver, deliver, STANDINGS, type Standing, sync } from './wire.ts';
 
 /** How far the other side of a link has each chain; a chain that is not named: nothing. */
 type Heads = Map<string, number>;
+
+/** What the other side of a link has said, and what it was given since. */
+type Seen = {
+  heads: Heads;
+  /** Of rooms: how far it knows the order. A room that is not named is not known there. */
+  orders: Map<string, { number: number; last: string | undefined }>;
+  /** It has said all of it. */
+  isWhole: boolean;
+  /** Everybody's chains in rooms were looked at since; from then on only own entries are new, until the next greeting. */
+  isCaughtUp: boolean;
+};
 
 /** A run of one chain. */
 type Batch = Chain & { from: number; entries: Stored[] };
@@ -19,10 +32,15 @@ type Batch = Chain & { from: number; entries: Stored[] };
 /** Answers in one exchange that bring no chain further (a gap, a withdrawal); more are no honest mistake. */
 const SETBACKS = 3;
 
+/** Members of the rooms in one greeting, so that the answer stays below half a megabyte. */
+const GREETED_MEMBERS = 512;
+/** Bytes of the standings in one answer. */
+const ANSWER_BYTES = 700 * 1024;
+
 export class Exchange {
   readonly #ledger: Ledger;
   readonly #log: Log;
-  readonly #heads = new WeakMap<Link, Heads>();
+  readonly #seen = new WeakMap<Link, Seen>();
 
   constructor(ledger: Ledger, log: Log) {
     this.#ledger = ledger;
@@ -32,14 +50,21 @@ export class Exchange {
   /** Gives the account what it lacks, until it lacks nothing and every own entry has its receipt. [C-20] */
   async run(account: string, link: Link, signal: AbortSignal): Promise<void> {
     for (let setbacks = 0; ; ) {
-      const heads = this.#heads.get(link) ?? (await this.#ask(account, link, signal));
-      const batch = this.#next(account, heads);
-      if (!batch) break;
+      const seen = await this.#greeted(account, link, signal);
+      if (!seen.isCaughtUp) await this.#giveOrders(account, link, seen, signal);
+      const batch = this.#next(account, seen);
+      if (!batch && seen.isCaughtUp) break;
+      if (!batch) {
+        seen.isCaughtUp = true;
+        continue;
+      }
+      // Who an author is must be known before what they wrote.
+      await this.#giveOrder(batch.conversation, link, seen, signal);
       const entries = batch.entries.map((stored) => stored.entry);
       const answer = await link.request(deliver, { entries }, { signal });
-      const fault = this.#settle(batch, answer, link, heads);
+      const fault = this.#settle(batch, answer, link, seen.heads);
       if (fault) throw fault;
-      if (this.#from(account, batch, heads) > batch.from) continue;
+      if (this.#from(account, batch, seen.heads) > batch.from) continue;
       setbacks += 1;
       if (setbacks > SETBACKS)
         throw new Fault('wrong_state', 'delivering: the other side takes nothing and says no why');
@@ -50,61 +75,162 @@ export class Exchange {
   }
 
   /** Answers the other side's question, and learns from it. Throws `bad_signature`. */
-  answer(account: string, link: Link, standings: readonly Standing[]): Standing[] {
-    return this.#learn(account, link, standings).map((conversation) => this.#ledger.standing(conversation));
+  answer(account: string, link: Link, standings: readonly Standing[], more: boolean): Standing[] {
+    const shared = this.#learn(account, link, standings, more);
+    let bytes = 0;
+    return shared.flatMap((conversation) => {
+      const standing = this.#ledger.standing(conversation, account);
+      bytes += Buffer.byteLength(JSON.stringify(standing));
+      return bytes > ANSWER_BYTES ? [] : [standing];
+    });
   }
 
   /** The other side has shown that it has a chain up to here. */
   saw(link: Link, chain: Chain & { seq: number }): void {
-    const heads = this.#heads.get(link);
+    const heads = this.#seen.get(link)?.heads;
     if (heads && (heads.get(keyOf(chain)) ?? 0) < chain.seq) heads.set(keyOf(chain), chain.seq);
   }
 
-  async #ask(account: string, link: Link, signal: AbortSignal): Promise<Heads> {
-    const ours = [direct(this.#ledger.self, account)]; // also before its first entry: this side may have lost them all
-    const conversations = ours.map((conversation) => this.#ledger.standing(conversation));
-    const answer = await link.request(sync, { conversations }, { signal });
-    this.#learn(account, link, answer.conversations);
-    const heads = this.#heads.get(link) ?? new Map();
-    this.#heads.set(link, heads);
-    return heads;
+  /** The other side has shown that it knows a room's order up to here. */
+  sawOrder(link: Link, conversation: string, number: number): void {
+    this.#seen.get(link)?.orders.set(conversation, { number, last: undefined });
+  }
+
+  /** Whether the other side of a link has shown that it knows a room. */
+  knows(link: Link, conversation: string): boolean {
+    return this.#seen.get(link)?.orders.has(conversation) ?? false;
+  }
+
+  /** Both sides look anew at everything when they meet next on this link: there is news for others. */
+  forget(link: Link): void {
+    this.#seen.delete(link);
+  }
+
+  async #greeted(account: string, link: Link, signal: AbortSignal): Promise<Seen> {
+    const known = this.#seen.get(link);
+    if (known?.isWhole) return known;
+    const groups = this.#groups(account);
+    for (const [index, group] of groups.entries()) {
+      const conversations = group.map((conversation) => this.#ledger.standing(conversation, account));
+      const more = index < groups.length - 1;
+      const answer = await link.request(sync, { conversations, ...(more && { more }) }, { signal });
+      this.#learn(account, link, answer.conversations, more);
+    }
+    return this.#seenOn(link);
+  }
+
+  #seenOn(link: Link): Seen {
+    const seen = this.#seen.get(link) ?? { heads: new Map(), orders: new Map(), isWhole: false, isCaughtUp: false };
+    this.#seen.set(link, seen);
+    return seen;
+  }
+
+  /** All conversations that are shared with the account, in portions of which each makes a frame. */
+  #groups(account: string): Conversation[][] {
+    // The direct one also before its first entry: this side may have lost them all.
+    const own = direct(this.#ledger.self, account);
+    const groups: Conversation[][] = [[own]];
+    let weight = 2;
+    for (const conversation of this.#ledger.entries.shared(account)) {
+      if (conversation.kind === 'direct' || !this.#ledger.sharedWith(account, conversation.id)) continue;
+      const authors = this.#ledger.authors(conversation).length;
+      const last = groups.at(-1) ?? [];
+      weight += authors;
+      if (weight <= GREETED_MEMBERS && last.length < STANDINGS) last.push(conversation);
+      else {
+        groups.push([conversation]);
+        weight = authors;
+      }
+    }
+    return groups;
   }
 
   /** Gives the conversations of `standings` that are shared with the account. */
-  #learn(account: string, link: Link, standings: readonly Standing[]): Conversation[] {
-    const heads: Heads = this.#heads.get(link) ?? new Map();
+  #learn(account: string, link: Link, standings: readonly Standing[], more: boolean): Conversation[] {
+    const seen = this.#seenOn(link);
     const shared = standings.flatMap((standing) => {
-      const conversation = this.#ledger.sharedWith(account, standing.id);
+      const { order, id } = standing;
+      const conversation = this.#ledger.sharedWith(account, id);
+      const room = this.#ledger.rooms.state(id);
+      // Also to one who does not know yet that they were removed.
+      if (room && order && mayRead(room, account)) seen.orders.set(id, order);
       if (!conversation) return [];
       const said = new Map(standing.have.map(({ author, seq }) => [author, seq]));
-      for (const author of conversation.members) {
-        heads.set(keyOf({ conversation: standing.id, author }), said.get(author) ?? 0);
+      for (const author of this.#ledger.authors(conversation)) {
+        seen.heads.set(keyOf({ conversation: id, author }), said.get(author) ?? 0);
       }
       return [conversation];
     });
     this.#ledger.takeReceipts(standings.flatMap((standing) => standing.receipts));
-    this.#heads.set(link, heads);
+    if (!more) seen.isWhole = true;
+    seen.isCaughtUp = false;
     return shared;
+  }
+
+  /** Gives the order of every room in which the other side is, where it is behind or has another one. [R-21] */
+  async #giveOrders(account: string, link: Link, seen: Seen, signal: AbortSignal): Promise<void> {
+    const shared = this.#ledger.entries.shared(account).filter(({ kind }) => kind === 'room');
+    const rooms = new Set([...shared.map(({ id }) => id), ...seen.orders.keys()]);
+    for (const id of rooms) await this.#giveOrder(id, link, seen, signal);
+  }
+
+  async #giveOrder(id: string, link: Link, seen: Seen, signal: AbortSignal): Promise<void> {
+    const room = this.#ledger.rooms.state(id);
+    if (!room) return;
+    const { creation, number, last } = room;
+    const theirs = seen.orders.get(id);
+    const differs = theirs?.number === number && theirs.last !== undefined && theirs.last !== last;
+    if (theirs && theirs.number >= number && !differs) return;
+    let after = differs ? number - 1 : (theirs?.number ?? 0);
+    try {
+      do {
+        const ordered = this.#ledger.rooms.page(id, after, LOG_PAGE);
+        const answer = await link.request(giveOrder, { creation, ordered }, { signal });
+        after = Math.max(answer.number, after + 1);
+      } while (after < number);
+    } catch (error) {
+      const fault = toFault(error, 'giving the order of a room');
+      if (fault.retry) throw fault;
+      this.#log.info({ conversation: id, code: fault.code, reason: fault.message }, 'a room’s order was not taken');
+    }
+    seen.orders.set(id, { number: Math.max(after, number), last: undefined });
   }
 
   /** Position from which the account is to be given a chain: what it lacks, and what it has not signed for. */
   #from(account: string, chain: Chain, heads: Heads): number {
-    const lacks = (heads.get(keyOf(chain)) ?? 0) + 1;
+    const lacks = Math.max((heads.get(keyOf(chain)) ?? 0) + 1, this.#ledger.floor(account, chain));
     if (chain.author !== this.#ledger.self) return lacks;
     return Math.min(lacks, this.#ledger.outbox.first(account, chain.conversation) ?? Number.POSITIVE_INFINITY);
   }
 
-  #next(account: string, heads: Heads): Batch | undefined {
-    for (const { id: conversation, members } of this.#ledger.entries.shared(account)) {
-      for (const author of members) {
-        const from = this.#from(account, { conversation, author }, heads);
-        if (!Number.isFinite(from)) continue;
-        const limit = { most: DELIVER_ENTRIES, bytes: DELIVER_BYTES };
-        const entries = this.#ledger.entries.run(conversation, author, from, limit);
-        if (entries.length > 0) return { conversation, author, from, entries };
+  #next(account: string, seen: Seen): Batch | undefined {
+    const waiting = new Set(this.#ledger.outbox.conversations(account));
+    for (const conversation of this.#ledger.entries.shared(account)) {
+      const { id, kind } = conversation;
+      // Where this account is a member no more it has nothing to give.
+      if (!this.#ledger.sharedWith(account, id)) continue;
+      const isQuiet = kind === 'room' && seen.isCaughtUp;
+      if (isQuiet && !waiting.has(id)) continue;
+      for (const author of isQuiet ? [this.#ledger.self] : this.#ledger.authors(conversation)) {
+        const batch = this.#batch(account, { conversation: id, author }, kind, seen.heads);
+        if (batch) return batch;
       }
     }
     return undefined;
+  }
+
+  #batch(account: string, chain: Chain, kind: Conversation['kind'], heads: Heads): Batch | undefined {
+    const from = this.#from(account, chain, heads);
+    if (!Number.isFinite(from)) return undefined;
+    const limit = { most: DELIVER_ENTRIES, bytes: DELIVER_BYTES };
+    const entries = this.#ledger.entries.run(chain.conversation, chain.author, from, limit);
+    const [first] = entries;
+    if (!first) return undefined;
+    // A part that starts later here than there would leave a hole; somebody else has what is between. [R-31]
+    const { seq } = first.entry;
+    const isNext = seq <= (heads.get(keyOf(chain)) ?? 0) + 1;
+    if (kind === 'room' && !isNext && !this.#ledger.mayStart(account, chain, seq)) return undefined;
+    return { ...chain, from, entries };
   }
 
   /** Writes down what the answer says; gives the fault for which the rest is to be tried again later. */
@@ -125,11 +251,13 @@ export class Exchange {
       heads.set(key, Number.POSITIVE_INFINITY); // not again on this link
       return undefined;
     }
+    // Others in a room may have it, so it stands; the refusal is shown, and it is tried again.
+    if (this.#ledger.rooms.state(batch.conversation)) return fault;
     // A clock that was ahead then and is right now: waiting for the entry's time would take too long.
     const future = fault.code === 'clock_ahead' && refused.entry.at >= aheadFrom(this.#ledger.clock.now());
     if (refusal.retry && !future) return fault;
     if (!this.#ledger.withdraw(batch.conversation, refused.entry.seq, fault)) return fault;
-    this.#heads.delete(link); // the chain is another now: both sides look anew
+    this.#seen.delete(link); // the chain is another now: both sides look anew
     return undefined;
   }
 }

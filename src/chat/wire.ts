@@ -16,7 +16,11 @@ export const CALLS_PER_SECOND = 250;
 /** Half a megabyte takes this many milliseconds at 70 kbit/s; a dead link is noticed by its keep-alive before that. */
 const DELIVER_MS = 60_000;
 
-const RECEIPTS = 512;
+/** Receipts of one conversation in one greeting. */
+export const RECEIPTS = 512;
+
+/** Conversations in one greeting. */
+export const STANDINGS = 64;
 
 /** Why an entry was not taken. `retry`: it may be taken later as it is. */
 const refusal = z.object({
@@ -49,14 +53,20 @@ export type Deliver = z.infer<typeof deliver.result>;
 const standing = z.object({
   id: hashText,
   /** An author who is not named: nothing. */
-  have: z.array(z.object({ author: peerId, seq: position })).max(1024),
+  have: z.array(z.object({ author: peerId, seq: position })).max(2048),
   receipts: z.array(receipt).max(RECEIPTS),
+  /** Of a room: how far its order is known. [R-21] */
+  order: z.object({ number: z.int().min(0), last: hashText }).optional(),
 });
 
 export type Standing = z.infer<typeof standing>;
 
 /** Both sides say what they have; the answer leaves out conversations that the two do not share. */
-const standings = z.object({ conversations: z.array(standing).max(64) });
+const standings = z.object({
+  conversations: z.array(standing).max(STANDINGS),
+  /** True: more conversations follow in another call. */
+  more: z.boolean().optional(),
+});
 
 export const sync = method('chat.sync', { params: standings, result: standings, maxBytes: DELIVER_BYTES });
 

@@ -11,6 +11,10 @@ export const GROUPS: Readonly<Record<string, { title: string; about: string }>> 
   status: { title: 'Me', about: '' },
   people: { title: 'People', about: 'Who is there, how they are, and what I allow whom.' },
   messages: { title: 'Messages', about: 'Messages, with what is proven about their delivery. "netapp say" sends one.' },
+  rooms: {
+    title: 'Rooms',
+    about: 'Conversations of many. "netapp say #NAME TEXT" writes to one; shells want \'#NAME\' in quotes.',
+  },
   conversations: {
     title: 'Conversations',
     about: 'Conversations: what is unread in them, and all that was said, as a file.',

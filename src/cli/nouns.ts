@@ -19,6 +19,8 @@ import {
   messageInFull,
   type Person,
   person,
+  type Room,
+  room,
   type Safety,
   type Status,
   safety,
@@ -203,6 +205,7 @@ const messagesInFull = noun<MessageInFull>(messageInFull, {
     ),
     ...(m.deliveredAt ? [['delivered', showTime(m.deliveredAt)] satisfies [string, Cell]] : []),
     ...(m.file ? [['file', m.file] satisfies [string, Cell]] : []),
+    ...(m.recipients ?? []).map((r): [string, Cell] => [r.handle, state(r.state)]),
     ...(m.replyTo ? [['answers', m.replyTo] satisfies [string, Cell]] : []),
     ...(m.target ? [['about', m.target] satisfies [string, Cell]] : []),
     ...(m.edited ? [['edited', showTime(m.edited)] satisfies [string, Cell]] : []),
@@ -243,6 +246,38 @@ const files = noun<FileInfo>(file, {
     ['hash', f.hash || '-'],
     ['since', showTime(f.at)],
     ...(f.error ? [['error', { text: `${f.error.message} (${f.error.code})`, style: 'red' }] as [string, Cell]] : []),
+  ],
+});
+
+function waitsFor(r: Room): string {
+  return r.waiting
+    .map(({ type, target, reason }) => `${type}${target ? ` ${target}` : ''}${reason ? ` (${reason.message})` : ''}`)
+    .join(', ');
+}
+
+const rooms = noun<Room>(room, {
+  head: ['NAME', 'I AM', 'MEMBERS', 'INVITED', 'WAITING', 'ID'],
+  none: 'no rooms yet',
+  row: (r) => [
+    { text: `#${r.name}`, style: 'bold' },
+    r.closed ? { text: 'closed', style: 'dim' } : r.standing,
+    String(r.members.length),
+    String(r.invited.length),
+    waitsFor(r),
+    r.id,
+  ],
+  detail: (r) => [
+    ['name', { text: `#${r.name}`, style: 'bold' }],
+    ['I am', r.invitedBy ? `invited by ${r.invitedBy}` : r.standing],
+    ...(r.closed ? [['closed', 'nobody can write to it any more'] satisfies [string, Cell]] : []),
+    ...r.members.map((m): [string, Cell] => [m.role, m.handle]),
+    ...r.invited.map((m): [string, Cell] => ['invited', `${m.handle} as ${m.role}, by ${m.by}`]),
+    ...(r.waiting.length > 0 ? [['waiting', { text: waitsFor(r), style: 'yellow' }] satisfies [string, Cell]] : []),
+    ...(r.error ? [['error', { text: `${r.error.message} (${r.error.code})`, style: 'red' }] as [string, Cell]] : []),
+    ['history', `new members get ${/^\d/.test(r.history) ? `the last ${r.history} entries` : r.history}`],
+    ['made', `${showTime(r.at)} by ${r.creator}`],
+    ['home', r.home],
+    ['id', r.id],
   ],
 });
 
@@ -297,6 +332,7 @@ const nouns = new Map<unknown, Noun>([
   [conversation, conversations],
   [backupInfo, backups],
   [file, files],
+  [room, rooms],
   [linkInfo, links],
   [status, me],
 ]);

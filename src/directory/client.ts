@@ -176,6 +176,11 @@ export class DirectoryClient implements AsyncDisposable {
     return this.get(account)?.status === 'offline' && this.mailbox(account).links.length > 0;
   }
 
+  /** Peer ids of the trackers, in the order in which they were named. */
+  trackers(): string[] {
+    return this.#options.trackers.map(({ peer }) => peer);
+  }
+
   /** Everybody who is known, oneself first; what the trackers pushed, or said last if they are down. */
   list(): Person[] {
     return [this.me(), ...this.#table().all()];

@@ -23,6 +23,9 @@ export type Offer = (
   options: { id: string; recorded: (entryId: string) => void; signal: AbortSignal },
 ) => Promise<{ entryId: string }>;
 
+/** Conversations of many, to which a file can be sent as to one account: by their id. */
+export type Audience = { has(id: string): boolean; isMember(id: string, account: string): boolean };
+
 /** The waits between tries where offering fails for now, e.g. because the disk is full. */
 const RETRY = { firstMs: 1000, mostMs: 60_000 };
 /** Milliseconds without a request after which a transfer is no longer shown as being served. */
@@ -32,6 +35,7 @@ export class Outgoing {
   readonly #store: FileStore;
   readonly #transfers: Transfers;
   readonly #offer: Offer;
+  readonly #audience: Audience | undefined;
   readonly #log: Log;
   readonly #signal: AbortSignal;
   /** One file is hashed at a time: two would share the same disk. */
@@ -39,10 +43,18 @@ export class Outgoing {
   readonly #jobs = new Map<string, { stop: AbortController; done: Promise<void> }>();
   readonly #serving = new Map<string, { count: number; idle: NodeJS.Timeout | undefined }>();
 
-  constructor(options: { store: FileStore; transfers: Transfers; offer: Offer; log: Log; signal: AbortSignal }) {
+  constructor(options: {
+    store: FileStore;
+    transfers: Transfers;
+    offer: Offer;
+    audience: Audience | undefined;
+    log: Log;
+    signal: AbortSignal;
+  }) {
     this.#store = options.store;
     this.#transfers = options.transfers;
     this.#offer = options.offer;
+    this.#audience = options.audience;
     this.#log = options.log;
     this.#signal = options.signal;
   }
@@ -132,7 +144,8 @@ export class Outgoing {
 
   /** What `account` may have under `hash`. */
   offered(account: string, hash: string): Offered | undefined {
-    const [transfer] = this.#store.grants(account, hash);
+    const [own] = this.#store.grants(account, hash);
+    const transfer = own ?? this.#store.grantsOf(hash).find(({ peer }) => this.#audience?.isMember(peer, account))?.id;
     if (transfer === undefined) return undefined;
     return {
       transfer,
@@ -151,7 +164,12 @@ export class Outgoing {
   }
 
   onBytes(id: string, bytes: number): void {
-    this.#transfers.advance(id, bytes);
+    // How much of it each of many has is theirs to say; the sum would say nothing.
+    if (!this.isToMany(this.#transfers.get(id))) this.#transfers.advance(id, bytes);
+  }
+
+  isToMany({ peer }: Transfer): boolean {
+    return this.#audience?.has(peer) ?? false;
   }
 
   onServed(id: string): void {

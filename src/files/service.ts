@@ -11,7 +11,7 @@ import type { HttpHandler } from '../link/listen.ts';
 import { needsAccount, type Router } from '../link/router.ts';
 import type { Bulk } from './client.ts';
 import { Incoming } from './incoming.ts';
-import { type Offer, Outgoing } from './outgoing.ts';
+import { type Audience, type Offer, Outgoing } from './outgoing.ts';
 import { safeName } from './paths.ts';
 import { type Reach, Reports } from './reports.ts';
 import { BlobServer } from './serve.ts';
@@ -29,6 +29,8 @@ export type FileServiceOptions = {
   bulk: Bulk;
   reach: Reach;
   offer: Offer;
+  /** Without it, files go to accounts alone. */
+  audience?: Audience;
   clock: Clock;
   log: Log;
   emit: (type: FileEvent, transfer: Transfer) => void;
@@ -82,13 +84,13 @@ export class FileService implements AsyncDisposable {
 
   /** Takes up everything that was under way. Call it before the listener starts, or a receiver may hear of no file. */
   async start(): Promise<void> {
-    const { store: db, log, reach, offer, bulk, downloads, binding, stallMs, retry, emit } = this.#options;
+    const { store: db, log, reach, offer, audience, bulk, downloads, binding, stallMs, retry, emit } = this.#options;
     const stop = new AbortController();
     const { signal } = stop;
     const store = new FileStore(db);
     const transfers = new Transfers(store, emit);
     const reports = new Reports({ store, transfers, reach, log, signal });
-    const outgoing = new Outgoing({ store, transfers, offer, log, signal });
+    const outgoing = new Outgoing({ store, transfers, offer, audience, log, signal });
     const incoming = new Incoming({ store, transfers, reports, bulk, binding, downloads, log, signal, stallMs, retry });
     this.#parts = { store, transfers, reports, incoming, outgoing, stop };
     outgoing.start();
@@ -200,7 +202,7 @@ export class FileService implements AsyncDisposable {
     const { store, transfers, reports, incoming, outgoing } = this.#started;
     store.transaction(() => {
       const next = transfers.change(transfer.id, { state: 'cancelled', error: null });
-      if (tell && next.entry !== null) reports.owe(next);
+      if (tell && next.entry !== null && !outgoing.isToMany(next)) reports.owe(next);
     });
     if (transfer.direction === 'in') {
       await incoming.cancel(transfer);
@@ -280,6 +282,8 @@ export class FileService implements AsyncDisposable {
       outgoing.take(transfers.get(sent.id), params);
       return null;
     }
+    // One of many says how it goes there: the offer stands for the others.
+    if (store.sentWith(params.entry).some(({ peer }) => this.#options.audience?.isMember(peer, account))) return null;
     const received = store.byEntry('in', account, params.entry);
     if (!received) throw new Fault('unknown_id', `reporting on "${params.entry}": there is no such file here`);
     const isOver = isEnd(received.state) && received.state !== 'failed';

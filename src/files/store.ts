@@ -165,6 +165,21 @@ export class FileStore {
       .map(({ id }) => id);
   }
 
+  /** All that is offered under a hash, and to whom. */
+  grantsOf(hash: string): { id: string; peer: string }[] {
+    return this.#sql<{ id: string; peer: string }>(
+      `SELECT id, peer FROM file_transfers WHERE hash = ? AND direction = 'out'
+       AND state NOT IN ('preparing', 'cancelled', 'declined')`,
+    ).all(hash);
+  }
+
+  /** Whom the ticket of an entry went to. */
+  sentWith(entry: string): { id: string; peer: string }[] {
+    return this.#sql<{ id: string; peer: string }>(
+      `SELECT id, peer FROM file_transfers WHERE direction = 'out' AND entry = ?`,
+    ).all(entry);
+  }
+
   // Manifests and shares
 
   saveManifest(hash: string, bytes: Uint8Array): void {

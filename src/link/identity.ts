@@ -22,7 +22,7 @@ export const peerId = z.string().regex(BASE32_OF_32_BYTES, 'a key in base32, 52 
 export const signature = z.string().length(86);
 
 /** What a signature is for: it is part of what is signed, so that none can be passed off as another. [L-4] */
-export type Purpose = 'binding' | 'record' | 'entry' | 'receipt' | 'hold';
+export type Purpose = 'binding' | 'record' | 'entry' | 'receipt' | 'hold' | 'room' | 'membership' | 'order';
 
 const signedBytes = (purpose: Purpose, value: unknown): Buffer =>
   Buffer.from(`netapp.1 ${purpose}\n${canonical(value)}`, 'utf8');

@@ -8,6 +8,7 @@ import type { Log } from '../base/log.ts';
 import { Store } from '../base/sqlite.ts';
 import type { Summary } from '../chat/history.ts';
 import type { Message } from '../chat/message.ts';
+import type { Room } from '../chat/rooms.ts';
 import { ChatService, type ChatSignal } from '../chat/service.ts';
 import { DirectoryClient, type Person } from '../directory/client.ts';
 import type { Invite } from '../directory/invite.ts';
@@ -31,7 +32,7 @@ import { createHome, homePaths } from './home.ts';
 import { Marks } from './marks.ts';
 import { Peers } from './peers.ts';
 import { Presence } from './presence.ts';
-import { conversationView, fileView, linkView, messageView, personView } from './views.ts';
+import { conversationView, fileView, linkView, messageView, personView, roomEventView, roomView } from './views.ts';
 
 export type NodeOptions = {
   /** Folder of everything that the node knows and is. */
@@ -172,6 +173,8 @@ export class Node implements AsyncDisposable {
         this.events.emit(type, this.messageView(message));
         if (type === 'message.sent') store.afterCommit(() => this.contacts.wrote(message.to));
       },
+      emitRoom: (type, change) => this.events.emit(type, roomEventView(change, this.handleOf)),
+      homes: () => this.directory.trackers(),
       handleOf: this.handleOf,
       signal: (signal) => this.#signalled(signal),
     });
@@ -187,6 +190,7 @@ export class Node implements AsyncDisposable {
           recorded(id);
           return { entryId: id };
         }),
+      audience: this.chat.rooms,
       clock,
       log: log.child({ room: 'files' }),
       blocked,
@@ -319,12 +323,20 @@ export class Node implements AsyncDisposable {
   }
 
   /** Id of the file whose ticket a message carries. */
-  readonly #fileOf = ({ id, author, to }: Message): string | undefined => {
-    const [direction, peer] = author === this.account ? (['out', to[0]] as const) : (['in', author] as const);
+  readonly #fileOf = ({ id, author, to, conversation }: Message): string | undefined => {
+    const recipient = this.chat.rooms.has(conversation) ? conversation : to[0];
+    const [direction, peer] = author === this.account ? (['out', recipient] as const) : (['in', author] as const);
     return peer === undefined ? undefined : this.files.ofEntry(direction, peer, id)?.id;
   };
 
   readonly messageView = (message: Message) => messageView(message, this.handleOf, this.#fileOf);
+
+  readonly roomView = (room: Room) => roomView(room, this.handleOf);
+
+  readonly fileView = (transfer: Transfer) =>
+    fileView(transfer, this.account, (id) =>
+      this.chat.rooms.has(id) ? `#${this.chat.rooms.show(id).name}` : this.handleOf(id),
+    );
 
   readonly conversationView = (summary: Summary) => conversationView(summary, this.handleOf, this.messageView);
 
@@ -336,8 +348,6 @@ export class Node implements AsyncDisposable {
     const { type, conversation, account, on, until } = signal;
     this.events.emit(type, { conversation, from: this.handleOf(account), on, until: new Date(until).toISOString() });
   }
-
-  readonly fileView = (transfer: Transfer) => fileView(transfer, this.account, this.handleOf);
 
   readonly linkView = (link: Link) => linkView(link, this.handleOf);
 
@@ -378,6 +388,7 @@ export class Node implements AsyncDisposable {
   /** Tells of what changed for those who look at trackers from outside; an upstream's own steps are not their concern. */
   #trackersChanged(): void {
     for (const link of this.directory.ownLinks()) this.chat.trackerUp(link);
+    this.chat.trackersUp(this.directory.links());
     for (const { peer, address, zone, state, error } of this.directory.states()) {
       const shown = { peer, address, zone, state, error: error?.message ?? null };
       const text = JSON.stringify(shown);

@@ -164,6 +164,10 @@ export class Peers {
   take(link: Link): Link | undefined {
     const account = link.account?.account;
     if (account === undefined) return undefined;
+    if (this.#stop.signal.aborted) {
+      link.close(); // it came while the node stops: nobody listens any more
+      return undefined;
+    }
     if (this.#options.blocked?.(account)) {
       link.close(); // blocked while it was greeted
       return undefined;

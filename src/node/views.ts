@@ -1,6 +1,8 @@
 /** What the node's doors and events show: the protocols' values with handles for keys, and times as text. */
 import type { Summary } from '../chat/history.ts';
+import type { RoomEvent } from '../chat/ledger.ts';
 import type { Message } from '../chat/message.ts';
+import type { Room } from '../chat/rooms.ts';
 import type { Person } from '../directory/client.ts';
 import type { Transfer } from '../files/transfer.ts';
 import type { Link } from '../link/link.ts';
@@ -46,14 +48,16 @@ export function personView(person: Person, { autoAccept, mark, keyChanged, handl
 
 /** `fileOf` gives the id of the file whose ticket a message carries. */
 export function messageView(message: Message, handleOf: HandleOf, fileOf: (message: Message) => string | undefined) {
-  const { id, conversation, author, to, kind, body, at, state, deliveredAt, recipients } = message;
+  const { id, conversation, author, to, room, kind, body, at, state, deliveredAt, recipients } = message;
   const { target, replyTo, edited, deleted, reactions, mentions } = message;
   const failure = recipients.find((recipient) => recipient.reason)?.reason ?? null;
   return {
     id,
     conversation,
     from: handleOf(author),
-    to: to.map(handleOf).join(', '),
+    to: room === null ? to.map(handleOf).join(', ') : `#${room}`,
+    room,
+    recipients: room === null ? null : recipients.map((each) => recipientView(each, handleOf)),
     text: textOf(kind, body),
     at: time(at),
     state,
@@ -78,6 +82,52 @@ function heldView({ recipients }: Message, handleOf: HandleOf) {
     return [{ to: handleOf(to), by: holder, letter, at: time(at), until: time(until), sig }];
   });
   return held.length > 0 ? held : null;
+}
+
+function recipientView(
+  { account, state, deliveredAt, readAt, reason }: Message['recipients'][number],
+  handleOf: HandleOf,
+) {
+  return {
+    handle: handleOf(account),
+    state,
+    deliveredAt: deliveredAt === null ? null : time(deliveredAt),
+    readAt: readAt === null ? null : time(readAt),
+    reason,
+  };
+}
+
+export function roomView(room: Room, handleOf: HandleOf) {
+  const { id, name, creator, home, history, at, number, standing, invitedBy, members, invited, closed } = room;
+  return {
+    id,
+    name,
+    standing,
+    members: members.map(({ account, role }) => ({ handle: handleOf(account), id: account, role })),
+    invited: invited.map(({ account, role, by }) => ({
+      handle: handleOf(account),
+      id: account,
+      role,
+      by: handleOf(by),
+    })),
+    invitedBy: invitedBy === null ? null : handleOf(invitedBy),
+    history: typeof history === 'string' ? history : String(history.last),
+    closed,
+    creator: handleOf(creator),
+    home,
+    at: time(at),
+    number,
+    waiting: room.waiting.map(({ target, ...rest }) => ({
+      ...rest,
+      target: target === null ? null : handleOf(target),
+    })),
+    error: room.error,
+  };
+}
+
+export function roomEventView(event: RoomEvent, handleOf: HandleOf) {
+  const { conversation, by, target, ...rest } = event;
+  return { id: conversation, ...rest, by: handleOf(by), target: target === null ? null : handleOf(target) };
 }
 
 function textOf(kind: string, body: Record<string, unknown>): string {

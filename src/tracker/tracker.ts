@@ -11,6 +11,7 @@ import type { Log } from '../base/log.ts';
 import { Store } from '../base/sqlite.ts';
 import { MailServer } from '../chat/mailbox-server.ts';
 import { type MailLimits, MailStore } from '../chat/mailbox-store.ts';
+import { Orderer } from '../chat/orderer.ts';
 import { type Check, DialBack } from '../directory/dialback.ts';
 import { parseZone } from '../directory/handle.ts';
 import { DIRECTORY_PATH, directoryHttp } from '../directory/http.ts';
@@ -105,6 +106,9 @@ export class Tracker implements AsyncDisposable {
       mail.start();
       mail.attach(router);
     }
+    const orderer = new Orderer({ key: identity.key, store, clock, log: log.child({ room: 'rooms' }) });
+    orderer.start();
+    orderer.attach(router);
     const software = this.#options.software ?? 'netapp';
     const listener = new Listener({
       host,
