@@ -78,7 +78,7 @@ async function makeFile(path: string, size: number): Promise<void> {
   await handle.close();
 }
 
-async function run({ runs, sizeMiB }: { runs: number; sizeMiB: number }): Promise<Measured> {
+async function run({ runs, size: sizeMiB = 2048 }: { runs: number; size: number | undefined }): Promise<Measured> {
   const home = await mkdtemp(join(MEMORY_DISK, 'netapp-bench-'));
   const size = sizeMiB * MiB;
   const source = join(home, 'source.bin');

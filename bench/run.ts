@@ -1,7 +1,9 @@
 /**
  * Measures rows of the table in the design, each beside its reference in the same run: ratios count, times do not.
  *
- *   node bench/run.ts [row...] [--runs 5] [--size 2048]
+ *   node bench/run.ts [row...] [--runs 5] [--size N]
+ *
+ * `--size` is MiB for a file (2048), thousands of entries for a catch-up (100).
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -10,6 +12,7 @@ import { appendFile, mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
 import { messageRow } from './message.ts';
 import { startRow } from './start.ts';
@@ -23,9 +26,9 @@ export type Measured = {
   ratios: Record<string, [string, string]>;
 };
 
-export type Row = { name: string; run(options: { runs: number; sizeMiB: number }): Promise<Measured> };
+export type Row = { name: string; run(options: { runs: number; size: number | undefined }): Promise<Measured> };
 
-const rows: Row[] = [fileRow, messageRow, startRow];
+const rows: Row[] = [catchupRow, fileRow, messageRow, startRow];
 
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
@@ -40,7 +43,7 @@ const round = (value: number): number => Number(value.toPrecision(3));
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { runs: { type: 'string', default: '5' }, size: { type: 'string', default: '2048' } },
+    options: { runs: { type: 'string', default: '5' }, size: { type: 'string' } },
   });
   const unknown = positionals.find((name) => !rows.some((row) => row.name === name));
   if (unknown !== undefined) {
@@ -49,7 +52,8 @@ async function main(): Promise<void> {
     return;
   }
   for (const row of rows.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
-    const measured = await row.run({ runs: Number(values.runs), sizeMiB: Number(values.size) });
+    const size = values.size === undefined ? undefined : Number(values.size);
+    const measured = await row.run({ runs: Number(values.runs), size });
     const medians = Object.fromEntries(Object.entries(measured.columns).map(([key, all]) => [key, round(median(all))]));
     const ratios = Object.fromEntries(
       Object.entries(measured.ratios).map(([key, [ours, reference]]) => [
