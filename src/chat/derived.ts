@@ -65,10 +65,11 @@ export class Derived {
     }
     const { entry, id } = parsed;
     if (!isMessageKind(entry.kind)) return;
-    this.#sql
-      .of('INSERT INTO messages (entry, conversation, author, seq) VALUES (?, ?, ?, ?)')
-      .run(id, entry.conversation, entry.author, entry.seq);
-    this.#write({ ...entry, id });
+    const { text, deleted } = this.shown({ ...entry, id }); // what is done to it may have come before it
+    const { lastInsertRowid: doc } = this.#sql
+      .of('INSERT INTO messages (entry, conversation, author, seq, removed, mentioned) VALUES (?, ?, ?, ?, ?, ?)')
+      .run(id, entry.conversation, entry.author, entry.seq, Number(deleted), Number(this.#isMentioned(text)));
+    if (!deleted) this.#index(doc, text);
   }
 
   /** Own entries were taken out of their chain: what they did is undone. */
@@ -97,13 +98,20 @@ export class Derived {
     const row = this.#sql.of<{ doc: number }>('SELECT doc FROM messages WHERE entry = ?').get(target.id);
     if (!row) return;
     const { text, deleted } = this.shown(target);
-    const me = this.me();
-    const mentioned = me !== undefined && mentionsIn(text, [me]).length > 0;
     this.#sql.of('DELETE FROM search WHERE rowid = ?').run(row.doc);
-    if (!deleted) this.#sql.of('INSERT INTO search (rowid, text) VALUES (?, ?)').run(row.doc, fold(text));
+    if (!deleted) this.#index(row.doc, text);
     this.#sql
       .of('UPDATE messages SET removed = ?, mentioned = ? WHERE doc = ?')
-      .run(Number(deleted), Number(mentioned), row.doc);
+      .run(Number(deleted), Number(this.#isMentioned(text)), row.doc);
+  }
+
+  #index(doc: number, text: string): void {
+    this.#sql.of('INSERT INTO search (rowid, text) VALUES (?, ?)').run(doc, fold(text));
+  }
+
+  #isMentioned(text: string): boolean {
+    const me = this.me();
+    return me !== undefined && mentionsIn(text, [me]).length > 0;
   }
 
   shown(target: Target): Shown {

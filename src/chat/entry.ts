@@ -131,7 +131,10 @@ function isDeeper(value: unknown, depth: number): boolean {
 
 function measure(entry: Entry): { bytes: number; id: string } {
   try {
-    return { bytes: Buffer.byteLength(canonical(entry)), id: entryId(entry) };
+    const { sig, ...unsigned } = entry;
+    const text = canonical(unsigned);
+    // With the signature it is that member longer, wherever it stands. [C-6]
+    return { bytes: Buffer.byteLength(text) + Buffer.byteLength(`,"sig":${canonical(sig)}`), id: hash(text) };
   } catch {
     // Half a surrogate pair, or a number past what JSON can say: no canonical form, so nothing that could be signed.
     throw new Fault('invalid_argument', 'reading an entry: it has no canonical JSON form');

@@ -1,16 +1,20 @@
 /** The receiving side: each entry judged by itself, all of a call kept in one transaction. */
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
-import { type Head, placeOf } from './conversation.ts';
+import { type Conversation, type Head, placeOf } from './conversation.ts';
 import { type Entry, entryVerified, type Parsed, parseEntry } from './entry.ts';
-import { checkClock } from './hlc.ts';
+import { aheadFrom, checkClock } from './hlc.ts';
 import type { Ledger } from './ledger.ts';
-import { stands } from './membership.ts';
+import { type RoomState, stands } from './membership.ts';
 import type { Message } from './message.ts';
 import type { Chain } from './receipt.ts';
+import { Vouching } from './vouching.ts';
 import type { Deliver } from './wire.ts';
 
 export const keyOf = ({ conversation, author }: Chain): string => `${conversation} ${author}`;
+
+/** What is the same for all entries of a chain in one call. */
+type Known = { conversation: Conversation; room: RoomState | undefined; head: Head | undefined };
 
 /** What one call came to, while it is worked through. */
 type Call = {
@@ -21,6 +25,9 @@ type Call = {
   refused: Deliver['refused'];
   /** Chains of which an entry was refused: what follows it cannot fit, and costs no further look. */
   stopped: Set<string>;
+  /** Looked up once a chain; a fault refuses all of it. */
+  known: Map<string, Known | Fault>;
+  signatures: Vouching;
 };
 
 export type Taken = { answer: Deliver; seen: (Chain & { seq: number })[] };
@@ -45,10 +52,16 @@ export class Intake {
    * keeps the entries. A failing disk throws, and nothing of the call is kept. [C-14]
    */
   take(from: string, values: readonly unknown[]): Taken {
+    const read = values.map(readEntry);
     return this.#ledger.store.transaction(() => {
-      const call: Call = { from, seen: new Map(), gaps: new Map(), refused: [], stopped: new Set() };
-      for (const [index, value] of values.entries()) {
-        const fault = this.#one(value, call);
+      const known: Call['known'] = new Map();
+      const signatures = new Vouching(
+        read.flatMap((it) => (it instanceof Fault ? [] : it)),
+        (entry) => this.#fits(entry, known.get(keyOf(entry))),
+      );
+      const call: Call = { from, seen: new Map(), gaps: new Map(), refused: [], stopped: new Set(), known, signatures };
+      for (const [index, parsed] of read.entries()) {
+        const fault = parsed instanceof Fault ? parsed : this.#one(parsed, call);
         if (fault) call.refused.push(refusalOf(index, fault));
       }
       const seen = [...call.seen.values()];
@@ -66,44 +79,52 @@ export class Intake {
   }
 
   /** Takes one entry, or gives the fault that refuses it. */
-  #one(value: unknown, call: Call): Fault | undefined {
-    let parsed: Parsed;
-    try {
-      parsed = parseEntry(value);
-    } catch (error) {
-      return toFault(error, 'reading an entry', 'invalid_argument');
+  #one(parsed: Parsed, call: Call): Fault | undefined {
+    const key = keyOf(parsed.entry);
+    const known = call.known.get(key) ?? this.#know(parsed.entry, call.from);
+    call.known.set(key, known);
+    if (known instanceof Fault) return known;
+    if (known.room && !stands(known.room, parsed.entry)) {
+      return new Fault('forbidden', `taking an entry: it does not stand in the room "${known.room.creation.name}"`);
     }
-    const { author, conversation: id } = parsed.entry;
+    if (call.stopped.has(key)) {
+      call.gaps.set(key, parsed.entry);
+      return undefined;
+    }
+    const fault = this.#place(parsed, known, call);
+    if (fault) call.stopped.add(key);
+    return fault;
+  }
+
+  #know({ author, conversation: id }: Entry, from: string): Known | Fault {
     // Of two accounts that share nothing else, the direct conversation is the author's, or this account's own given back.
     // In a room the author may have gone; what counts is who gives it.
-    const other = author === this.#ledger.self || this.#ledger.rooms.state(id) ? call.from : author;
-    const conversation = this.#ledger.sharedWith(other, id);
-    if (!conversation?.members.includes(call.from)) {
+    const room = this.#ledger.rooms.state(id);
+    const conversation = this.#ledger.sharedWith(author === this.#ledger.self || room ? from : author, id);
+    if (!conversation?.members.includes(from)) {
       return new Fault('forbidden', `taking an entry: its giver, its author or this account is no member of "${id}"`);
-    }
-    const room = conversation.kind === 'room' ? this.#ledger.rooms.state(id) : undefined;
-    if (room && !stands(room, parsed.entry)) {
-      return new Fault('forbidden', `taking an entry: it does not stand in the room "${room.creation.name}"`);
     }
     // By whatever way it comes: it waits where it is, as for somebody who is away. [D-61]
     if (conversation.kind === 'direct' && this.#ledger.blocked(author)) {
       return new Fault('peer_unreachable', 'taking an entry: nobody is here to take it now');
     }
-    if (call.stopped.has(keyOf(parsed.entry))) {
-      call.gaps.set(keyOf(parsed.entry), parsed.entry);
-      return undefined;
-    }
     this.#ledger.entries.open(conversation);
-    const fault = this.#place(parsed, call);
-    if (fault) call.stopped.add(keyOf(parsed.entry));
-    return fault;
+    const head = this.#ledger.entries.head(id, author);
+    return { conversation, room: conversation.kind === 'room' ? room : undefined, head };
   }
 
-  #place(parsed: Parsed, call: Call): Fault | undefined {
+  /** Whether an entry that continues its chain is kept, if its signature is good. */
+  #fits(entry: Entry, known: Known | Fault | undefined): boolean {
+    if (!known || known instanceof Fault) return false;
+    return entry.at < aheadFrom(this.#ledger.clock.now()) && (!known.room || stands(known.room, entry));
+  }
+
+  #place(parsed: Parsed, known: Known, call: Call): Fault | undefined {
     const { entry, id } = parsed;
     const { entries, clock, self } = this.#ledger;
-    const head = entries.head(entry.conversation, entry.author);
-    const there = entries.idAt(entry.conversation, entry.author, entry.seq);
+    const { head } = known;
+    const isLater = entry.seq > (head?.seq ?? 0);
+    const there = isLater ? undefined : entries.idAt(entry.conversation, entry.author, entry.seq);
     const found = placeOf(entry, id, head, there, this.#mayStart(entry, head));
     if (found.place === 'before') return undefined;
     if (found.place === 'gap') {
@@ -114,11 +135,16 @@ export class Intake {
       see(call, entry);
       return undefined;
     }
-    if (!entryVerified(entry)) {
+    // A fork is evidence against its author, so it must prove itself.
+    const isSigned = found.place === 'next' ? call.signatures.of(parsed) !== 'bad' : entryVerified(entry);
+    if (!isSigned) {
       return new Fault('bad_signature', `taking the entry "${id}": its author did not sign it`);
     }
     if (found.place === 'fork') {
-      if (entry.author === self && this.#giveWay(entry.conversation, found.seq)) return this.#place(parsed, call);
+      if (entry.author === self && this.#giveWay(entry.conversation, found.seq)) {
+        known.head = entries.head(entry.conversation, entry.author);
+        return this.#place(parsed, known, call);
+      }
       entries.recordFork(entry, found.seq, clock.now());
       this.#log.warn({ author: entry.author, seq: found.seq }, 'an author signed two entries for one place');
       return new Fault(
@@ -134,7 +160,7 @@ export class Intake {
     } catch (error) {
       return toFault(error);
     }
-    this.#keep(parsed, call);
+    this.#keep(parsed, known, call);
     return undefined;
   }
 
@@ -162,23 +188,30 @@ export class Intake {
     return this.#ledger.withdraw(conversation, seq, why);
   }
 
-  #keep(parsed: Parsed, call: Call): void {
+  #keep(parsed: Parsed, known: Known, call: Call): void {
     const { entries, outbox, viewer, clock, self } = this.#ledger;
     const { entry, id, bytes } = parsed;
-    const stored = entries.append(parsed, clock.now());
+    const stored = entries.append(parsed, clock.now(), { proven: call.signatures.of(parsed) === 'proven' });
+    known.head = { seq: entry.seq, id, at: entry.at };
     see(call, entry);
     if (entry.author === self) {
       // Given back after a loss. Whoever gave it signs for it when it is delivered to them once more.
-      const known = entries.conversation(entry.conversation);
-      if (known?.kind === 'room')
-        this.#ledger.rooms.note(id, this.#ledger.rooms.state(entry.conversation)?.number ?? 0);
-      const members = known?.members ?? [];
-      for (const account of members) if (account !== self) outbox.add(account, { ...entry, id, bytes });
+      if (known.room) this.#ledger.rooms.note(id, known.room.number);
+      for (const account of known.conversation.members)
+        if (account !== self) outbox.add(account, { ...entry, id, bytes });
       return;
     }
-    const message = viewer.message(stored);
+    const message = viewer.message(stored, known.conversation);
     for (const listener of this.#listeners) listener(message);
-    this.#ledger.announce('message.received', stored);
+    this.#ledger.announce('message.received', stored, message);
+  }
+}
+
+function readEntry(value: unknown): Parsed | Fault {
+  try {
+    return parseEntry(value);
+  } catch (error) {
+    return toFault(error, 'reading an entry', 'invalid_argument');
   }
 }
 

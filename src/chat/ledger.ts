@@ -295,7 +295,7 @@ export class Ledger {
           body,
         }),
       );
-      const stored = this.entries.append(parsed, now);
+      const stored = this.entries.append(parsed, now, { proven: true });
       if (room) this.rooms.note(parsed.id, room.number);
       for (const recipient of conversation.members) {
         if (recipient === this.self) continue;
@@ -431,9 +431,9 @@ export class Ledger {
   }
 
   /** An entry came to be: an event of its own, or one of the message that it changes. */
-  announce(type: ChatEvent, stored: Stored): void {
+  announce(type: ChatEvent, stored: Stored, message = this.viewer.message(stored)): void {
     if (actOf(stored)) this.#changed(stored);
-    else this.emit(type, this.viewer.message(stored));
+    else this.emit(type, message);
   }
 
   #changed(stored: Stored): void {

@@ -1,7 +1,7 @@
 /** The entries of all conversations on disk: appended, paged and never changed. */
 import type { Conversation, Head } from './conversation.ts';
 import { Derived } from './derived.ts';
-import type { Entry, Parsed } from './entry.ts';
+import { type Entry, entryVerified, type Parsed } from './entry.ts';
 import type { Statements } from './tables.ts';
 
 /** An entry as it is kept. `withdrawn`: its author took it out of the chain, because nobody would take it. */
@@ -9,8 +9,21 @@ export type Stored = Parsed & { storedAt: number; withdrawn: boolean };
 
 type Row = Omit<Entry, 'body'> & { body: string; id: string; bytes: number; stored_at: number; withdrawn: number };
 
-const stored = ({ id, bytes, stored_at, withdrawn, body, ...rest }: Row): Stored => ({
-  entry: { ...rest, body: JSON.parse(body) },
+const stored = ({
+  conversation,
+  author,
+  seq,
+  prev,
+  at,
+  kind,
+  sig,
+  body,
+  id,
+  bytes,
+  stored_at,
+  withdrawn,
+}: Row): Stored => ({
+  entry: { conversation, author, seq, prev, at, kind, body: JSON.parse(body), sig },
   id,
   bytes,
   storedAt: stored_at,
@@ -135,9 +148,9 @@ export class EntryLog {
   }
 
   /** `(conversation, author, seq)` is unique: a second entry for one place throws, whatever was checked before. */
-  append({ entry, id, bytes }: Parsed, now: number): Stored {
+  append({ entry, id, bytes }: Parsed, now: number, { proven }: { proven: boolean }): Stored {
     this.#sql
-      .of(`INSERT INTO entries (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`)
+      .of(`INSERT INTO entries (${COLUMNS}, proven) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)`)
       .run(
         entry.conversation,
         entry.author,
@@ -150,22 +163,30 @@ export class EntryLog {
         id,
         bytes,
         now,
+        Number(proven),
       );
     this.derived.added({ entry, id });
     return { entry, id, bytes, storedAt: now, withdrawn: false };
   }
 
-  /** Entries of an author from `seq` on, in order: at most `most`, and at most `bytes` unless the first alone has more. */
+  /**
+   * Entries of an author from `seq` on, in order: at most `most`, and at most `bytes` unless the first alone has more. The
+   * last of them proves itself: a signature that only others vouch for is looked at before it ends what is given on. [C-4]
+   */
   run(conversation: string, author: string, seq: number, limit: { most: number; bytes: number }): Stored[] {
     const rows = this.#sql
-      .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${CHAIN} AND seq >= ? ORDER BY seq LIMIT ?`)
+      .of<Row & { proven: number }>(
+        `SELECT ${COLUMNS}, proven FROM entries WHERE ${CHAIN} AND seq >= ? ORDER BY seq LIMIT ?`,
+      )
       .all(conversation, author, seq, limit.most);
     let bytes = 0;
     const end = rows.findIndex((row, index) => {
       bytes += row.bytes + 1; // and the comma
       return index > 0 && bytes > limit.bytes;
     });
-    return (end < 0 ? rows : rows.slice(0, end)).map(stored);
+    const fitting = end < 0 ? rows : rows.slice(0, end);
+    const last = fitting.findLastIndex((row) => row.proven !== 0 || entryVerified(stored(row).entry));
+    return fitting.slice(0, last + 1).map(stored);
   }
 
   get(id: string): Stored | undefined {

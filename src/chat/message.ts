@@ -87,10 +87,9 @@ export class Viewer {
     this.#rooms = rooms;
   }
 
-  message(stored: Stored): Message {
+  message(stored: Stored, conversation = this.#log.conversation(stored.entry.conversation)): Message {
     const { entry, id } = stored;
     const own = entry.author === this.#self;
-    const conversation = this.#log.conversation(entry.conversation);
     const room = conversation?.kind === 'room' ? (this.#rooms.state(entry.conversation)?.creation.name ?? null) : null;
     // Who joined later is no recipient, and who went since still is one.
     const members =

@@ -204,7 +204,7 @@ export class Exchange {
   }
 
   #next(account: string, seen: Seen): Batch | undefined {
-    const waiting = new Set(this.#ledger.outbox.conversations(account));
+    const waiting = new Set(seen.isCaughtUp ? this.#ledger.outbox.conversations(account) : []);
     for (const conversation of this.#ledger.entries.shared(account)) {
       const { id, kind } = conversation;
       // Where this account is a member no more it has nothing to give.

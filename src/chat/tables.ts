@@ -144,6 +144,10 @@ export const STEPS = [
       AND (kind <> 'reaction' OR json_type(body, '$.emoji') = 'text' AND json_type(body, '$.on') IN ('true', 'false'));
   INSERT INTO stale (entry) SELECT DISTINCT target FROM acts;
   `,
+  `
+  -- 0: its own signature was not looked at, because that of a later entry of its chain, taken with it, vouches for it.
+  ALTER TABLE entries ADD COLUMN proven INTEGER NOT NULL DEFAULT 1;
+  `,
 ] as const;
 
 /** Prepares each SQL text once, when it is first used: a constructor may so come before the tables. */
