@@ -29,6 +29,19 @@ type Seen = {
 /** A run of one chain. */
 type Batch = Chain & { from: number; entries: Stored[] };
 
+/** A batch that was sent. */
+type Flight = { batch: Batch; answer: Promise<Deliver> };
+
+const LIMIT = { most: DELIVER_ENTRIES, bytes: DELIVER_BYTES };
+
+const lastOf = ({ entries }: Batch): number => entries.at(-1)?.entry.seq ?? 0;
+
+function send(batch: Batch, link: Link, signal: AbortSignal): Flight {
+  const answer = link.request(deliver, { entries: batch.entries.map(({ entry }) => entry) }, { signal });
+  answer.catch(() => {}); // whoever awaits it hears of it; nobody may, once another one failed
+  return { batch, answer };
+}
+
 /** Answers in one exchange that bring no chain further (a gap, a withdrawal); more are no honest mistake. */
 const SETBACKS = 3;
 
@@ -49,22 +62,33 @@ export class Exchange {
 
   /** Gives the account what it lacks, until it lacks nothing and every own entry has its receipt. [C-20] */
   async run(account: string, link: Link, signal: AbortSignal): Promise<void> {
+    let ahead: Flight | undefined;
     for (let setbacks = 0; ; ) {
       const seen = await this.#greeted(account, link, signal);
-      if (!seen.isCaughtUp) await this.#giveOrders(account, link, seen, signal);
-      const batch = this.#next(account, seen);
-      if (!batch && seen.isCaughtUp) break;
-      if (!batch) {
-        seen.isCaughtUp = true;
-        continue;
+      let flight = ahead;
+      if (!flight) {
+        if (!seen.isCaughtUp) await this.#giveOrders(account, link, seen, signal);
+        const batch = this.#next(account, seen);
+        if (!batch && seen.isCaughtUp) break;
+        if (!batch) {
+          seen.isCaughtUp = true;
+          continue;
+        }
+        // Who an author is must be known before what they wrote.
+        await this.#giveOrder(batch.conversation, link, seen, signal);
+        flight = send(batch, link, signal);
       }
-      // Who an author is must be known before what they wrote.
-      await this.#giveOrder(batch.conversation, link, seen, signal);
-      const entries = batch.entries.map((stored) => stored.entry);
-      const answer = await link.request(deliver, { entries }, { signal });
-      const fault = this.#settle(batch, answer, link, seen.heads);
+      const { batch } = flight;
+      ahead = this.#following(batch, link, signal);
+      const fault = this.#settle(batch, await flight.answer, link, seen.heads);
       if (fault) throw fault;
-      if (this.#from(account, batch, seen.heads) > batch.from) continue;
+      const end = lastOf(batch);
+      if (ahead && (seen.heads.get(keyOf(batch)) !== end || this.#seen.get(link) !== seen)) {
+        // It was sent in the belief that this one would be taken; what it came to is found out anew.
+        await ahead.answer.catch(() => {});
+        ahead = undefined;
+      }
+      if (ahead || this.#from(account, batch, seen.heads) > batch.from) continue;
       setbacks += 1;
       if (setbacks > SETBACKS)
         throw new Fault('wrong_state', 'delivering: the other side takes nothing and says no why');
@@ -222,8 +246,7 @@ export class Exchange {
   #batch(account: string, chain: Chain, kind: Conversation['kind'], heads: Heads): Batch | undefined {
     const from = this.#from(account, chain, heads);
     if (!Number.isFinite(from)) return undefined;
-    const limit = { most: DELIVER_ENTRIES, bytes: DELIVER_BYTES };
-    const entries = this.#ledger.entries.run(chain.conversation, chain.author, from, limit);
+    const entries = this.#ledger.entries.run(chain.conversation, chain.author, from, LIMIT);
     const [first] = entries;
     if (!first) return undefined;
     // A part that starts later here than there would leave a hole; somebody else has what is between.
@@ -233,11 +256,20 @@ export class Exchange {
     return { ...chain, from, entries };
   }
 
+  /** What continues a full batch, sent before that is answered: one side reads the next while the other writes the last. */
+  #following(batch: Batch, link: Link, signal: AbortSignal): Flight | undefined {
+    if (batch.entries.length < DELIVER_ENTRIES) return undefined;
+    const from = lastOf(batch) + 1;
+    const entries = this.#ledger.entries.run(batch.conversation, batch.author, from, LIMIT);
+    if (entries[0]?.entry.seq !== from) return undefined;
+    return send({ conversation: batch.conversation, author: batch.author, from, entries }, link, signal);
+  }
+
   /** Writes down what the answer says; gives the fault for which the rest is to be tried again later. */
   #settle(batch: Batch, answer: Deliver, link: Link, heads: Heads): Fault | undefined {
     this.#ledger.takeReceipts(answer.receipts);
     const key = keyOf(batch);
-    const last = batch.entries.at(-1)?.entry.seq ?? 0;
+    const last = lastOf(batch);
     const gap = answer.have.find((have) => keyOf(have) === key);
     heads.set(key, gap ? gap.seq : Math.max(last, heads.get(key) ?? 0));
     const refusal = answer.refused[0]; // the first of a run takes the rest of it along

@@ -6,7 +6,7 @@ import { hashText, position } from './entry.ts';
 import { receipt } from './receipt.ts';
 
 /** Entries, and bytes of their JSON, in one call. [C-17] */
-export const DELIVER_ENTRIES = 100;
+export const DELIVER_ENTRIES = 250;
 export const DELIVER_BYTES = 512 * 1024;
 
 /** Calls of chat that a link may make: this many at once, and this many each second after. [C-19] */
