@@ -48,6 +48,12 @@ export class Statement<R extends Row = Row> {
   }
 }
 
+/**
+ * Pages of the log, 16 MiB, after which they are moved into the main file. Entries stand in indexes by their hashes, so what is
+ * written in bulk touches the same pages again and again: the later they are moved, the fewer times each is.
+ */
+const CHECKPOINT_PAGES = 4000;
+
 /** Pages copied at once: 4 MiB, some milliseconds. */
 const SNAPSHOT_PAGES = 1024;
 
@@ -71,7 +77,10 @@ export class Store implements Disposable {
     try {
       this.#db = new DatabaseSync(path, { timeout: 5000 });
       // NORMAL does not wait for the disk at each commit; `settled` does, once for all that commit meanwhile.
-      this.#db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;');
+      this.#db.exec(
+        `PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;
+         PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};`,
+      );
       this.#db.exec(
         'CREATE TABLE IF NOT EXISTS schema_version (room TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT, WITHOUT ROWID',
       );

@@ -111,6 +111,8 @@ export type Verified = { conversation: string; members: string[]; entries: numbe
 export async function verifyExport(lines: AsyncIterable<string>): Promise<Verified> {
   const digest = createHash('sha256');
   const heads = new Map<string, { seq: number; id: string; at: number }>();
+  /** The first line of each author that nothing vouches for yet: a later one that it is chained to may. [C-4] */
+  const unproven = new Map<string, number>();
   let head: z.infer<typeof header> | undefined;
   let end: z.infer<typeof trailer> | undefined;
   let last: { at: number; id: string } | undefined;
@@ -136,15 +138,21 @@ export async function verifyExport(lines: AsyncIterable<string>): Promise<Verifi
       throw broken(number, 'the entry is of another conversation, or its author is no member');
     }
     const { place } = placeOf(entry, id, heads.get(entry.author), undefined);
-    if (place !== 'next')
-      throw new Fault('forked', `verifying line ${number}: it does not follow its author’s entry before it`);
-    if (!entryVerified(entry)) throw new Fault('bad_signature', `verifying line ${number}: its author did not sign it`);
+    if (place !== 'next') {
+      throw unproven.has(entry.author)
+        ? unsigned(unproven.get(entry.author))
+        : new Fault('forked', `verifying line ${number}: it does not follow its author’s entry before it`);
+    }
+    if (entryVerified(entry)) unproven.delete(entry.author);
+    else if (!unproven.has(entry.author)) unproven.set(entry.author, number);
     const here = { at: entry.at, id };
     if (last && compare(last, here) >= 0) throw broken(number, 'the entries are not in order');
     last = here;
     heads.set(entry.author, { seq: entry.seq, id, at: entry.at });
     entries += 1;
   }
+  const [first] = unproven.values();
+  if (first !== undefined) throw unsigned(first);
   if (!head || !end) throw broken(number, 'it ends before its end');
   const whole = end.end.heads.every(({ author, id }) => heads.get(author)?.id === id);
   if (end.end.entries !== entries || end.end.heads.length !== heads.size || !whole) {
@@ -164,6 +172,9 @@ function checkMembers({ id, kind, members }: { id: string; kind: string; members
   if (members.length === 2 && a !== undefined && b !== undefined && direct(a, b).id === id) return;
   throw broken(1, 'the members are not those of the conversation');
 }
+
+const unsigned = (line: number | undefined): Fault =>
+  new Fault('bad_signature', `verifying line ${line}: its author did not sign it`);
 
 const broken = (line: number, why: string): Fault =>
   new Fault('corrupt', `verifying line ${line} of an export: ${why}`);

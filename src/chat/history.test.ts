@@ -266,6 +266,9 @@ async function* given(lines: readonly string[]): AsyncGenerator<string> {
   yield* lines;
 }
 
+/** The line with another signature. */
+const respelt = (line: string): string => line.replace(/"sig":"(.)/, (_, char) => `"sig":"${char === 'A' ? 'B' : 'A'}`);
+
 test('an export proves itself, and every change to it is noticed [H-10] [H-11]', async () => {
   const { world, alice, bob } = await couple();
   await using _ = world;
@@ -283,11 +286,15 @@ test('an export proves itself, and every change to it is noticed [H-10] [H-11]',
     [[first, one, ...lines.slice(3)], 'forked'],
     [[first, two, one, ...lines.slice(3)], 'forked'],
     [[first, one.replace('number 0', 'number 9'), ...lines.slice(2)], 'bad_signature'],
+    [[...lines.slice(0, -2), respelt(lines.at(-2) ?? ''), ...lines.slice(-1)], 'bad_signature'],
     [[first.replace(bob.id, alice.id), ...lines.slice(1)], 'corrupt'],
     [[...lines, one], 'corrupt'],
     [['{}'], 'corrupt'],
     [[], 'corrupt'],
   ];
+  // A later entry of its author vouches for one whose own signature was lost on the way to whoever exports. [C-4]
+  const spoilt = [first, respelt(one), ...lines.slice(2)];
+  expect(await verifyExport(given(spoilt))).toMatchObject({ entries: 602 });
   for (const [changed, expected] of broken) await expect(verifyExport(given(changed))).rejects.toThrow(code(expected));
 });
 

@@ -7,7 +7,9 @@ import { Router } from '../link/router.ts';
 import { direct } from './conversation.ts';
 import { type Entry, entryId, signEntry, type Unsigned } from './entry.ts';
 import { type Person, World } from './fixture.ts';
+import { EntryLog } from './log.ts';
 import { signReceipt } from './receipt.ts';
+import { Statements } from './tables.ts';
 import { type Deliver, deliver, receiptNotice, sync } from './wire.ts';
 
 let world: World;
@@ -123,6 +125,85 @@ test('an old entry said again in another place is refused [C-2] [C-4]', async ()
   expect(bob.events).toHaveLength(1);
 });
 
+/** Three entries of a chain, of which some have the signature of something else. */
+function runOf(...spoilt: number[]): Entry[] {
+  const one = entry();
+  const two = after(one);
+  const { sig } = entry({ body: { text: 'something else' } });
+  return [one, two, after(two)].map((it) => (spoilt.includes(it.seq) ? { ...it, sig } : it));
+}
+
+const unproven = (): number[] =>
+  bob.store
+    .prepare<{ seq: number }>('SELECT seq FROM entries WHERE proven = 0 ORDER BY seq')
+    .all()
+    .map(({ seq }) => seq);
+
+test('the newest signature of a run vouches for what it is chained to, and is the one that is looked at [C-3] [C-4]', async () => {
+  const answer = await give(...runOf(2));
+  expect(answer).toMatchObject({ have: [], refused: [], receipts: [{ seq: 3 }] });
+  expect(bob.events).toHaveLength(3);
+  expect(unproven()).toEqual([1, 2]);
+});
+
+test('a run whose newest signature is bad is taken up to the first that is bad [C-3] [C-4]', async () => {
+  const newest = await give(...runOf(3));
+  expect(newest).toMatchObject({ receipts: [{ seq: 2 }], have: [], refused: [{ index: 2, code: 'bad_signature' }] });
+  expect(unproven()).toEqual([]);
+});
+
+test('of a run with two bad signatures, the newest one of them, the first is refused and what follows is a gap [C-4]', async () => {
+  const answer = await give(...runOf(2, 3));
+  expect(answer).toMatchObject({
+    receipts: [{ seq: 1 }],
+    have: [{ seq: 1 }],
+    refused: [{ index: 1, code: 'bad_signature' }],
+  });
+});
+
+test('nothing vouches for an entry that was changed: what follows names another [C-2] [C-4]', async () => {
+  const [one, two, three] = runOf();
+  const answer = await give(one, { ...two, body: { text: 'changed on the way' } }, three);
+  expect(answer).toMatchObject({
+    receipts: [{ seq: 1 }],
+    have: [{ seq: 1 }],
+    refused: [{ index: 1, code: 'bad_signature' }],
+  });
+  expect(bob.events).toHaveLength(1);
+});
+
+test('an entry that is not kept vouches for none [C-4] [C-9]', async () => {
+  const [one, two] = runOf(2);
+  if (!one || !two) throw new Error('a run has three');
+  const ahead = after(two, { at: (world.now + 365 * 24 * 3600_000) * 1000 });
+  expect(codes(await give(one, two, ahead))).toEqual(['bad_signature']);
+  const stale = after(two, { at: two.at });
+  expect(codes(await give(two, stale))).toEqual(['bad_signature']);
+  expect(bob.events).toHaveLength(1);
+});
+
+test('a fork is believed only on its own signature [C-4] [C-12]', async () => {
+  const [one, two, three] = runOf();
+  await give(one, two, three);
+  const other = entry({ body: { text: 'another' } });
+  const { sig } = entry({ body: { text: 'something else' } });
+  expect(codes(await give({ ...other, sig }, after(other)))).toEqual(['bad_signature']);
+  expect(bob.chat.forks(other.conversation)).toEqual([]);
+});
+
+test('what is given on ends with a signature that was looked at [C-4]', async () => {
+  const [one, two, three] = runOf(2);
+  await give(one, two, three);
+  const entries = new EntryLog(new Statements(bob.store));
+  const { conversation, author } = entry();
+  const given = (seq: number, most: number): number[] =>
+    entries.run(conversation, author, seq, { most, bytes: 100_000 }).map((stored) => stored.entry.seq);
+  expect(given(1, 3)).toEqual([1, 2, 3]);
+  expect(given(1, 2)).toEqual([1]);
+  expect(given(2, 1)).toEqual([]);
+  expect(given(2, 3)).toEqual([2, 3]);
+});
+
 test('a time a year ahead is refused for now, one before its predecessor for good [C-8] [C-9]', async () => {
   const ahead = await give(entry({ at: (world.now + 365 * 24 * 3600_000) * 1000 }));
   expect(ahead.refused).toMatchObject([{ code: 'clock_ahead', retry: true }]);
@@ -152,7 +233,7 @@ test('what is too large or not of its form is refused by itself [C-1] [C-6]', as
 test('a call has bounds in entries and bytes [C-17]', async () => {
   const link = await raw();
   await expect(link.request(deliver, { entries: [] })).rejects.toMatchObject({ code: 'invalid_argument' });
-  const many = Array.from({ length: 101 }, () => entry());
+  const many = Array.from({ length: 251 }, () => entry());
   await expect(link.request(deliver, { entries: many })).rejects.toMatchObject({ code: 'invalid_argument' });
   const large = Array.from({ length: 9 }, () => entry({ body: { text: 'x'.repeat(60_000) } }));
   await expect(link.request(deliver, { entries: large })).rejects.toMatchObject({ code: 'too_large' });
