@@ -308,6 +308,42 @@ test('an entry that is refused for good is marked failed with the reason, and wh
   expect(alice.chat.show(first.id).state).toBe('failed');
 });
 
+test('what was sent on before a refusal was heard of is not taken for given [C-17] [C-18]', async () => {
+  const alice = await world.person('alice');
+  const router = new Router();
+  const node = Key.generate();
+  const { id: conversation } = direct(alice.id, mallory.id);
+  const calls: number[] = [];
+  let strict = true;
+  router.handle(sync, () => ({ conversations: [] }));
+  router.handle(deliver, ({ entries }) => {
+    const [first] = entries as Entry[]; // what alice's service sent
+    if (!first) throw new Error('a call has entries');
+    calls.push(first.seq);
+    const gap = { receipts: [], have: [{ conversation, author: alice.id, seq: 0 }], refused: [] };
+    if (first.seq > 1) return gap;
+    if (strict) {
+      return { ...gap, have: [], refused: [{ index: 0, code: 'forbidden', message: 'not from you', retry: false }] };
+    }
+    const claim = { conversation, author: alice.id, seq: 1, entry: entryId(first), state: 'delivered', at: 5 } as const;
+    return { receipts: [signReceipt(mallory, claim)], have: [], refused: [] };
+  });
+  for (let n = 0; n < 300; n++) alice.chat.say(mallory.id, { text: `number ${n}` });
+  const hello = { ...bob.hello, account: bind(mallory, 'mallory@test', node.id, Date.now()) };
+  const [, near] = await pair(
+    { router, self: hello, id: node.id },
+    { router: alice.router, self: alice.hello, id: alice.node.id },
+  );
+  alice.chat.linkUp(near);
+  await alice.seen('message.failed', 300);
+  strict = false;
+  const { id, seq } = alice.chat.say(mallory.id, { text: 'once more' });
+  await alice.seen('message.delivered');
+  expect(seq).toBe(1);
+  expect(alice.chat.show(id).state).toBe('delivered');
+  expect(calls).toEqual([1, 251, 1]);
+});
+
 test('an own entry that somebody has a receipt for makes way for nothing, whoever holds the key [C-16] [C-18]', async () => {
   bob.online = false;
   const { id, conversation } = bob.chat.say(mallory.id, { text: 'said here' });
