@@ -107,6 +107,7 @@ export class Ledger {
     this.letters = new LetterBook(sql);
     this.rooms = new RoomBook(sql, store);
     this.viewer = new Viewer(this.self, this.entries, this.outbox, this.receipts, this.rooms);
+    this.entries.derived.mayRemove = (act) => this.rooms.moderated(act.conversation, act.author, act.at);
     this.viewer.hold = (account, entry) => this.letters.hold(account, entry);
     this.emitRoom = emitRoom ?? (() => {});
     this.emit = emit;
@@ -222,7 +223,7 @@ export class Ledger {
   }
 
   /** What a change of membership makes of entries and of what waits. */
-  #roomStep({ before, after, ordered, effective }: Stepped): void {
+  #roomStep({ before, after, ordered, effective, moderates }: Stepped): void {
     const { change, number, at } = ordered;
     this.rooms.settleChange(change);
     if (!effective) return;
@@ -235,6 +236,11 @@ export class Ledger {
       this.#end(after, who, { seq: (after.former.get(who)?.upTo ?? 0) + 1 });
     }
     if (after.closed !== null) for (const author of authorsOf(after)) this.#end(after, author, { at: at * 1000 + 1 });
+    // Deletions that came before the change that they rest on, or that another change bars.
+    if (moderates) {
+      for (const target of this.entries.derived.refreshDeletions(id, who, at * 1000))
+        this.#tell('message.deleted', target);
+    }
     const { name } = after.creation;
     const data: RoomEvent = {
       conversation: id,
@@ -307,6 +313,12 @@ export class Ledger {
       this.announce('message.sent', stored);
       return this.viewer.message(stored);
     });
+  }
+
+  /** The time that an entry written now would have. */
+  nextAt(id: string): number {
+    const now = this.clock.now();
+    return tick(now, this.#lastAt(id, this.rooms.state(id), now));
   }
 
   #writable(id: string): RoomState {

@@ -191,6 +191,12 @@ export function mayRead({ members, invited, former }: RoomState, account: string
   return members.has(account) || invited.has(account) || former.has(account);
 }
 
+/** Whether somebody may take back what others wrote. */
+export function mayModerate({ members }: RoomState, account: string): boolean {
+  const role = members.get(account)?.role;
+  return role === 'owner' || role === 'moderator';
+}
+
 /** Whether the members of a change are those that its type wants. */
 function formHolds({ type, target, role, upTo }: Change): boolean {
   const wantsTarget = type === 'invite' || type === 'remove' || type === 'role';
