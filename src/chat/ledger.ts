@@ -251,7 +251,7 @@ export class Ledger {
       target: change.target,
       error: null,
     };
-    // An invitation by somebody who is blocked makes no noise; it stands in the list, should they be let in again.
+    // An invitation by somebody who is blocked makes no noise; it stands in the list once they are let in again.
     if (change.type === 'invite' && who === this.self && this.blocked(change.author)) return;
     if (change.type === 'invite' && who === this.self) this.emitRoom('room.invited', data);
     else this.emitRoom(change.type === 'join' ? 'room.joined' : 'room.changed', data);
