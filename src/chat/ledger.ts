@@ -10,7 +10,7 @@ import { aheadFrom, tick } from './hlc.ts';
 import type { Hold } from './letter.ts';
 import { LETTER_STEPS, LetterBook } from './letters.ts';
 import { EntryLog, type Stored } from './log.ts';
-import { authorsOf, type ChangeType, type Creation, type Ordered, type RoomState } from './membership.ts';
+import { authorsOf, type ChangeType, type Creation, type Ordered, type RoomState, stands } from './membership.ts';
 import { type Message, Viewer } from './message.ts';
 import { Outbox } from './outbox.ts';
 import { type Chain, type Receipt, ReceiptBook, type ReceiptState, receiptVerified, signReceipt } from './receipt.ts';
@@ -301,6 +301,12 @@ export class Ledger {
           body,
         }),
       );
+      if (room && !stands(room, parsed.entry)) {
+        throw new Fault(
+          'wrong_state',
+          `writing to the room "${room.creation.name}": its tracker's clock is far ahead, and by it you have not come back yet; wait, or set the clocks`,
+        );
+      }
       const stored = this.entries.append(parsed, now);
       if (room) this.rooms.note(parsed.id, room.number);
       for (const recipient of conversation.members) {

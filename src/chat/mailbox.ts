@@ -55,7 +55,7 @@ const SWEEP_MS = 60_000;
 const RECEIPT_BYTES = 512;
 
 /** One link to a tracker of this account's own. */
-type Box = { after: number; kept: number; news: boolean; nap: AbortController };
+type Box = { after: number; kept: number; news: boolean; isLooking: boolean; nap: AbortController };
 
 export class Mailbox implements AsyncDisposable {
   readonly #key: Key;
@@ -113,7 +113,7 @@ export class Mailbox implements AsyncDisposable {
 
   /** A room is known better than before: letters that could not be used yet may be of use now. */
   lookAgain(): void {
-    for (const box of this.#boxes.values()) if (box.kept > 0) box.nap.abort();
+    for (const box of this.#boxes.values()) if (box.kept > 0 || box.isLooking) box.nap.abort();
   }
 
   isAway(account: string): boolean {
@@ -243,7 +243,7 @@ export class Mailbox implements AsyncDisposable {
   /** A link to a tracker that has this account's record: takes what waits there now, and what comes until it ends. */
   trackerUp(link: Link): void {
     if (this.#boxes.has(link) || this.#without.has(link) || this.#stop.signal.aborted) return;
-    const box: Box = { after: 0, kept: 0, news: true, nap: new AbortController() };
+    const box: Box = { after: 0, kept: 0, news: true, isLooking: false, nap: new AbortController() };
     this.#boxes.set(link, box);
     const running = this.#keepTaking(link, box).finally(() => {
       this.#boxes.delete(link);
@@ -257,6 +257,7 @@ export class Mailbox implements AsyncDisposable {
     const backoff = new Backoff({ firstMs: FIRST_MS, mostMs: MOST_MS });
     while (!signal.aborted) {
       box.nap = new AbortController();
+      box.isLooking = true;
       let ms: number | undefined;
       try {
         await this.#takeAll(link, box, signal);
@@ -269,6 +270,7 @@ export class Mailbox implements AsyncDisposable {
         if (!signal.aborted)
           this.#log.info({ code: fault.code, reason: fault.message, againInMs: ms }, 'fetching letters waits');
       }
+      box.isLooking = false;
       await pause(ms, AbortSignal.any([signal, box.nap.signal]));
     }
   }

@@ -188,6 +188,32 @@ test('an author who was removed and is back is handed their own withdrawn entry:
   expect(bob.chat.forks(id)).toEqual([]);
 });
 
+test('nobody can give others what was dropped of one who is back: all go on with what is new [R-10]', async () => {
+  const id = await roomOf([bob, carol]);
+  for (const each of [alice, bob, carol]) {
+    each.cut();
+    each.online = false;
+  }
+  await alice.meet(home);
+  later();
+  bob.chat.say(id, { text: 'falls' });
+  const dropped = await ownOf(bob, id);
+  expect(dropped).toHaveLength(1);
+  later();
+  await alice.chat.rooms.remove(id, bob.id);
+  for (const each of [bob, carol]) await each.meet(home);
+  await bob.room(id, ({ standing }) => standing === 'removed');
+  await joins(id, bob);
+  const { number } = await alice.room(id, ({ members }) => members.length === 3);
+  await carol.room(id, (room) => room.number === number);
+  const given = await give(alice, carol, dropped);
+  expect(given).toMatchObject({ receipts: [], refused: [{ index: 0, code: 'forbidden', retry: false }] });
+  for (const each of [alice, bob, carol]) each.online = true;
+  await says(id, bob, 'back', [alice, carol]);
+  expect(carol.said(id)).toEqual(['back']);
+  expect(carol.chat.forks(id)).toEqual([]);
+});
+
 const exported = (who: Person, conversation: string, format: 'ndjson' | 'markdown' = 'ndjson'): Promise<string[]> =>
   Array.fromAsync(who.chat.export({ conversation, format, handleOf: (id) => (id === alice.id ? 'alice@lab' : id) }));
 
