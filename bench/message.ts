@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, createServer } from 'node:tls';
 import { createIdentity } from '../src/link/certificate.ts';
-import { startNodes } from './nodes.ts';
+import { type MeasuredNode, startNodes } from './nodes.ts';
 import type { Measured, Row } from './run.ts';
 
 /** Messages that warm both sides up, and messages that count. */
@@ -18,27 +18,31 @@ async function ours(folder: string): Promise<number[]> {
   await using nodes = await startNodes(folder);
   const { alice, bob } = nodes;
   const stop = new AbortController();
-  const arrived = new Map<string, (at: number) => void>();
-  const following = (async () => {
-    for await (const { data } of await bob.client.events.follow(
-      { from: 0, match: 'message.received' },
-      { signal: stop.signal },
-    )) {
-      arrived.get(String(data.text))?.(performance.now());
+  const seenAt = new Map<string, (at: number) => void>();
+  /** Watches one side's events of a type; who waits for a text hears when it was there. */
+  const watch = async (node: MeasuredNode, match: string): Promise<void> => {
+    const { signal } = stop;
+    for await (const { data } of await node.client.events.follow({ from: 0, match }, { signal })) {
+      seenAt.get(`${match} ${data.text}`)?.(performance.now());
     }
-  })().catch(() => {}); // ends by our own signal
+  };
+  const watching = [watch(bob, 'message.received'), watch(alice, 'message.delivered')].map((done) =>
+    done.catch(() => {}),
+  ); // end by our own signal
+  const seen = (what: string): Promise<number> => new Promise((resolve) => seenAt.set(what, resolve));
   const times: number[] = [];
   for (let n = 0; n < WARM + COUNTED; n++) {
     const text = `message ${n}`;
-    const seen = new Promise<number>((resolve) => arrived.set(text, resolve));
+    const [received, delivered] = [seen(`message.received ${text}`), seen(`message.delivered ${text}`)];
     const at = performance.now();
     await alice.client.messages.say({ handle: 'bob', text });
-    const took = (await seen) - at;
-    arrived.delete(text);
+    const took = (await received) - at;
+    await delivered;
+    seenAt.clear();
     if (n >= WARM) times.push(took);
   }
   stop.abort();
-  await following;
+  await Promise.all(watching);
   return times.sort((a, b) => a - b);
 }
 
@@ -88,7 +92,7 @@ async function run({ runs }: { runs: number }): Promise<Measured> {
     }
   }
   return {
-    what: `${COUNTED} messages one after the other, ${runs} runs, medians`,
+    what: `${COUNTED} messages, each said when the one before was delivered, ${runs} runs, medians`,
     columns,
     ratios: { 'p50, netapp / node:tls': ['message, call to event, p50, ms', 'node:tls ping-pong p50, ms'] },
   };

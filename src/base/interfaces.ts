@@ -28,7 +28,7 @@ export async function defaultIp(): Promise<string> {
     socket.connect(9, ELSEWHERE, () => {
       const { address } = socket.address();
       socket.close();
-      resolve(address);
+      resolve(address === '0.0.0.0' ? undefined : address); // Linux connects without a route too, from nowhere
     });
   });
   return routed ?? interfaceIps()[0] ?? '127.0.0.1';
