@@ -203,7 +203,7 @@ describe.each(['in process', 'socket', 'http'])('%s', (name) => {
 
   test('rooms', async () => {
     const named = `team by ${name}`;
-    const made = await door().rooms.create({ name: named, members: 'bob', history: '20' });
+    const made = await door().rooms.create({ name: named, members: ['bob'], history: '20' });
     expect(made).toMatchObject({ name: named, standing: 'owner', history: '20', waiting: [] });
     expect(made.invited.map(({ handle }) => handle)).toEqual(['bob@lab']);
     await bob.event('room.invited', ({ id }) => id === made.id);

@@ -1,5 +1,5 @@
 /** A room of real programs: a tracker and three nodes, some of them killed, driven by the command line. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -54,6 +54,26 @@ test('a room by the command line; the tracker and members are killed with SIGKIL
   for (const each of [alice, bob, carol]) await everybodyIn(each, 3);
   expect(await cli(alice, 'say', '#team', 'hello all')).toMatchObject({ code: 0 });
   for (const each of [bob, carol]) await eventOf(each.client, 'message.received', ({ text }) => text === 'hello all');
+
+  // A list for people shows the beginning of each id, and that is enough to name a message.
+  const [said] = await bob.client.messages.list({ handle: '#team' });
+  const start = said?.id.slice(0, 8) ?? expect.fail('no message');
+  const shown = await run(['messages', 'list', '#team', '--home', bob.home]);
+  expect(shown.stdout).toMatch(new RegExp(`^\\S.* ${start} .*hello all`, 'm'));
+  expect(shown.stdout).not.toContain(said?.id);
+  expect(await cli(bob, 'messages', 'react', start, '👍')).toMatchObject({ code: 0 });
+  const vague = await cli(bob, 'messages', 'show', start.slice(0, 5));
+  expect(vague).toMatchObject({
+    code: FAULTS.unknown_id.exit,
+    stderr: expect.stringContaining('at least 6 characters'),
+  });
+  const exported = await run(['conversations', 'export', '#team', '--home', bob.home]);
+  const file = join(folder, 'team.ndjson');
+  await writeFile(file, exported.stdout);
+  expect(await run(['conversations', 'verify-export', file])).toMatchObject({
+    code: 0,
+    stdout: '2 entries of a conversation of 3, each signed, none missing\n',
+  });
 
   // The tracker dies in the middle of changes; Bob dies as well; Alice and Carol go on.
   await tracker.kill();

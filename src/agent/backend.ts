@@ -12,6 +12,9 @@ type Wait = { signal?: AbortSignal | undefined };
 /** `invite`: the one to give to others, where it differs from the one by which the node itself finds its tracker. */
 export function backendOf(node: Node, options: { version: string; invite?: string | undefined }): Backend {
   const { directory, chat, files, peers, events, contacts } = node;
+  const messageId = (text: string): string => chat.history.idOf(text);
+  const fileId = (text: string): string => files.idOf(text);
+  const cursor = (text: string | undefined): string | undefined => (text === undefined ? undefined : messageId(text));
 
   const account = async (handle: string, wait: Wait = {}): Promise<string> => {
     const found = await directory.find(handle, wait);
@@ -34,6 +37,13 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
     const { id } = chat.history.known(target) ?? { id: chat.conversationWith(await account(target, wait)) };
     return id;
   };
+  /** Whoever is known by this handle is meant, rather than a message whose id begins so. */
+  const meant = (target: string): string => {
+    const isConversation = roomOf(target) ?? chat.history.known(target) ?? directory.known(target);
+    return isConversation === undefined && /^[a-z2-7]{6,51}$/.test(target) ? idOrNone(target) : target;
+  };
+  /** None: a handle that only a tracker knows. Several: the caller is to say which. */
+  const idOrNone = (target: string): string => (chat.history.isBeginning(target) ? messageId(target) : target);
   const find = async (handle: string, wait: Wait): Promise<Person> =>
     node.personView(await directory.find(handle, wait));
   const me = (): Person => node.personView(directory.me());
@@ -57,7 +67,7 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
   };
 
   async function* followFile(id: string, { signal }: Wait): AsyncGenerator<FileInfo> {
-    for await (const transfer of files.follow(id, { signal })) yield node.fileView(transfer);
+    for await (const transfer of files.follow(fileId(id), { signal })) yield node.fileView(transfer);
   }
 
   async function* followEvents(wait: Wait & { from: number; match?: string | undefined }): AsyncGenerator<AgentEvent> {
@@ -149,25 +159,27 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
       async say(handle, text, wait) {
         return node.messageView(chat.say(await target(handle, wait), { text }));
       },
-      async list(handle, page) {
+      async list(handle, { before, after, ...page }) {
         const who = handle === undefined ? undefined : (roomOf(handle) ?? (await reader(handle)));
-        return chat.list({ account: who, ...page }).map(node.messageView);
+        const bounds = { before: cursor(before), after: cursor(after) };
+        return chat.list({ account: who, ...page, ...bounds }).map(node.messageView);
       },
-      async show(id, { history } = {}) {
+      async show(text, { history } = {}) {
+        const id = messageId(text);
         const versions = history ? chat.history.versions(id) : undefined;
         return {
           ...node.messageView(chat.show(id)),
           history: versions?.map(({ at, ...version }) => ({ ...version, at: new Date(at).toISOString() })) ?? null,
         };
       },
-      reply: async (id, text) => node.messageView(chat.history.reply(id, text)),
-      edit: async (id, text) => node.messageView(chat.history.edit(id, text)),
-      remove: async (id) => node.messageView(chat.history.remove(id)),
-      react: async (id, emoji, { off }) => node.messageView(chat.history.react(id, emoji, !off)),
+      reply: async (id, text) => node.messageView(chat.history.reply(messageId(id), text)),
+      edit: async (id, text) => node.messageView(chat.history.edit(messageId(id), text)),
+      remove: async (id) => node.messageView(chat.history.remove(messageId(id))),
+      react: async (id, emoji, { off }) => node.messageView(chat.history.react(messageId(id), emoji, !off)),
       async read(target, wait) {
-        const message = chat.history.find(target);
+        const message = chat.history.find(meant(target));
         const id = message?.entry.conversation ?? (await conversation(target, wait));
-        if (message) chat.markRead(target);
+        if (message) chat.markRead(message.id);
         else chat.history.markAllRead(id);
         return node.conversationView(chat.history.conversation(id));
       },
@@ -176,9 +188,10 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
         chat.typing(id, !off);
         return { conversation: id };
       },
-      async search({ query, in: where, from, since, until, ...options }, wait) {
+      async search({ query, in: where, from, since, until, before, ...options }, wait) {
         const found = chat.history.search({
           ...options,
+          before: cursor(before),
           words: query,
           conversation: where === undefined ? undefined : await conversation(where, wait),
           author: from === undefined ? undefined : await account(from, wait),
@@ -235,10 +248,10 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
         return node.fileView(await files.send(await target(handle, wait), path));
       },
       list: async () => files.list().map(node.fileView),
-      show: async (id) => node.fileView(files.show(id)),
-      accept: async (id, { to }) => node.fileView(await files.accept(id, { to })),
-      decline: async (id) => node.fileView(files.decline(id)),
-      cancel: async (id) => node.fileView(await files.cancel(id)),
+      show: async (id) => node.fileView(files.show(fileId(id))),
+      accept: async (id, { to }) => node.fileView(await files.accept(fileId(id), { to })),
+      decline: async (id) => node.fileView(files.decline(fileId(id))),
+      cancel: async (id) => node.fileView(await files.cancel(fileId(id))),
       follow: followFile,
     },
 

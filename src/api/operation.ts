@@ -9,6 +9,8 @@ type Form =
   | 'path'
   /** Any number of words, joined by a space; a lone `-` reads standard input. */
   | 'text'
+  /** Values with commas between. */
+  | 'list'
   /** A number of bytes with an optional unit (`10MB`, `1GiB`), or `none` for null. */
   | 'bytes';
 
@@ -131,12 +133,12 @@ export const roomInput = z
   .regex(/^(?!\.{1,2}$)[^/\\\r\n]+$/u, 'expected the name of a room, or its id where a name has a slash')
   .describe('which room: its name, with or without #, or its id');
 
-/** The id of a message or file. At most 255 characters. */
+/** The id of a message or file, or the beginning of it. At most 255 characters. */
 export const idInput = z
   .string()
   .max(255, 'expected at most 255 characters')
   .regex(segment, 'expected an id, as a list shows it')
-  .describe('id, as a list shows it');
+  .describe('id, as a list shows it; at least 6 characters of its beginning');
 
 /** An event's cursor in a URL or on a command line. */
 export const cursorInput = z.coerce

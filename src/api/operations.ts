@@ -126,7 +126,7 @@ export const operations = os.router({
   },
   rooms: {
     create: os.rooms.create.handler(({ context: { backend, signal }, input: { name, members, history } }) =>
-      backend.rooms.create(name, { members: members?.split(',').map((each) => each.trim()) ?? [], history, signal }),
+      backend.rooms.create(name, { members, history, signal }),
     ),
     list: os.rooms.list.handler(({ context: { backend } }) => backend.rooms.list()),
     show: os.rooms.show.handler(({ context: { backend }, input }) => backend.rooms.show(input.room)),

@@ -24,17 +24,17 @@ export const create = operation(
   {
     faults: ['unknown_handle', 'unknown_zone', 'tracker_down', 'too_many', 'queue_full', 'disk_full'],
     example: 'netapp rooms create team --members bob,carol',
-    command: { words: ['rooms', 'create'], positionals: ['name'] },
+    command: { words: ['rooms', 'create'], positionals: ['name'], forms: { members: 'list' } },
   },
 )
   .input(
     z.object({
       name: z.string().min(1, 'expected a name').max(160, 'expected at most 80 characters').describe('what to call it'),
       members: z
-        .string()
-        .max(65_536, 'expected at most 65536 characters')
-        .optional()
-        .describe('handles with commas between, who are asked in'),
+        .array(handleInput)
+        .max(1000, 'expected at most 1000 handles')
+        .default([])
+        .describe('the handles of those who are asked in'),
       history: z
         .string()
         .regex(/^(all|none|[1-9]\d{0,4})$/, 'expected all, none, or a number of entries')

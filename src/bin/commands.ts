@@ -1,6 +1,7 @@
 /** The commands that are processes of their own. What they need is loaded when they run. */
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import type { Verified } from '../chat/export.ts';
 import { type ProcessCommand, processCommand } from '../cli/process-command.ts';
 import { parseSpan } from '../cli/units.ts';
 
@@ -166,9 +167,15 @@ const verifyExport = processCommand({
     ]);
     const done = await verifyExport(linesOf(resolve(shell.cwd, file)));
     if (shell.json) await shell.out.line(JSON.stringify(done));
-    else await shell.out.line(`${done.entries} entries of ${done.members.length} members, each signed, none missing`);
+    else await shell.out.line(verifiedLine(done));
     return 0;
   },
 });
+
+function verifiedLine({ entries, members, gaps }: Verified): string {
+  const what = `${entries} entries of a conversation of ${members.length}, each signed`;
+  if (gaps === 0) return `${what}, none missing`;
+  return `${what}; at ${gaps} places earlier ones are missing: the room does not show newcomers all that was said`;
+}
 
 export const processCommands: readonly ProcessCommand[] = [up, tracker, demo, restore, verifyExport];

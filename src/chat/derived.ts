@@ -88,6 +88,27 @@ export class Derived {
     if (row && isMessageKind(row.kind)) this.#write({ ...row, body: JSON.parse(row.body) });
   }
 
+  /**
+   * Whether an account may take back what others wrote from `since` on has changed: makes anew what its deletions are
+   * about, and gives those messages that look another way now.
+   */
+  refreshDeletions(conversation: string, author: string, since: number): string[] {
+    const targets = this.#sql
+      .of<{ target: string; removed: number }>(
+        `SELECT DISTINCT a.target, m.removed FROM entries e JOIN acts a ON a.entry = e.id AND a.target = json_extract(e.body, '$.target')
+         JOIN messages m ON m.entry = a.target AND m.author <> e.author
+         WHERE e.conversation = ? AND e.author = ? AND e.kind = 'delete' AND e.at > ? AND e.withdrawn = 0`,
+      )
+      .all(conversation, author, since);
+    return targets.flatMap(({ target, removed }) => {
+      this.refresh(target);
+      const now = this.#sql
+        .of<{ removed: number }>('SELECT removed FROM messages WHERE entry = ?')
+        .get(target)?.removed;
+      return now === removed ? [] : target;
+    });
+  }
+
   /** Makes anew what a migration left to be. */
   refreshStale(): void {
     for (const { entry } of this.#sql.of<{ entry: string }>('SELECT entry FROM stale').all()) this.refresh(entry);
@@ -128,12 +149,15 @@ export class Derived {
     return versions(target, [...this.#acts(target), ...edits.flatMap((row) => actOfRow(target, row))], this.mayRemove);
   }
 
-  /** The acts that can count, of those that are kept: of each account the last one on each matter. */
+  /**
+   * The acts that can count, of those that are kept: of each account the last one on each matter, and every deletion,
+   * since its author may have had the right to an earlier one only.
+   */
   #acts(target: Target): Act[] {
     const rows = this.#sql
       .of<ActRow>(
         `SELECT entry, author, kind, emoji, state, max(at) AS at, '' AS body FROM acts
-         WHERE target = ? AND conversation = ? GROUP BY kind, author, emoji`,
+         WHERE target = ? AND conversation = ? GROUP BY kind, author, emoji, iif(kind = 'delete', entry, '')`,
       )
       .all(target.id, target.conversation);
     const standing = rows.filter(({ kind, state }) => kind !== 'reaction' || state === 1);

@@ -122,6 +122,8 @@ export class Person {
   onEvent: (seen: Seen) => void = () => {};
   /** How this person reaches others; in memory unless a test says otherwise. */
   dial: Reach;
+  /** What was logged, without particulars. */
+  readonly logged: string[] = [];
   /** Accounts of which this person takes nothing. */
   readonly blocked = new Set<string>();
   /** Whether others can reach this person. */
@@ -161,7 +163,15 @@ export class Person {
       account: this.key,
       store,
       clock: this.clock,
-      log: pino({ level: 'info' }, { write: () => this.#look() }), // a try that failed is logged
+      log: pino(
+        { level: 'info' },
+        {
+          write: (line: string) => {
+            this.logged.push(String(JSON.parse(line).msg));
+            this.#look(); // a try that failed is logged
+          },
+        },
+      ),
       blocked: (account) => this.blocked.has(account),
       reach: (account, options) => this.dial(account, options),
       post: this.#post,
@@ -200,6 +210,12 @@ export class Person {
     this.#store?.[Symbol.dispose]();
     this.#chat = undefined;
     this.#store = undefined;
+  }
+
+  /** Takes rows out of the file of a process that has ended: as if it had died before it wrote them. */
+  erase(table: string, which = '1'): void {
+    using store = new Store(this.file);
+    store.prepare(`DELETE FROM ${table} WHERE ${which}`).run();
   }
 
   async restart(): Promise<void> {

@@ -1,5 +1,6 @@
 /** What one can do with messages that are there: answer, edit, delete, react, page, search, mark as read. */
 import { Fault } from '../base/fault.ts';
+import { idOf } from '../base/prefix.ts';
 import type { Conversation } from './conversation.ts';
 import { EMOJI_BYTES, TEXT_BYTES, textBody } from './entry.ts';
 import type { Ledger } from './ledger.ts';
@@ -15,6 +16,8 @@ const PAGE = 1000;
 export type Summary = {
   id: string;
   kind: Conversation['kind'];
+  /** Of a room. */
+  name: string | null;
   members: readonly string[];
   /** The newest message. */
   last: Message | null;
@@ -74,11 +77,12 @@ export class History {
   /** Takes a message back for all who read it. Gives it as it is now. Throws `forbidden` for somebody else's. */
   remove(id: string): Message {
     const { stored, conversation, message } = this.#target(id, 'deleting');
-    const { self, entries, clock } = this.#ledger;
+    const { self, entries } = this.#ledger;
     const target = { ...stored.entry, id };
-    const act = { id: '', conversation: conversation.id, author: self, at: clock.now() * 1000 };
+    const act = { id: '', conversation: conversation.id, author: self, at: this.#ledger.nextAt(conversation.id) };
     if (target.author !== self && !entries.derived.mayRemove(act, target)) {
-      throw new Fault('forbidden', `deleting the message "${id}": somebody else wrote it`);
+      const who = conversation.kind === 'room' ? '; owners and moderators of the room may' : '';
+      throw new Fault('forbidden', `deleting the message "${id}": somebody else wrote it${who}`);
     }
     if (!message.deleted) this.#options.write(conversation, 'delete', { target: id });
     return this.show(id);
@@ -193,6 +197,20 @@ export class History {
     return this.#ledger.entries.get(id);
   }
 
+  /** Whether the id of a message begins so. */
+  isBeginning(text: string): boolean {
+    return this.#ledger.entries.beginning(text, 1).length > 0;
+  }
+
+  /** The whole id of a message, by it or by its beginning. Throws `unknown_id` where none or several begin so. */
+  idOf(text: string): string {
+    const { entries } = this.#ledger;
+    return idOf('message', text, {
+      known: (id) => entries.get(id) !== undefined,
+      beginning: (start, most) => entries.beginning(start, most),
+    });
+  }
+
   /** Throws `unknown_id`. */
   conversation(id: string): Summary {
     const known = this.#ledger.entries.conversation(id);
@@ -203,8 +221,9 @@ export class History {
   #summary(conversation: Conversation): Summary {
     const { id, kind, members } = conversation;
     const [last] = this.#ledger.entries.page(id, 1);
-    const counted = this.#options.marks.unread(id, members);
-    return { id, kind, members, last: last ? this.#ledger.viewer.message(last) : null, ...counted };
+    const counted = this.#options.marks.unread(id, this.#ledger.authors(conversation));
+    const name = this.#ledger.rooms.state(id)?.creation.name ?? null;
+    return { id, kind, name, members, last: last ? this.#ledger.viewer.message(last) : null, ...counted };
   }
 
   /** This user has read the conversation up to a message; its authors are told, whenever they can be. Throws `unknown_id`. */

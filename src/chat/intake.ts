@@ -140,6 +140,10 @@ export class Intake {
     if (!isSigned) {
       return new Fault('bad_signature', `taking the entry "${id}": its author did not sign it`);
     }
+    // Its place may be free again, or taken anew: either way it never counts. [R-13]
+    if (entry.author === self && entries.get(id)?.withdrawn) {
+      return new Fault('forbidden', `taking the entry "${id}": it is known here, and was taken out of its chain`);
+    }
     if (found.place === 'fork') {
       if (entry.author === self && this.#giveWay(entry.conversation, found.seq)) {
         known.head = entries.head(entry.conversation, entry.author);

@@ -10,7 +10,7 @@ import { aheadFrom, tick } from './hlc.ts';
 import type { Hold } from './letter.ts';
 import { LETTER_STEPS, LetterBook } from './letters.ts';
 import { EntryLog, type Stored } from './log.ts';
-import { authorsOf, type ChangeType, type Creation, type Ordered, type RoomState } from './membership.ts';
+import { authorsOf, type ChangeType, type Creation, type Ordered, type RoomState, stands } from './membership.ts';
 import { type Message, Viewer } from './message.ts';
 import { Outbox } from './outbox.ts';
 import { type Chain, type Receipt, ReceiptBook, type ReceiptState, receiptVerified, signReceipt } from './receipt.ts';
@@ -107,6 +107,7 @@ export class Ledger {
     this.letters = new LetterBook(sql);
     this.rooms = new RoomBook(sql, store);
     this.viewer = new Viewer(this.self, this.entries, this.outbox, this.receipts, this.rooms);
+    this.entries.derived.mayRemove = (act) => this.rooms.moderated(act.conversation, act.author, act.at);
     this.viewer.hold = (account, entry) => this.letters.hold(account, entry);
     this.emitRoom = emitRoom ?? (() => {});
     this.emit = emit;
@@ -222,7 +223,7 @@ export class Ledger {
   }
 
   /** What a change of membership makes of entries and of what waits. [R-10] [R-11] */
-  #roomStep({ before, after, ordered, effective }: Stepped): void {
+  #roomStep({ before, after, ordered, effective, moderates }: Stepped): void {
     const { change, number, at } = ordered;
     this.rooms.settleChange(change);
     if (!effective) return;
@@ -235,6 +236,11 @@ export class Ledger {
       this.#end(after, who, { seq: (after.former.get(who)?.upTo ?? 0) + 1 });
     }
     if (after.closed !== null) for (const author of authorsOf(after)) this.#end(after, author, { at: at * 1000 + 1 });
+    // Deletions that came before the change that they rest on, or that another change bars. [R-14]
+    if (moderates) {
+      for (const target of this.entries.derived.refreshDeletions(id, who, at * 1000))
+        this.#tell('message.deleted', target);
+    }
     const { name } = after.creation;
     const data: RoomEvent = {
       conversation: id,
@@ -245,7 +251,7 @@ export class Ledger {
       target: change.target,
       error: null,
     };
-    // An invitation by somebody who is blocked makes no noise; it stands in the list, should they be let in again.
+    // An invitation by somebody who is blocked makes no noise; it stands in the list once they are let in again.
     if (change.type === 'invite' && who === this.self && this.blocked(change.author)) return;
     if (change.type === 'invite' && who === this.self) this.emitRoom('room.invited', data);
     else this.emitRoom(change.type === 'join' ? 'room.joined' : 'room.changed', data);
@@ -295,6 +301,12 @@ export class Ledger {
           body,
         }),
       );
+      if (room && !stands(room, parsed.entry)) {
+        throw new Fault(
+          'wrong_state',
+          `writing to the room "${room.creation.name}": its tracker's clock is far ahead, and by it you have not come back yet; wait, or set the clocks`,
+        );
+      }
       const stored = this.entries.append(parsed, now, { proven: true });
       if (room) this.rooms.note(parsed.id, room.number);
       for (const recipient of conversation.members) {
@@ -307,6 +319,12 @@ export class Ledger {
       this.announce('message.sent', stored);
       return this.viewer.message(stored);
     });
+  }
+
+  /** The time that an entry written now would have. */
+  nextAt(id: string): number {
+    const now = this.clock.now();
+    return tick(now, this.#lastAt(id, this.rooms.state(id), now));
   }
 
   #writable(id: string): RoomState {

@@ -194,6 +194,15 @@ export class EntryLog {
     return row && stored(row);
   }
 
+  /** Ids that begin with `text`, which is not empty: at most `most`. */
+  beginning(text: string, most: number): string[] {
+    const end = `${text.slice(0, -1)}${String.fromCharCode(text.charCodeAt(text.length - 1) + 1)}`;
+    return this.#sql
+      .of<{ id: string }>('SELECT id FROM entries WHERE id >= ? AND id < ? ORDER BY id LIMIT ?')
+      .all(text, end, most)
+      .map(({ id }) => id);
+  }
+
   /**
    * The page of at most `limit` messages that ends just before `before`, oldest first; of one conversation, or of all.
    * What changes messages has no place of its own in it.

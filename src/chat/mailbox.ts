@@ -1,4 +1,5 @@
 /** A node's side of mailboxes: leaves letters for those who cannot be reached, and takes its own. */
+import { z } from 'zod';
 import { abortable, Backoff, deadline, sleep } from '../base/async.ts';
 import { Fault, isFaultCode, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -54,7 +55,7 @@ const SWEEP_MS = 60_000;
 const RECEIPT_BYTES = 512;
 
 /** One link to a tracker of this account's own. */
-type Box = { after: number; kept: number; news: boolean; nap: AbortController };
+type Box = { after: number; kept: number; news: boolean; isLooking: boolean; nap: AbortController };
 
 export class Mailbox implements AsyncDisposable {
   readonly #key: Key;
@@ -108,6 +109,11 @@ export class Mailbox implements AsyncDisposable {
     } catch (error) {
       this.#log.error({ err: error }, 'the store cannot be written to; held messages are looked at again later');
     }
+  }
+
+  /** A room is known better than before: letters that could not be used yet may be of use now. */
+  lookAgain(): void {
+    for (const box of this.#boxes.values()) if (box.kept > 0 || box.isLooking) box.nap.abort();
   }
 
   isAway(account: string): boolean {
@@ -237,7 +243,7 @@ export class Mailbox implements AsyncDisposable {
   /** A link to a tracker that has this account's record: takes what waits there now, and what comes until it ends. */
   trackerUp(link: Link): void {
     if (this.#boxes.has(link) || this.#without.has(link) || this.#stop.signal.aborted) return;
-    const box: Box = { after: 0, kept: 0, news: true, nap: new AbortController() };
+    const box: Box = { after: 0, kept: 0, news: true, isLooking: false, nap: new AbortController() };
     this.#boxes.set(link, box);
     const running = this.#keepTaking(link, box).finally(() => {
       this.#boxes.delete(link);
@@ -251,6 +257,7 @@ export class Mailbox implements AsyncDisposable {
     const backoff = new Backoff({ firstMs: FIRST_MS, mostMs: MOST_MS });
     while (!signal.aborted) {
       box.nap = new AbortController();
+      box.isLooking = true;
       let ms: number | undefined;
       try {
         await this.#takeAll(link, box, signal);
@@ -263,6 +270,7 @@ export class Mailbox implements AsyncDisposable {
         if (!signal.aborted)
           this.#log.info({ code: fault.code, reason: fault.message, againInMs: ms }, 'fetching letters waits');
       }
+      box.isLooking = false;
       await pause(ms, AbortSignal.any([signal, box.nap.signal]));
     }
   }
@@ -336,11 +344,19 @@ export class Mailbox implements AsyncDisposable {
     );
   }
 
-  /** Whether an entry is of a conversation that this account may still come to know of. */
+  /**
+   * Whether an entry is of a conversation that this account may still come to know of, or of a room whose order is not
+   * known here as far as to whom its giver, its author and this account are members. [M-12]
+   */
   #isUnknown(from: string, entry: unknown): boolean {
-    const id = typeof entry === 'object' && entry !== null && 'conversation' in entry ? entry.conversation : undefined;
-    if (typeof id !== 'string' || id === direct(this.#ledger.self, from).id) return false;
-    return this.#ledger.entries.conversation(id) === undefined;
+    const { conversation: id, author } = nameOf(entry);
+    if (id === undefined || id === direct(this.#ledger.self, from).id) return false;
+    const room = this.#ledger.rooms.state(id);
+    if (!room) return this.#ledger.entries.conversation(id) === undefined;
+    const { members, former, invited, closed } = room;
+    const isSettled = (account: string): boolean =>
+      members.has(account) || (former.has(account) && !invited.has(account));
+    return closed === null && ![this.#ledger.self, from, author ?? from].every(isSettled);
   }
 
   /** Stops taking letters; those that wait are kept where they are. */
@@ -350,6 +366,14 @@ export class Mailbox implements AsyncDisposable {
     await Promise.all(this.#running);
   }
 }
+
+/** What an entry, or whatever stands in its place, says of where it belongs. */
+function nameOf(entry: unknown): { conversation?: string; author?: string } {
+  const { success, data } = named.safeParse(entry);
+  return success ? data : {};
+}
+
+const named = z.object({ conversation: z.string(), author: z.string() });
 
 /** As many as one call may have, at least one. */
 function fitting(letters: readonly Letter[]): Letter[] {

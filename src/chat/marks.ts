@@ -38,13 +38,15 @@ export class ReadMarks {
   /** Marks all up to a place in the order as read; gives the authors to tell. */
   mark(conversation: string, upTo: { at: number; id: string }): string[] {
     const { entries, receipts, self } = this.#ledger;
-    const members = entries.conversation(conversation)?.members ?? [];
-    return members.filter((author) => {
+    const known = entries.conversation(conversation);
+    if (!known) return [];
+    return this.#ledger.authors(known).filter((author) => {
       if (author === self) return false;
       const chain = { conversation, author };
       const seq = entries.lastSeq(conversation, author, upTo);
       if (seq <= (receipts.newest(chain, self, 'read')?.seq ?? 0)) return false;
       const receipt = this.#ledger.vouch(chain, 'read', seq);
+      if (!known.members.includes(author)) return true; // gone from the room: there is nobody to tell
       if (receipt && this.#byLetter) this.#ledger.letters.owe(receipt, this.#ledger.clock.now());
       this.#sql
         .of('INSERT OR REPLACE INTO untold (account, conversation, seq) VALUES (?, ?, ?)')

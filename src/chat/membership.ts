@@ -138,6 +138,9 @@ type Invited = { role: Role; by: string; number: number };
 /** Somebody who left, was removed, or did not join. `first`: null for one who never was a member. */
 type Former = { first: number | null; upTo: number; left: number; type: 'leave' | 'remove' | 'decline' };
 
+/** Entries after position `upTo` of a time up to `until`, in Unix ms. */
+type Lapse = { upTo: number; until: number };
+
 /** What a room is after `number` ordered changes. Never changed: each change makes a new one. */
 export type RoomState = {
   readonly id: string;
@@ -151,6 +154,8 @@ export type RoomState = {
   readonly invited: ReadonlyMap<string, Invited>;
   /** One who was a member before and is invited again stands here too: what they wrote is bounded until they join. */
   readonly former: ReadonlyMap<string, Former>;
+  /** Of those who went and came back: what they wrote between, as far as it did not stand then, never will. [R-10] */
+  readonly lapses: ReadonlyMap<string, readonly Lapse[]>;
   /** Unix ms at which it was closed. */
   readonly closed: number | null;
 };
@@ -168,6 +173,7 @@ export function founded(it: Creation): RoomState {
     members: new Map([[it.creator, creator]]),
     invited: new Map(),
     former: new Map(),
+    lapses: new Map(),
     closed: null,
   };
 }
@@ -181,6 +187,8 @@ export function authorsOf({ members, former }: RoomState): string[] {
 /** Whether an author's entry counts: of a member all, of one who went those up to `upTo`; none after the end. [R-10] [R-11] */
 export function stands(state: RoomState, entry: { author: string; seq: number; at: number }): boolean {
   if (state.closed !== null && entry.at > state.closed * 1000) return false;
+  const lapses = state.lapses.get(entry.author) ?? [];
+  if (lapses.some(({ upTo, until }) => entry.seq > upTo && entry.at <= until * 1000)) return false;
   if (state.members.has(entry.author)) return true;
   const former = state.former.get(entry.author);
   return former?.first != null && entry.seq <= former.upTo;
@@ -189,6 +197,12 @@ export function stands(state: RoomState, entry: { author: string; seq: number; a
 /** Whether somebody may read the order of changes: members, invited people, and those who were either. [R-7] */
 export function mayRead({ members, invited, former }: RoomState, account: string): boolean {
   return members.has(account) || invited.has(account) || former.has(account);
+}
+
+/** Whether somebody may take back what others wrote. [R-14] */
+export function mayModerate({ members }: RoomState, account: string): boolean {
+  const role = members.get(account)?.role;
+  return role === 'owner' || role === 'moderator';
 }
 
 /** Whether the members of a change are those that its type wants. [R-4] */
@@ -275,6 +289,10 @@ export function step(state: RoomState, it: Ordered): RoomState {
   return judge(state, it.change) ? next : { ...next, ...effect(state, it) };
 }
 
+function lapsed({ lapses }: RoomState, account: string, upTo: number, until: number): Pick<RoomState, 'lapses'> {
+  return { lapses: new Map(lapses).set(account, [...(lapses.get(account) ?? []), { upTo, until }]) };
+}
+
 function effect(state: RoomState, { number, at, change: it }: Ordered): Partial<RoomState> {
   const { author, type } = it;
   const target = it.target ?? author;
@@ -296,7 +314,7 @@ function effect(state: RoomState, { number, at, change: it }: Ordered): Partial<
       });
       invited.delete(target);
       former.delete(target);
-      return { members, invited, former };
+      return { members, invited, former, ...(before?.first != null && lapsed(state, target, before.upTo, at)) };
     case 'role':
       if (member) members.set(target, { ...member, role: it.role ?? member.role });
       return { members };

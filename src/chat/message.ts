@@ -112,7 +112,8 @@ export class Viewer {
       room,
       seq: entry.seq,
       kind: entry.kind,
-      ...this.#look(stored, members),
+      // Whom words name is the same for every reader of a room, recipient or not. [H-6]
+      ...this.#look(stored, room === null ? members : (conversation?.members ?? [])),
       at: msOf(entry.at),
       state: own
         ? (least?.state ?? (stored.withdrawn ? 'failed' : room === null ? 'queued' : 'delivered'))

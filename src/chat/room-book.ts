@@ -10,6 +10,7 @@ import {
   follow,
   forked,
   founded,
+  mayModerate,
   type Ordered,
   orderedId,
   orderedVerified,
@@ -76,9 +77,19 @@ export type Reason = { code: string; message: string };
 export type WaitingChange = { position: number; conversation: string; change: Change | null; reason: Reason | null };
 
 /** What one ordered change made of a room. */
-export type Stepped = { before: RoomState; after: RoomState; ordered: Ordered; effective: boolean };
+export type Stepped = {
+  before: RoomState;
+  after: RoomState;
+  ordered: Ordered;
+  effective: boolean;
+  /** It changed whether whom it is about may take back what others wrote. */
+  moderates: boolean;
+};
 
 type Fallen = { code: string | null; message: string | null };
+
+/** `since`: in the clock of entries. */
+type Power = { since: number; has: boolean };
 
 const reasonOf = ({ code, message }: Fallen): Reason | null =>
   code === null ? null : { code, message: message ?? '' };
@@ -87,6 +98,8 @@ export class RoomBook {
   readonly #sql: Statements;
   readonly #store: Store;
   readonly #states = new Map<string, RoomState>();
+  /** Of each room in `#states`: who became able to take back what others wrote, or lost it, in order. */
+  readonly #powers = new Map<string, Map<string, Power[]>>();
 
   constructor(sql: Statements, store: Store) {
     this.#sql = sql;
@@ -113,17 +126,48 @@ export class RoomBook {
     const rows = this.#sql.of<{ ordered: string; signed: number }>(
       'SELECT ordered, signed FROM room_order WHERE conversation = ? ORDER BY number',
     );
+    this.#found(state);
     for (const { ordered, signed } of rows.all(id)) {
       const it: Ordered = JSON.parse(ordered);
+      const before = state;
       state = signed ? step(state, it) : { ...state, number: it.number, last: orderedId(it), at: it.at };
+      this.#addPower(before, state, it);
     }
     this.#states.set(id, state);
     return state;
   }
 
+  #found({ id, creation }: RoomState): void {
+    this.#powers.set(id, new Map([[creation.creator, [{ since: 0, has: true }]]]));
+  }
+
+  /** True where the change gives or takes the power to take back what others wrote. */
+  #addPower(before: RoomState, after: RoomState, { change }: Ordered): boolean {
+    const who = change.target ?? change.author;
+    const has = mayModerate(after, who);
+    if (has === mayModerate(before, who)) return false;
+    const powers = this.#powers.get(after.id);
+    const known = powers?.get(who);
+    if (known) known.push({ since: after.at * 1000, has });
+    else powers?.set(who, [{ since: after.at * 1000, has }]);
+    return true;
+  }
+
+  /** Whether an account could take back what others wrote, after all changes before a time in the clock of entries. [R-14] */
+  moderated(id: string, account: string, at: number): boolean {
+    if (!this.state(id)) return false;
+    return (
+      this.#powers
+        .get(id)
+        ?.get(account)
+        ?.findLast(({ since }) => since < at)?.has ?? false
+    );
+  }
+
   /** Forgets what is in memory of a room: the transaction that changed it was rolled back. */
   reload(id: string): void {
     this.#states.delete(id);
+    this.#powers.delete(id);
   }
 
   /** Why the room's membership stands still, if it does. */
@@ -150,6 +194,7 @@ export class RoomBook {
       .run(id, creation.name, creation.home, JSON.stringify(creation));
     const state = founded(creation);
     this.#addTerm(id, creation.creator, 0);
+    this.#found(state);
     this.#states.set(id, state);
     return state;
   }
@@ -183,6 +228,7 @@ export class RoomBook {
       .of('INSERT INTO room_order (conversation, number, ordered, signed) VALUES (?, ?, ?, ?)')
       .run(id, ordered.number, JSON.stringify(ordered), signed ? 1 : 0);
     this.#states.set(id, after);
+    const moderates = this.#addPower(before, after, ordered);
     const { author, target } = ordered.change;
     const who = target ?? author;
     if (!before.members.has(who) && after.members.has(who)) this.#addTerm(id, who, ordered.number);
@@ -193,7 +239,7 @@ export class RoomBook {
     }
     const effective =
       after.members !== before.members || after.invited !== before.invited || after.closed !== before.closed;
-    return { before, after, ordered, effective };
+    return { before, after, ordered, effective, moderates };
   }
 
   /** Ordered changes after a number. */

@@ -96,10 +96,12 @@ export class Rooms implements AsyncDisposable {
     this.#onOrder = onOrder;
   }
 
+  /** All but invitations by people who are blocked: these are back once they are let in again. */
   list(): Room[] {
     return this.#ledger.rooms.ids().flatMap((id) => {
       const state = this.#ledger.rooms.state(id);
-      return state ? [this.#view(state)] : [];
+      const by = state?.invited.get(this.#ledger.self)?.by;
+      return state && !(by !== undefined && this.#ledger.blocked(by)) ? [this.#view(state)] : [];
     });
   }
 

@@ -260,6 +260,7 @@ export class ChatService implements AsyncDisposable {
 
   /** Members may be new, or there may be something that they lack now. */
   #orderChanged(conversation: string): void {
+    this.#mailbox?.lookAgain();
     const members = this.#ledger.entries.conversation(conversation)?.members ?? [];
     if (!members.includes(this.#ledger.self)) return;
     for (const account of members) {

@@ -83,6 +83,7 @@ export async function inputOf(
     if (value === undefined) continue;
     if (form === 'path') fields[field] = resolve(place.cwd, String(value));
     else if (form === 'bytes') fields[field] = parseBytes(String(value));
+    else if (form === 'list') fields[field] = listOf(String(value));
     else if (Array.isArray(value)) fields[field] = await textOf(value.map(String), place.stdin);
   }
   for (const [field, variable] of Object.entries(command.secrets ?? {}))
@@ -100,6 +101,13 @@ export async function inputOf(
   }
   return { input: checked.data, ...flags };
 }
+
+/** `a, b,c`: three values; nothing between two commas is none. */
+const listOf = (text: string): string[] =>
+  text
+    .split(',')
+    .map((each) => each.trim())
+    .filter((each) => each !== '');
 
 function choicesOf(schema: unknown): string[] {
   const inner = schema instanceof z.ZodDefault ? schema.unwrap() : schema;

@@ -141,8 +141,11 @@ const safeties = noun<Safety>(safety, {
 const invites = noun<InviteInfo>(invite, { head: ['INVITE'], none: '', row: (i) => [i.invite] });
 
 function messageRow(m: Message): Cell[] {
-  return [showTime(m.at), { text: m.from, style: 'bold' }, m.to, state(m.state), wordsOf(m)];
+  return [showTime(m.at), shortId(m.id), { text: m.from, style: 'bold' }, m.to, state(m.state), wordsOf(m)];
 }
+
+/** As much of an id as nobody types wrong, and no two of a person's messages share; `messages show` has all of it. */
+const shortId = (id: string): Cell => ({ text: id.slice(0, 8), style: 'dim' });
 
 function wordsOf(m: Message): string {
   const notes = [m.deleted ? '(deleted)' : m.text, ...(m.edited ? ['(edited)'] : []), ...reactionsOf(m)];
@@ -152,7 +155,7 @@ function wordsOf(m: Message): string {
 const reactionsOf = (m: Message): string[] =>
   Object.entries(m.reactions).map(([emoji, { length }]) => (length === 1 ? emoji : `${emoji}${length}`));
 
-const messageHead = ['TIME', 'FROM', 'TO', 'STATE', 'TEXT'];
+const messageHead = ['TIME', 'ID', 'FROM', 'TO', 'STATE', 'TEXT'];
 const messages = noun<Message>(message, { head: messageHead, none: 'no messages yet', row: messageRow });
 
 const conversations = noun<Conversation>(conversation, {
@@ -175,7 +178,7 @@ const finds = noun<Found>(found, {
     showTime(m.at),
     { text: m.from, style: 'bold' },
     m.to,
-    m.id,
+    shortId(m.id),
     m.snippet.map(({ text, hit }) => (hit ? `[${text}]` : text)).join(''),
   ],
 });

@@ -4,6 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import { toBase32 } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import { idOf } from '../base/prefix.ts';
 import type { Store } from '../base/sqlite.ts';
 import type { Binding } from '../link/binding.ts';
 import type { Link } from '../link/link.ts';
@@ -217,6 +218,19 @@ export class FileService implements AsyncDisposable {
   /** All transfers, oldest first. */
   list(): Transfer[] {
     return this.#started.transfers.list();
+  }
+
+  /** The whole id of a transfer, by it or by its beginning. Throws `unknown_id` where none or several begin so. */
+  idOf(text: string): string {
+    const { transfers } = this.#started;
+    const ids = (): string[] => transfers.list().map(({ id }) => id);
+    return idOf('file', text, {
+      known: (id) => ids().includes(id),
+      beginning: (start, most) =>
+        ids()
+          .filter((id) => id.startsWith(start))
+          .slice(0, most),
+    });
   }
 
   /** Throws `unknown_id`. */

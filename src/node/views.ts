@@ -137,11 +137,11 @@ function textOf(kind: string, body: Record<string, unknown>): string {
 }
 
 export function conversationView(
-  { id, kind, members, unread, mentions, last }: Summary,
+  { id, kind, name, members, unread, mentions, last }: Summary,
   handleOf: HandleOf,
   messageOf: (message: Message) => ReturnType<typeof messageView>,
 ) {
-  return { id, kind, name: null, members: members.map(handleOf), unread, mentions, last: last && messageOf(last) };
+  return { id, kind, name, members: members.map(handleOf), unread, mentions, last: last && messageOf(last) };
 }
 
 export function fileView(transfer: Transfer, self: string, handleOf: HandleOf) {
