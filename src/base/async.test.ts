@@ -56,3 +56,15 @@ test('a budget is never overdrawn, serves in order, and takes back what an abort
   using whole = await budget.take(99);
   expect(whole).toBeDefined();
 });
+
+test('what is given up before it began may fail later without a trace', async () => {
+  const unhandled: unknown[] = [];
+  const note = (error: unknown): void => void unhandled.push(error);
+  process.on('unhandledRejection', note);
+  const late = Promise.withResolvers<void>();
+  await expect(abortable(late.promise, AbortSignal.abort())).rejects.toMatchObject({ code: 'cancelled' });
+  late.reject(new Error('later'));
+  await new Promise((done) => setImmediate(done)); // Node tells of unhandled ones after each turn
+  process.off('unhandledRejection', note);
+  expect(unhandled).toEqual([]);
+});

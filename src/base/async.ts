@@ -23,9 +23,10 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
   if (!signal) return promise;
   return new Promise<T>((resolve, reject) => {
     const abort = (): void => reject(reasonOf(signal));
-    if (signal.aborted) return abort();
     signal.addEventListener('abort', abort, { once: true });
+    // Also where it is given up already: what it comes to later is then nobody's concern, and no unhandled rejection.
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    if (signal.aborted) abort();
   });
 }
 

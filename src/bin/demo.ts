@@ -4,10 +4,11 @@ import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { type Client, createClient } from '../api/client.ts';
 import type { FileInfo, Message, Person } from '../api/shapes.ts';
+import { abortable } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Shell } from '../cli/shell.ts';
 import { showBytes } from '../cli/units.ts';
@@ -33,6 +34,12 @@ type Somebody = { name: string; program: Program<z.infer<typeof nodeLine>>; clie
 /** Exit code 0 only if every step was seen to work; else throws the fault of the step that did not. */
 export async function demo(options: { file?: string | undefined }, shell: Shell): Promise<number> {
   await using opened = new AsyncDisposableStack();
+  // Whatever a step waits for: who is told to end takes the programs along, and ends.
+  await abortable(walk(options, shell, opened), shell.signal);
+  return 0;
+}
+
+async function walk(options: { file?: string | undefined }, shell: Shell, opened: AsyncDisposableStack): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), 'netapp-demo-'));
   opened.defer(() => rm(work, { recursive: true, force: true }));
   const steps = new Steps(shell);
@@ -67,7 +74,6 @@ export async function demo(options: { file?: string | undefined }, shell: Shell)
   await message(steps, alice, bob, 'Hello Bob, your receipt is signed.');
   await transfer(steps, alice, bob, source, join(work, 'received'));
   await steps.say('All of it was checked.');
-  return 0;
 }
 
 async function sendInfo(steps: Steps, who: Somebody, tracker: Program<unknown>): Promise<void> {
@@ -278,7 +284,7 @@ async function makeFile(path: string): Promise<string> {
 }
 
 async function givenFile(file: string, cwd: string): Promise<string> {
-  const path = join(cwd, file);
+  const path = resolve(cwd, file);
   const found = await stat(path).catch((error: unknown) => {
     throw toFault(error, `reading "${file}"`, 'unreadable');
   });
