@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { entryVerified, signEntry } from '../src/chat/entry.ts';
 import { Key } from '../src/link/identity.ts';
 import { Child } from './child.ts';
+import { Columns } from './columns.ts';
 import type { Measured, Row } from './run.ts';
 
 /** Entries, in thousands, unless `--size` says otherwise. */
@@ -68,30 +69,27 @@ async function ours(folder: string, count: number) {
 
 async function run({ runs, size = THOUSANDS }: { runs: number; size: number | undefined }): Promise<Measured> {
   const count = size * 1000;
-  const columns: Record<string, number[]> = {};
-  const note = (name: string, value: number): void => {
-    columns[name] = [...(columns[name] ?? []), value];
-  };
+  const columns = new Columns();
   for (let n = 0; n < runs; n++) {
     const folder = await mkdtemp(join(tmpdir(), 'netapp-bench-'));
     try {
-      note('Ed25519 verifications of entries/s, one core', verifications());
+      columns.note('Ed25519 verifications of entries/s, one core', verifications());
       const { rate, cpuBefore, cpuAfter, blocked, rss, store } = await ours(folder, count);
-      note('catch-up, entries/s', rate);
+      columns.note('catch-up, entries/s', rate);
       for (const [index, name] of ['giver', 'taker'].entries()) {
         const cpu = (cpuAfter[index] ?? 0) - (cpuBefore[index] ?? 0);
-        note(`${name}, CPU s per 100,000`, (cpu / count) * 100_000);
-        note(`${name}, longest block, ms`, blocked[index] ?? 0);
+        columns.note(`${name}, CPU s per 100,000`, (cpu / count) * 100_000);
+        columns.note(`${name}, longest block, ms`, blocked[index] ?? 0);
       }
-      note('taker, store MB per 100,000', (store / MB / count) * 100_000);
-      note('taker, RSS growth, MB', rss / MB);
+      columns.note('taker, store MB per 100,000', (store / MB / count) * 100_000);
+      columns.note('taker, RSS growth, MB', rss / MB);
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
   }
   return {
     what: `${count} entries of one author, ${runs} runs, medians`,
-    columns,
+    columns: columns.all,
     ratios: {
       'catch-up / verifications': ['catch-up, entries/s', 'Ed25519 verifications of entries/s, one core'],
     },

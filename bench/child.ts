@@ -41,8 +41,7 @@ export class Child implements AsyncDisposable {
 
   /** Peak resident memory so far, in MB. */
   async peakMB(): Promise<number> {
-    const status = await readFile(`/proc/${this.#process.pid}/status`, 'utf8');
-    return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024;
+    return await peakMBOf(this.#process.pid);
   }
 
   /** As a power cut would end it. */
@@ -76,4 +75,10 @@ export function answer(own: Record<string, (...args: never[]) => unknown>): void
     }
   });
   process.on('disconnect', () => process.exit());
+}
+
+/** Peak resident memory of a process so far, in MB. */
+export async function peakMBOf(pid: number | undefined): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024;
 }

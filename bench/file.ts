@@ -4,6 +4,7 @@ import { mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { eventOf } from '../test/testnet.ts';
 import { Child } from './child.ts';
+import { Columns } from './columns.ts';
 import { type Probe, startNodes } from './nodes.ts';
 import type { Measured, Row } from './run.ts';
 
@@ -82,35 +83,32 @@ async function run({ runs, size: sizeMiB = 2048 }: { runs: number; size: number 
   const home = await mkdtemp(join(MEMORY_DISK, 'netapp-bench-'));
   const size = sizeMiB * MiB;
   const source = join(home, 'source.bin');
-  const columns: Record<string, number[]> = {};
-  const note = (name: string, value: number): void => {
-    columns[name] = [...(columns[name] ?? []), value];
-  };
+  const columns = new Columns();
   try {
     await makeFile(source, size);
     for (let n = 0; n < runs; n++) {
       const place = join(home, `run${n}`);
       const best = await reference(home, source, size);
-      note('node:tls + BLAKE3, GB/s', best.rate);
-      note('node:tls + BLAKE3, CPU s/GiB', best.cpu);
+      columns.note('node:tls + BLAKE3, GB/s', best.rate);
+      columns.note('node:tls + BLAKE3, CPU s/GiB', best.cpu);
       await rm(join(home, 'reference.bin'));
       const figures = await ours(place, source, size);
       await rm(place, { recursive: true });
-      note('netapp, accept to verified, GB/s', figures.accepted);
-      note('netapp, send (with hashing) to verified, GB/s', figures.sent);
-      note('netapp, accept to verified, CPU s/GiB', figures.cpu);
-      note('sender, peak MB', figures.senderMB);
-      note('receiver, peak MB', figures.receiverMB);
-      note('sender, longest block, ms', figures.senderBlocked);
-      note('receiver, longest block, ms', figures.receiverBlocked);
+      columns.note('netapp, accept to verified, GB/s', figures.accepted);
+      columns.note('netapp, send (with hashing) to verified, GB/s', figures.sent);
+      columns.note('netapp, accept to verified, CPU s/GiB', figures.cpu);
+      columns.note('sender, peak MB', figures.senderMB);
+      columns.note('receiver, peak MB', figures.receiverMB);
+      columns.note('sender, longest block, ms', figures.senderBlocked);
+      columns.note('receiver, longest block, ms', figures.receiverBlocked);
     }
   } finally {
     await rm(home, { recursive: true, force: true });
   }
-  const [tls] = Object.keys(columns);
+  const [tls] = Object.keys(columns.all);
   return {
     what: `${sizeMiB} MiB, ${runs} runs, medians`,
-    columns,
+    columns: columns.all,
     ratios: {
       'CPU, netapp / node:tls': ['netapp, accept to verified, CPU s/GiB', 'node:tls + BLAKE3, CPU s/GiB'],
       'netapp / node:tls': ['netapp, accept to verified, GB/s', tls ?? ''],

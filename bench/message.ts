@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, createServer } from 'node:tls';
 import { createIdentity } from '../src/link/certificate.ts';
+import { Columns } from './columns.ts';
 import { type MeasuredNode, startNodes } from './nodes.ts';
 import type { Measured, Row } from './run.ts';
 
@@ -75,25 +76,22 @@ async function reference(): Promise<number[]> {
 }
 
 async function run({ runs }: { runs: number }): Promise<Measured> {
-  const columns: Record<string, number[]> = {};
-  const note = (name: string, value: number): void => {
-    columns[name] = [...(columns[name] ?? []), value];
-  };
+  const columns = new Columns();
   for (let n = 0; n < runs; n++) {
     const folder = await mkdtemp(join(tmpdir(), 'netapp-bench-'));
     try {
       const best = await reference();
-      note('node:tls ping-pong p50, ms', percentile(best, 0.5));
+      columns.note('node:tls ping-pong p50, ms', percentile(best, 0.5));
       const times = await ours(folder);
-      note('message, call to event, p50, ms', percentile(times, 0.5));
-      note('message, call to event, p99, ms', percentile(times, 0.99));
+      columns.note('message, call to event, p50, ms', percentile(times, 0.5));
+      columns.note('message, call to event, p99, ms', percentile(times, 0.99));
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
   }
   return {
     what: `${COUNTED} messages, each said when the one before was delivered, ${runs} runs, medians`,
-    columns,
+    columns: columns.all,
     ratios: { 'p50, netapp / node:tls': ['message, call to event, p50, ms', 'node:tls ping-pong p50, ms'] },
   };
 }

@@ -1,9 +1,9 @@
 /** Whole programs to measure: a tracker and nodes as a user starts them, driven through their agents. */
-import { once } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Client, createClient } from '../src/api/client.ts';
 import { type Running, start } from '../test/program.ts';
+import { peakMBOf } from './child.ts';
 
 export type Probe = { longestMs: number; p99Ms: number; cpuSeconds: number };
 
@@ -32,8 +32,7 @@ export class MeasuredNode {
 
   /** Peak resident memory so far, in MB. */
   async peakMB(): Promise<number> {
-    const status = await readFile(`/proc/${this.#program.child.pid}/status`, 'utf8');
-    return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024;
+    return await peakMBOf(this.#program.child.pid);
   }
 }
 
@@ -73,6 +72,5 @@ export async function startUp(home: string): Promise<number> {
   const program = await start(home, ['up', '--name', 'me', '--port', '0', '--tracker-port', '0']);
   const took = performance.now() - at;
   await program.stop();
-  if (program.child.exitCode === null) await once(program.child, 'exit');
   return took;
 }

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { Columns } from './columns.ts';
 import { startUp } from './nodes.ts';
 import type { Measured, Row } from './run.ts';
 
@@ -16,25 +17,22 @@ function timed(program: string, args: string[]): Promise<number> {
 }
 
 async function run({ runs }: { runs: number }): Promise<Measured> {
-  const columns: Record<string, number[]> = {};
-  const note = (name: string, value: number): void => {
-    columns[name] = [...(columns[name] ?? []), value];
-  };
+  const columns = new Columns();
   await timed(LAUNCHER, ['--help']); // fills the compile cache
   for (let n = 0; n < runs; n++) {
     const folder = await mkdtemp(join(tmpdir(), 'netapp-bench-'));
     try {
-      note('node -e 0, ms', await timed(process.execPath, ['-e', '0']));
-      note('netapp --help, ms', await timed(LAUNCHER, ['--help']));
-      note('netapp up, new home, until the agent answers, ms', await startUp(join(folder, 'home')));
-      note('netapp up, known home, until the agent answers, ms', await startUp(join(folder, 'home')));
+      columns.note('node -e 0, ms', await timed(process.execPath, ['-e', '0']));
+      columns.note('netapp --help, ms', await timed(LAUNCHER, ['--help']));
+      columns.note('netapp up, new home, until the agent answers, ms', await startUp(join(folder, 'home')));
+      columns.note('netapp up, known home, until the agent answers, ms', await startUp(join(folder, 'home')));
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
   }
   return {
     what: `${runs} runs, medians`,
-    columns,
+    columns: columns.all,
     ratios: {
       'help / node -e 0': ['netapp --help, ms', 'node -e 0, ms'],
       'up / node -e 0': ['netapp up, new home, until the agent answers, ms', 'node -e 0, ms'],

@@ -4,6 +4,7 @@ import { text as textOf } from 'node:stream/consumers';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Shell } from '../cli/shell.ts';
 import { type Invite, parseInvite } from '../directory/invite.ts';
+import { MOST_ADDRESSES } from '../directory/record.ts';
 import { createIdentity } from '../link/certificate.ts';
 import { dial, keyAt } from '../link/dial.ts';
 
@@ -36,7 +37,7 @@ export async function readTracker(text: string, zone: string, shell: Shell): Pro
     await shell.notes.line(
       `netapp: the tracker at "${text}" shows the key "${peer}"; taken on first sight and remembered: compare it with what the tracker printed`,
     );
-    return { ...invite, addresses: [...new Set([text, ...invite.addresses])].slice(0, 8) };
+    return { ...invite, addresses: [...new Set([text, ...invite.addresses])].slice(0, MOST_ADDRESSES) };
   } catch (error) {
     const fault = toFault(error, `asking the tracker at "${text}"`, 'tracker_down');
     throw fault.code === 'peer_unreachable' || fault.code === 'cancelled'

@@ -1,11 +1,11 @@
 /** One signed item of a conversation: its form, its name and its place in its author's chain. (protocol, chat) */
 import { z } from 'zod';
-import { canonical, fromBase32, hash } from '../base/encoding.ts';
+import { BASE32_OF_32_BYTES, canonical, hash } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import { type Key, peerId, signature, verified } from '../link/identity.ts';
 
 /** 52 characters of lower-case base32: 32 bytes of BLAKE3. */
-export const hashText = z.string().refine((text) => fromBase32(text)?.length === 32, 'a hash in base32, 52 characters');
+export const hashText = z.string().regex(BASE32_OF_32_BYTES, 'a hash in base32, 52 characters');
 
 /** Position in an author's chain: 1 and up. */
 export const position = z.int().min(1);
