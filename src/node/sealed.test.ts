@@ -17,7 +17,8 @@ const code = (expected: string) => expect.objectContaining({ code: expected });
 test.each([0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE])('%i bytes come out as they went in [H-13]', async (size) => {
   const bytes = randomBytes(size);
   const hidden = await sealed(bytes);
-  expect(size > 0 && hidden.includes(bytes)).toBe(false);
+  // A single random byte stands somewhere in anything that is long enough; sixteen do not.
+  if (size >= 16) expect(hidden.includes(bytes.subarray(0, 16))).toBe(false);
   expect((await opened(hidden)).equals(bytes)).toBe(true);
 });
 
