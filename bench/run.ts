@@ -3,7 +3,7 @@
  *
  *   node bench/run.ts [row...] [--runs 5] [--size N]
  *
- * `--size` is MiB for a file (2048), thousands of entries for a catch-up (100).
+ * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100).
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -12,9 +12,13 @@ import { appendFile, mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { busyRow } from './busy.ts';
 import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
+
 import { messageRow } from './message.ts';
+import { othersRow } from './others.ts';
+import { resumeRow } from './resume.ts';
 import { startRow } from './start.ts';
 
 /** One measured thing: figures of all runs, under the names that the table shows. */
@@ -28,7 +32,7 @@ export type Measured = {
 
 export type Row = { name: string; run(options: { runs: number; size: number | undefined }): Promise<Measured> };
 
-const rows: Row[] = [catchupRow, fileRow, messageRow, startRow];
+const rows: Row[] = [busyRow, catchupRow, fileRow, messageRow, othersRow, resumeRow, startRow];
 
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
