@@ -41,8 +41,8 @@ export class BlobClient {
   #socket: TLSSocket | undefined;
   #fault: Fault | undefined;
   #paused = false;
-  /** Waits for its turn in a limited bandwidth. */
-  #held = false;
+  /** Takes that wait for their turn in a limited bandwidth. */
+  #held = 0;
   #meter: Meter | undefined;
   #heardAt = 0;
   #stall: NodeJS.Timeout | undefined;
@@ -131,15 +131,15 @@ export class BlobClient {
   }
 
   #goOn(): void {
-    if (this.#paused || this.#held) return;
+    if (this.#paused || this.#held > 0) return;
     this.#heardAt = performance.now();
     this.#socket?.resume();
   }
 
   #hold(wait: Promise<void>): void {
-    this.#held = true;
+    this.#held += 1;
     void wait.then(() => {
-      this.#held = false;
+      this.#held -= 1;
       this.#goOn();
     });
   }
@@ -162,15 +162,15 @@ export class BlobClient {
     } catch (error) {
       this.destroy(toFault(error, 'fetching'));
     }
-    const wait = this.#held ? undefined : this.#meter?.(length);
+    const wait = this.#meter?.(length); // also what still comes while it is held
     if (wait) this.#hold(wait);
-    return !this.#paused && !this.#held;
+    return !this.#paused && this.#held === 0;
   }
 
   #watch(): void {
     this.#stall = setInterval(
       () => {
-        const isOwed = this.#pending.size > 0 && !this.#paused && !this.#held;
+        const isOwed = this.#pending.size > 0 && !this.#paused && this.#held === 0;
         if (!isOwed || performance.now() - this.#heardAt < this.#stallMs) return;
         this.destroy(new Fault('timeout', `fetching: no byte came within ${this.#stallMs} ms`));
       },

@@ -149,6 +149,15 @@ test('limits hold for what is served and what is fetched, are kept, and change w
   );
 });
 
+test('what is fetched keeps to its limit, also with what TLS has read already', async () => {
+  const { got } = await offer('a', 2 * MiB);
+  bob.service.control.setLimits({ down: 1_000_000 });
+  await bob.service.accept(got.id);
+  const at = performance.now();
+  await bob.until(got.id, 'done');
+  expect(performance.now() - at).toBeGreaterThan(1700);
+});
+
 test('while it moves, each side shows over which connection', async () => {
   const { sent, got } = await offer('a', 4 * MiB);
   alice.service.control.setLimits({ up: 2_000_000 });
