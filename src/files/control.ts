@@ -22,7 +22,7 @@ import type { Transfers } from './transfers.ts';
 import { type Check, check, seed } from './verify.ts';
 
 /** Bytes a second below which a holder could cut a reader for taking nothing, where several share the limit. [F-15] */
-export const LEAST_LIMIT = 32_000;
+const LEAST_LIMIT = 32_000;
 /** Links of one node that hold at once. */
 const MOST_LINKS = 10_000;
 
@@ -285,8 +285,8 @@ export class FileControl {
       }
       const checked = await check(store, transfer, signal);
       const { state, badBytes } = checked;
-      const isMended =
-        refetch && transfer.direction === 'in' && state !== 'ok' && (await this.#mend(transfer, checked));
+      const isBroken = transfer.direction === 'in' && (state === 'damaged' || state === 'missing');
+      const isMended = refetch && isBroken && (await this.#mend(transfer, checked));
       yield { transfer: transfers.get(transfer.id), state, badBytes, refetch: isMended };
     }
   }

@@ -12,7 +12,7 @@ import type { FileStore } from './store.ts';
 import type { Transfer } from './transfer.ts';
 
 /** `unknown`: its hashes are no longer kept here. */
-export type CheckState = 'ok' | 'damaged' | 'missing' | 'unknown';
+type CheckState = 'ok' | 'damaged' | 'missing' | 'unknown';
 
 export type Check = {
   state: CheckState;
@@ -23,7 +23,7 @@ export type Check = {
   chunk: number;
 };
 
-export type CheckedFile = { path: string; file: ManifestFile; isThere: boolean; isLong: boolean; right: boolean[] };
+type CheckedFile = { path: string; file: ManifestFile; isThere: boolean; isLong: boolean; right: boolean[] };
 
 /** Checks a transfer that was received, or whose source is offered. Throws why `signal` aborted. */
 export async function check(store: FileStore, transfer: Transfer, signal: AbortSignal): Promise<Check> {
