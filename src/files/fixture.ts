@@ -88,7 +88,7 @@ export class Person implements AsyncDisposable {
       binding: this.binding,
       store: this.store,
       downloads: this.downloads,
-      spool: this.spool,
+      outgoing: this.spool,
       key: this.identity.key,
       clock: systemClock,
       log: silentLog(),

@@ -1,6 +1,6 @@
 /** What is kept, and what is not: garbage, damage, and its mending. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Person, type Town } from './fixture.ts';
@@ -95,6 +95,8 @@ test('a spooled file goes when nothing offers it any more', async () => {
   await alice.until(id, 'offered');
   await mkdir(join(alice.spool, 'loose'));
   await writeFile(join(alice.spool, 'loose', 'stdin'), 'xyz');
+  expect(await gc(alice)).toEqual([]); // it may be about to be sent
+  await utimes(join(alice.spool, 'loose'), 1, 1);
   expect(await gc(alice)).toMatchObject([{ kind: 'spool', what: join(alice.spool, 'loose'), bytes: 3 }]);
   await alice.service.cancel(id);
   expect((await gc(alice)).map(({ kind }) => kind).sort()).toEqual(['manifest', 'spool']);

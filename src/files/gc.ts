@@ -1,5 +1,5 @@
 /** Removes what no transfer needs any more: parts, manifests and shares of ended ones, spooled files, links that ended. */
-import { lstat, readdir, rm } from 'node:fs/promises';
+import { lstat, readdir, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { partId } from './paths.ts';
 import { bytesBelow } from './quota.ts';
@@ -27,6 +27,9 @@ export type GcOptions = {
   /** Only says what it would remove. */
   dryRun: boolean;
 };
+
+/** Milliseconds after which a spooled file that no transfer names was left by a program that was killed. */
+const STRAY_MS = 86_400_000;
 
 /** A thing to remove, and how, unless it was taken up again meanwhile. */
 type Candidate = Garbage & { remove(): Promise<unknown> | unknown };
@@ -69,17 +72,23 @@ async function parts({ store, downloads }: GcOptions): Promise<Candidate[]> {
   return found;
 }
 
-async function spooled({ store, spool }: GcOptions): Promise<Candidate[]> {
-  if (spool === undefined) return [];
+async function spooled({ store, spool: named, now }: GcOptions): Promise<Candidate[]> {
+  if (named === undefined) return [];
+  // Transfers know their sources by paths without symlinks.
+  const spool = await realpath(named).catch(() => named);
+  const sentFrom = (path: string): Transfer[] =>
+    store
+      .all()
+      .filter(({ direction, path: own }) => direction === 'out' && (own === path || own.startsWith(`${path}/`)));
   const isNeeded = (path: string): boolean =>
-    store.all().some(({ direction, state, path: own }) => {
-      const gone = state === 'cancelled' || state === 'declined' || state === 'failed';
-      return direction === 'out' && !gone && (own === path || own.startsWith(`${path}/`));
-    });
+    sentFrom(path).some(({ state }) => state !== 'cancelled' && state !== 'declined' && state !== 'failed');
   const found: Candidate[] = [];
   for (const name of await readdir(spool).catch(() => [])) {
     const what = join(spool, name);
     if (isNeeded(what)) continue;
+    const stats = await lstat(what).catch(() => undefined);
+    // What no transfer names yet may be on its way to one.
+    if (!stats || (sentFrom(what).length === 0 && now - stats.mtimeMs < STRAY_MS)) continue;
     const remove = () => isNeeded(what) || rm(what, { recursive: true, force: true });
     found.push({ kind: 'spool', what, bytes: await bytesOf(what), why: 'nothing that is offered needs it', remove });
   }

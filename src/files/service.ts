@@ -44,7 +44,7 @@ export type FileServiceOptions = {
   /** The node's own key: it signs links. */
   key: Pick<Key, 'id' | 'sign'>;
   /** Absolute path of the folder for files that are made here to be sent; without it there are none. */
-  spool?: string | undefined;
+  outgoing?: string | undefined;
   /** For tests: milliseconds until a silent holder, or a reader that takes nothing, is cut. */
   stallMs?: number;
   /** For tests: the waits between two tries. */
@@ -98,7 +98,7 @@ export class FileService implements AsyncDisposable {
   /** Takes up everything that was under way. Call it before the listener starts, or a receiver may hear of no file. */
   async start(): Promise<void> {
     const { store: db, log, reach, offer, audience, bulk, downloads, binding, stallMs, retry, emit } = this.#options;
-    const { clock, key, spool } = this.#options;
+    const { clock, key, outgoing: spool } = this.#options;
     const stop = new AbortController();
     const { signal } = stop;
     const store = new FileStore(db);
