@@ -158,6 +158,17 @@ test('what is fetched keeps to its limit, also with what TLS has read already', 
   expect(performance.now() - at).toBeGreaterThan(1700);
 });
 
+test('what is said of an offer is news of it, and no second offer', async () => {
+  const { sent, got } = await offer('a', 10);
+  bob.service.control.prioritize(got.id, 'high');
+  await alice.service.control.pause(sent.id);
+  for (const person of [alice, bob]) {
+    const types = person.events.map(({ type }) => type);
+    expect(types.filter((type) => type === 'file.offered')).toHaveLength(1);
+    expect(types.at(-1)).toBe('file.progress');
+  }
+});
+
 test('while it moves, each side shows over which connection', async () => {
   const { sent, got } = await offer('a', 4 * MiB);
   alice.service.control.setLimits({ up: 2_000_000 });

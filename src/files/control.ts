@@ -107,7 +107,7 @@ export class FileControl {
     }
     store.transaction(() => {
       settings.setControl(id, { paused: true });
-      transfers.change(id, {});
+      transfers.touch(id);
     });
     if (transfer.direction === 'in') await incoming.halt(id);
     else server.stop(id, pausedFault());
@@ -120,7 +120,7 @@ export class FileControl {
     const { direction } = this.#open(id, 'resuming');
     const resumed = store.transaction(() => {
       settings.setControl(id, { paused: false });
-      return transfers.change(id, {});
+      return transfers.touch(id);
     });
     if (direction === 'in') incoming.reconsider();
     else reports.hint(resumed);
@@ -143,7 +143,7 @@ export class FileControl {
     }
     store.transaction(() => {
       settings.setControl(id, { priority });
-      transfers.change(id, {});
+      transfers.touch(id);
     });
     incoming.reconsider();
     return transfers.get(id);
@@ -156,7 +156,7 @@ export class FileControl {
     this.#open(id, 'limiting');
     store.transaction(() => {
       settings.setControl(id, { limit: rate });
-      transfers.change(id, {});
+      transfers.touch(id);
     });
     traffic.controlChanged(id);
     return transfers.get(id);

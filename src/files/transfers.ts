@@ -101,6 +101,13 @@ export class Transfers {
     return next;
   }
 
+  /** Tells that something of it has changed that is kept elsewhere: no new state, so no event of one. */
+  touch(id: string): Transfer {
+    const transfer = this.get(id);
+    this.#store.afterCommit(() => this.#tell(this.get(id), 'file.progress'));
+    return transfer;
+  }
+
   /** Notes bytes that moved: in memory alone, told a few times a second. */
   progress(id: string, bytes: number): void {
     const live = this.#live.get(id);
@@ -128,8 +135,8 @@ export class Transfers {
     return timer.unref();
   }
 
-  #tell(transfer: Transfer): void {
-    this.#emit(EVENTS[transfer.state], transfer);
+  #tell(transfer: Transfer, event: FileEvent = EVENTS[transfer.state]): void {
+    this.#emit(event, transfer);
     for (const tell of this.#followers.get(transfer.id) ?? []) tell(transfer);
     for (const tell of this.#watchers) tell(transfer);
   }
