@@ -225,7 +225,7 @@ export class Ledger {
   /** What a change of membership makes of entries and of what waits. */
   #roomStep({ before, after, ordered, effective, moderates }: Stepped): void {
     const { change, number, at } = ordered;
-    this.rooms.settleChange(change);
+    if (change.author === this.self) this.rooms.settleChange(change);
     if (!effective) return;
     const { id } = after;
     const who = change.target ?? change.author;

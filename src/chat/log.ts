@@ -77,6 +77,16 @@ export class EntryLog {
       .map(({ id, kind }) => ({ id, kind, members: this.#members(id) }));
   }
 
+  /** Everybody who is in a room that is known here. */
+  inRooms(): string[] {
+    return this.#sql
+      .of<{ account: string }>(
+        `SELECT DISTINCT m.account FROM members m JOIN conversations c ON c.id = m.conversation WHERE c.kind = 'room'`,
+      )
+      .all()
+      .map((row) => row.account);
+  }
+
   /** Accounts with whom `self` shares a conversation in which it has written. */
   writtenTo(self: string): string[] {
     return this.#sql

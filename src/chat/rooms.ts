@@ -86,6 +86,10 @@ export class Rooms implements AsyncDisposable {
   /** Who waits for what becomes of an own change, by its id; the room's id for its creation. */
   readonly #refused = new Map<string, Fault>();
   readonly #retries = new Map<string, Backoff>();
+  /** What a tracker pushed in this tick, by room. */
+  readonly #pushed = new Map<string, Ordered[]>();
+  /** Rooms whose order is to be fetched, and up to which number. */
+  readonly #queued = new Map<string, { number: number }>();
   readonly #stop = new AbortController();
 
   constructor({ account, ledger, homes, log, onOrder }: RoomsOptions) {
@@ -257,7 +261,7 @@ export class Rooms implements AsyncDisposable {
     if (fault) throw fault;
     this.#ledger.store.transaction(() => {
       const same = this.#ledger.rooms
-        .waiting({ room: id })
+        .waiting(id)
         .some((each) => each.change?.type === change.type && each.change.target === change.target);
       if (same) throw new Fault('exists', `changing the room "${state.creation.name}": the same change waits already`);
       this.#ledger.rooms.queue(state, change);
@@ -322,7 +326,7 @@ export class Rooms implements AsyncDisposable {
   /** Gives a tracker what waits for it, in order. Throws what holds it up. */
   async #flush(link: Link): Promise<void> {
     for (;;) {
-      const [next] = this.#ledger.rooms.waiting({ home: link.peer });
+      const next = this.#ledger.rooms.nextWaiting(link.peer);
       if (!next) return;
       const state = this.#state(next.conversation);
       try {
@@ -419,6 +423,7 @@ export class Rooms implements AsyncDisposable {
     if (creation.home !== link.peer)
       throw new Fault('forbidden', 'taking the order of a room: this tracker is not its home');
     const [first] = given;
+    if (first) this.#takePushed(link.peer, first.conversation); // came before it
     const known = first && this.#ledger.rooms.state(first.conversation);
     // What was ordered in between by others comes first.
     if (known && first.number > known.number + 1) return await this.#fetch(link, first.conversation, known.number);
@@ -431,21 +436,59 @@ export class Rooms implements AsyncDisposable {
     return state;
   }
 
-  /** Takes what a home tracker pushes. */
+  /** Takes what a home tracker pushes: all of one tick together. */
   pushed(link: Link, home: string, ordered: Ordered): void {
     if (link.peer !== home || this.#links.get(home) !== link) return; // only a tracker of this node is listened to
-    const state = this.#ledger.rooms.state(ordered.conversation);
+    const id = ordered.conversation;
+    const state = this.#ledger.rooms.state(id);
     if (state && state.creation.home !== home) return;
-    if (state && ordered.number <= state.number + 1) {
-      try {
-        this.#take(state.creation, [ordered]);
-      } catch (error) {
-        const { code, message } = toFault(error, 'taking a change of a room');
-        this.#log.warn({ tracker: home, code, reason: message }, 'a tracker’s change of a room is not taken');
-      }
+    const given = this.#pushed.get(id);
+    if (given) {
+      // What does not fit is fetched, with the last one that came.
+      if (given.length >= LOG_PAGE) given.pop();
+      given.push(ordered);
       return;
     }
-    void this.#turn(home, (present) => this.#fetch(present, ordered.conversation, state?.number ?? 0));
+    this.#pushed.set(id, [ordered]);
+    setImmediate(() => {
+      if (!this.#stop.signal.aborted) this.#takePushed(home, id);
+    });
+  }
+
+  #takePushed(home: string, id: string): void {
+    const given = this.#pushed.get(id) ?? [];
+    this.#pushed.delete(id);
+    const state = this.#ledger.rooms.state(id);
+    const gap = given.findIndex(({ number }, at) => number > (given[at - 1]?.number ?? state?.number ?? 0) + 1);
+    const next = gap < 0 ? given : given.slice(0, gap);
+    try {
+      if (state && next.length > 0) this.#take(state.creation, next);
+    } catch (error) {
+      const { code, message } = toFault(error, 'taking a change of a room');
+      this.#log.warn({ tracker: home, code, reason: message }, 'a tracker’s change of a room is not taken');
+      return;
+    }
+    const last = given.at(-1)?.number ?? 0;
+    if (!state || gap >= 0) this.#fetchSoon(home, id, last);
+  }
+
+  /** Fetches a room's order up to a number, once for all that is wanted of it until then. */
+  #fetchSoon(home: string, id: string, number: number): void {
+    const queued = this.#queued.get(id);
+    if (queued) {
+      queued.number = Math.max(queued.number, number);
+      return;
+    }
+    const wanted = { number };
+    this.#queued.set(id, wanted);
+    const begin = (): void => {
+      if (this.#queued.get(id) === wanted) this.#queued.delete(id);
+    };
+    void this.#turn(home, async (link) => {
+      begin(); // what is pushed from now on may be ordered after the answer was made
+      const known = this.#ledger.rooms.state(id)?.number ?? 0;
+      if (known < wanted.number) await this.#fetch(link, id, known);
+    }).finally(begin);
   }
 
   /**
@@ -470,7 +513,7 @@ export class Rooms implements AsyncDisposable {
   #view(state: RoomState): Room {
     const { id, creation, number, members, invited, closed } = state;
     const self = this.#ledger.self;
-    const waiting = this.#ledger.rooms.waiting({ room: id }).map(({ change, reason }) => ({
+    const waiting = this.#ledger.rooms.waiting(id).map(({ change, reason }) => ({
       type: change?.type ?? ('create' as const),
       target: change?.target ?? null,
       role: change?.role ?? null,

@@ -26,6 +26,8 @@ import { CALLS_BURST, CALLS_PER_SECOND, deliver, receiptNotice, sync, typingNoti
 const RELAY_MS = 15_000;
 /** Links to members of a room that a node looks for, so that what one of them has reaches it. [R-20] */
 const MEMBER_LINKS = 3;
+/** Links on which that is offered at once; others, on which nothing was exchanged since, follow after the same while. [R-20] */
+const RELAY_LINKS = 3;
 
 /** What is told once and kept in no conversation. `conversation.read`: this account has read up to a message. */
 export type ChatSignal = TypingSignal | { type: 'conversation.read'; conversation: string; upTo: string };
@@ -61,6 +63,8 @@ export class ChatService implements AsyncDisposable {
   readonly #wanted = new Set<string>();
   readonly #relayMs: number;
   #relay: NodeJS.Timeout | undefined;
+  /** Links on which nothing was exchanged since there was news in a room. */
+  readonly #unoffered = new Set<Link>();
   readonly rooms: Rooms;
 
   constructor(options: ChatOptions) {
@@ -157,6 +161,7 @@ export class ChatService implements AsyncDisposable {
       ({ conversations, more }, { link }) => {
         const from = this.#admit(link);
         const answer = this.#exchange.answer(from, link, conversations, more === true);
+        if (more !== true) this.#unoffered.delete(link);
         this.#courier.use(from, link);
         return { conversations: answer };
       },
@@ -224,8 +229,10 @@ export class ChatService implements AsyncDisposable {
     if (account === undefined || account === this.#ledger.self) return;
     this.#linked.set(account, link);
     void link.closed.then(() => {
+      this.#unoffered.delete(link);
       if (this.#linked.get(account) === link) this.#linked.delete(account);
     });
+    this.#exchange.met(link);
     this.#courier.use(account, link);
   }
 
@@ -263,14 +270,16 @@ export class ChatService implements AsyncDisposable {
     this.#mailbox?.lookAgain();
     const members = this.#ledger.entries.conversation(conversation)?.members ?? [];
     if (!members.includes(this.#ledger.self)) return;
-    for (const account of members) {
+    let met = 0;
+    const strangers = members.filter((account) => {
       const link = this.#linked.get(account);
       if (link && !this.#exchange.knows(link, conversation)) this.#renew(account, link);
-    }
-    const strangers = members.filter((account) => account !== this.#ledger.self && !this.#linked.has(account));
-    let missing = MEMBER_LINKS - (members.length - 1 - strangers.length);
-    for (const account of strangers.sort(() => Math.random() - 0.5)) {
-      if (missing-- <= 0) break;
+      if (link || this.#wanted.has(account)) met += 1;
+      return account !== this.#ledger.self && !link && !this.#wanted.has(account);
+    });
+    for (; met < MEMBER_LINKS && strangers.length > 0; met++) {
+      const [account] = strangers.splice(Math.floor(Math.random() * strangers.length), 1);
+      if (account === undefined) break;
       this.#wanted.add(account);
       this.#courier.wake(account, { now: true });
     }
@@ -284,15 +293,39 @@ export class ChatService implements AsyncDisposable {
 
   /** What is new in rooms is offered to those who are linked, in a while: most of them have it from its author by then. */
   #relaySoon(): void {
+    for (const link of this.#linked.values()) this.#unoffered.add(link);
+    this.#relayLater();
+  }
+
+  #relayLater(): void {
     this.#relay ??= setTimeout(
       () => {
         this.#relay = undefined;
-        for (const [account, link] of this.#linked) {
-          if (this.#ledger.entries.shared(account).some(({ kind }) => kind === 'room')) this.#renew(account, link);
-        }
+        this.#relayNow();
       },
       this.#relayMs * (1 + Math.random()),
     ).unref();
+  }
+
+  /**
+   * To a few at a time, of whom each passes it on: in a room of a hundred where everybody is linked with everybody, all at
+   * once would be ten thousand greetings for one message.
+   */
+  #relayNow(): void {
+    const inRooms = new Set(this.#ledger.entries.inRooms());
+    const links = [...this.#unoffered].filter((link) => {
+      const account = link.account?.account ?? '';
+      const isMeant = this.#linked.get(account) === link && inRooms.has(account);
+      if (!isMeant) this.#unoffered.delete(link);
+      return isMeant;
+    });
+    for (let count = 0; count < RELAY_LINKS && links.length > 0; count++) {
+      const [link] = links.splice(Math.floor(Math.random() * links.length), 1);
+      if (!link) break;
+      this.#unoffered.delete(link);
+      this.#renew(link.account?.account ?? '', link);
+    }
+    if (links.length > 0) this.#relayLater();
   }
 
   /**
