@@ -179,10 +179,18 @@ export function founded(it: Creation): RoomState {
 }
 
 /** Everybody of whom entries may stand: members, and who was one. */
-export function authorsOf({ members, former }: RoomState): string[] {
+export function authorsOf(state: RoomState): readonly string[] {
+  const known = authors.get(state);
+  if (known) return known;
+  const { members, former } = state;
   const gone = [...former].filter(([account, { first }]) => first !== null && !members.has(account));
-  return [...members.keys(), ...gone.map(([account]) => account)];
+  const found = [...members.keys(), ...gone.map(([account]) => account)];
+  authors.set(state, found);
+  return found;
 }
+
+/** Asked for with each receipt; a state is never changed. */
+const authors = new WeakMap<RoomState, readonly string[]>();
 
 /** Whether an author's entry counts: of a member all, of one who went those up to `upTo`; none after the end. [R-10] [R-11] */
 export function stands(state: RoomState, entry: { author: string; seq: number; at: number }): boolean {

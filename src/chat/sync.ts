@@ -91,7 +91,9 @@ export class Exchange {
       }
       const { batch } = flight;
       ahead = this.#following(batch, link, signal);
-      const fault = this.#settle(batch, await flight.answer, link, seen.heads);
+      const answer = await flight.answer;
+      // A room's members answer in one go: what they say is written in one go.
+      const fault = await this.#ledger.store.grouped(() => this.#settle(batch, answer, link, seen.heads));
       if (fault) throw fault;
       const end = lastOf(batch);
       if (ahead && (seen.heads.get(keyOf(batch)) !== end || this.#seen.get(link) !== seen)) {
@@ -322,6 +324,11 @@ export class Exchange {
       if (refusal.retry) return fault;
       this.#log.warn({ entry: refused.id, code: fault.code }, 'the other side refuses an entry of somebody else');
       heads.set(key, Number.POSITIVE_INFINITY); // not again on this link
+      return undefined;
+    }
+    // Its place is another's by now: it was withdrawn while it was on its way.
+    if (this.#ledger.entries.idAt(batch.conversation, batch.author, refused.entry.seq) !== refused.id) {
+      this.#seen.delete(link);
       return undefined;
     }
     // Others in a room may have it, so it stands; the refusal is shown, and it is tried again.
