@@ -5,9 +5,8 @@ import {
   type Change,
   type Creation,
   changeId,
-  changeVerified,
   creationVerified,
-  follow,
+  followed,
   forked,
   founded,
   mayModerate,
@@ -217,7 +216,7 @@ export class RoomBook {
   }
 
   /**
-   * Takes one ordered change; undefined if it is here already. Throws what `follow` throws; `forked` where another change
+   * Takes one ordered change; undefined if it is here already. Throws what `followed` throws; `forked` where another change
    * holds its number. [R-5]
    */
   take(before: RoomState, ordered: Ordered): Stepped | undefined {
@@ -233,8 +232,7 @@ export class RoomBook {
       }
       throw forked(before, ordered.number);
     }
-    const after = follow(before, ordered);
-    const signed = changeVerified(ordered.change);
+    const { state: after, signed } = followed(before, ordered);
     this.#sql
       .of('INSERT INTO room_order (conversation, number, ordered, signed) VALUES (?, ?, ?, ?)')
       .run(id, ordered.number, JSON.stringify(ordered), signed ? 1 : 0);
@@ -296,10 +294,7 @@ export class RoomBook {
 
   /** Own changes of a room that wait, in order. */
   waiting(room: string): WaitingChange[] {
-    return this.#sql
-      .of<WaitingRow>(`${WAITING} WHERE conversation = ? ORDER BY position`)
-      .all(room)
-      .map(waitingOf);
+    return this.#sql.of<WaitingRow>(`${WAITING} WHERE conversation = ? ORDER BY position`).all(room).map(waitingOf);
   }
 
   /** What waits for a tracker, and comes next. */
