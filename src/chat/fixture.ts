@@ -177,6 +177,7 @@ export class Person {
       post: this.#post,
       homes: () => (this.#world.home ? [this.#world.home.key.id] : []),
       relayMs: 20,
+      readMs: 20,
       emitRoom: (type, event) =>
         store.afterCommit(() => {
           this.roomEvents.push({ type, event });

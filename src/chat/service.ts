@@ -24,6 +24,8 @@ import { CALLS_BURST, CALLS_PER_SECOND, deliver, receiptNotice, sync, typingNoti
 
 /** Milliseconds after which what somebody wrote is offered to others who may lack it. [R-20] */
 const RELAY_MS = 15_000;
+/** Milliseconds within which what is read in rooms is told together: a glance at a screen. */
+const READ_MS = 2000;
 /** Links to members of a room that a node looks for, so that what one of them has reaches it. [R-20] */
 const MEMBER_LINKS = 3;
 /** Links on which that is offered at once; others, on which nothing was exchanged since, follow after the same while. [R-20] */
@@ -41,6 +43,8 @@ export type ChatOptions = LedgerOptions & {
   homes?: () => readonly string[];
   /** For tests: milliseconds after which what came from others is offered on. */
   relayMs?: number;
+  /** For tests: milliseconds within which what is read in rooms is told together. */
+  readMs?: number;
   /** Like `emit`, for what is no message. */
   signal?: (signal: ChatSignal) => void;
 };
@@ -65,6 +69,10 @@ export class ChatService implements AsyncDisposable {
   #relay: NodeJS.Timeout | undefined;
   /** Links on which nothing was exchanged since there was news in a room. */
   readonly #unoffered = new Set<Link>();
+  readonly #readMs: number;
+  #reading: NodeJS.Timeout | undefined;
+  /** Authors of what was read in rooms, who are to be told. */
+  readonly #readOf = new Set<string>();
   readonly rooms: Rooms;
 
   constructor(options: ChatOptions) {
@@ -99,6 +107,7 @@ export class ChatService implements AsyncDisposable {
       log: options.log,
     });
     this.#relayMs = options.relayMs ?? RELAY_MS;
+    this.#readMs = options.readMs ?? READ_MS;
     this.rooms = new Rooms({
       account: options.account,
       ledger: this.#ledger,
@@ -113,13 +122,15 @@ export class ChatService implements AsyncDisposable {
       );
     };
     this.#signal = options.signal ?? (() => {});
-    this.#marks = new ReadMarks(this.#ledger, new Statements(options.store), { byLetter: post !== undefined });
+    this.#marks = new ReadMarks(this.#ledger, this.#exchange, new Statements(options.store), {
+      byLetter: post !== undefined,
+    });
     this.#typing = new Typing(options.clock);
     this.history = new History({
       ledger: this.#ledger,
       marks: this.#marks,
       write: (conversation, kind, body) => this.#writeIn(conversation, kind, body),
-      wake: (account) => this.#courier.wake(account, { now: false }),
+      wake: (authors, conversation) => this.#tellRead(authors, this.#roomOf(conversation) !== undefined),
       read: (conversation, upTo) => this.#signal({ type: 'conversation.read', conversation, upTo }),
     });
     this.#ledger.viewer.trouble = (account) => this.#courier.trouble(account);
@@ -372,6 +383,20 @@ export class ChatService implements AsyncDisposable {
     return message;
   }
 
+  /** In a room each reader tells each author, so what is read within a while is told together. [H-8] */
+  #tellRead(authors: readonly string[], later: boolean): void {
+    if (!later) {
+      for (const author of authors) this.#courier.wake(author, { now: false });
+      return;
+    }
+    for (const author of authors) this.#readOf.add(author);
+    this.#reading ??= setTimeout(() => {
+      this.#reading = undefined;
+      for (const author of this.#readOf) this.#courier.wake(author, { now: false });
+      this.#readOf.clear();
+    }, this.#readMs).unref();
+  }
+
   #roomOf(id: string): Conversation | undefined {
     const found = this.#ledger.entries.conversation(id);
     return found?.kind === 'room' ? found : undefined;
@@ -453,6 +478,7 @@ export class ChatService implements AsyncDisposable {
     this.#log.debug('chat stops');
     await this.#mailbox?.[Symbol.asyncDispose]();
     clearTimeout(this.#relay);
+    clearTimeout(this.#reading);
     await this.rooms[Symbol.asyncDispose]();
     await this.#courier[Symbol.asyncDispose]();
   }

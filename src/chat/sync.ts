@@ -52,6 +52,9 @@ const FIRST_WORD_MS = 1000;
 /** Answers in one exchange that bring no chain further (a gap, a withdrawal); more are no honest mistake. */
 const SETBACKS = 3;
 
+/** Receipts of one link that are remembered as given: 100 bytes each; more are given anew each time. */
+const MOST_TOLD = 10_000;
+
 /** Members of the rooms in one greeting, so that the answer stays below half a megabyte. */
 const GREETED_MEMBERS = 512;
 /** Bytes of the standings in one answer. */
@@ -61,6 +64,8 @@ export class Exchange {
   readonly #ledger: Ledger;
   readonly #log: Log;
   readonly #seen = new WeakMap<Link, Seen>();
+  /** Signatures of receipts that the other side of a link was given in greetings. */
+  readonly #told = new WeakMap<Link, Set<string>>();
   /** Greetings of this side that are not answered yet. */
   readonly #greetings = new WeakMap<Link, Greeting>();
   /** Links on which each side may wait for the other to greet first, and who does. */
@@ -173,10 +178,8 @@ export class Exchange {
       this.#greetings.set(link, greeting);
       try {
         for (const [index, group] of groups.entries()) {
-          const conversations = group.map((conversation) => this.#ledger.standing(conversation, account));
           const more = index < groups.length - 1;
-          const answer = await link.request(sync, { conversations, ...(more && { more }) }, { signal });
-          this.#learn(account, link, answer.conversations, more);
+          this.#learn(account, link, await this.say(account, link, group, { more, signal }), more);
         }
       } finally {
         this.#greetings.delete(link);
@@ -184,6 +187,29 @@ export class Exchange {
       if (!greeting.again) return this.#seenOn(link);
       this.forget(link);
     }
+  }
+
+  /** Says what is here of conversations, but for receipts that were given on this link before; gives the other's answer. */
+  async say(
+    account: string,
+    link: Link,
+    conversations: readonly Conversation[],
+    { more, signal }: { more: boolean; signal: AbortSignal },
+  ): Promise<Standing[]> {
+    const told = this.#told.get(link) ?? new Set();
+    this.#told.set(link, told);
+    const standings = conversations.map((each) => this.#ledger.standing(each, account, ({ sig }) => told.has(sig)));
+    const answer = await link.request(sync, { conversations: standings, ...(more && { more }) }, { signal });
+    const theirs = new Map(
+      answer.conversations.flatMap(({ id, have }) =>
+        have.map(({ author, seq }) => [keyOf({ conversation: id, author }), seq] as const),
+      ),
+    );
+    for (const receipt of standings.flatMap(({ receipts }) => receipts)) {
+      // One for an entry that the other side does not have yet was of no use to it, and is given again.
+      if ((theirs.get(keyOf(receipt)) ?? 0) >= receipt.seq && told.size < MOST_TOLD) told.add(receipt.sig);
+    }
+    return answer.conversations;
   }
 
   #seenOn(link: Link): Seen {
