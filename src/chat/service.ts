@@ -92,10 +92,8 @@ export class ChatService implements AsyncDisposable {
         log,
       });
     this.#courier = new Courier({
-      reach: (account, wait) => {
-        this.#wanted.delete(account);
-        return options.reach(account, wait);
-      },
+      // It is wanted until it is there: what comes to be known meanwhile wants nobody in its place.
+      reach: (account, wait) => options.reach(account, wait).finally(() => this.#wanted.delete(account)),
       waits: (account) => this.#waits(account) || this.#wanted.has(account),
       work: async (account, link, signal) => {
         this.#wanted.delete(account);
