@@ -180,13 +180,13 @@ export class ChatService implements AsyncDisposable {
       giveOrder,
       ({ creation, ordered }, { link }) => {
         this.#admit(link);
-        const { conversation, number } = this.rooms.given(creation, ordered);
+        const { conversation, number } = this.rooms.order.given(creation, ordered);
         this.#exchange.sawOrder(link, conversation, number);
         return { number };
       },
       needs,
     );
-    router.on(orderedNotice, ({ home, ordered }, { link }) => this.rooms.pushed(link, home, ordered));
+    router.on(orderedNotice, ({ home, ordered }, { link }) => this.rooms.order.pushed(link, home, ordered));
     router.on(
       receiptNotice,
       ({ receipts }, { link }) => {
@@ -271,7 +271,7 @@ export class ChatService implements AsyncDisposable {
 
   /** The node's links to trackers that are up. */
   trackersUp(links: readonly Link[]): void {
-    this.rooms.trackers(links);
+    this.rooms.order.trackers(links);
   }
 
   /** Members may be new, or there may be something that they lack now. */
