@@ -230,6 +230,15 @@ export const file = z.object({
   limit: z.number().nullable().describe('most bytes/s of this transfer; null: no bound of its own'),
   conflict,
   path: z.string().describe('where the file is or will be on this machine; empty until accepted'),
+  folder: z
+    .object({
+      files: z.number().int().nonnegative().describe('files in it; until its list is here, folders and links too'),
+      filesDone: z.number().int().nonnegative().describe('files that are whole on the receiver’s disk'),
+      leftOut: z.number().int().nonnegative().describe('how many things in it are not taken along'),
+      leftOutPaths: z.array(z.object({ path: z.string(), why: z.string() })).describe('the first 100 of them'),
+    })
+    .optional()
+    .describe('of a folder alone'),
   at: time,
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });

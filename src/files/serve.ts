@@ -11,7 +11,7 @@ import { BlockPool } from './blocks.ts';
 import { CAPABILITY_PARAMETER } from './capability.ts';
 import type { Flow } from './limits.ts';
 import { type ByteRange, namesEtag, readRange } from './range.ts';
-import { BLOCK_BYTES, Source, type Stamp } from './source.ts';
+import { BLOCK_BYTES } from './source.ts';
 import { ACCOUNT_HEADER, decodeAccount } from './wire.ts';
 
 /** Bodies under way at once in all; others wait in order, at most as many as the queue. */
@@ -32,15 +32,26 @@ const MOST_LINKED_QUEUED = 64;
 /** Requests with one link under way or waiting: a download manager opens the next connection before the last one is gone. */
 const MOST_PER_LINK = 16;
 
+/** Bytes that are served: of one file, or of a whole content as one linear space. [F-16] */
+export interface Bytes extends AsyncDisposable {
+  readonly size: number;
+  /** Throws `changed` where not even the byte at `position` can be had: then no answer has begun. */
+  begin?(position: number): Promise<void>;
+  /** Fills `buffer` from `position`, gives how many bytes: fewer where what follows has changed. Throws `changed`, `unreadable`. */
+  read(buffer: Buffer, length: number, position: number): Promise<number>;
+  /** Throws `changed` if what was read is no longer what was hashed. [F-14] */
+  check(): Promise<void>;
+}
+
 /** What an account was offered under one manifest hash. */
 export type Offered = {
   /** Id of the transfer that this serves. */
   transfer: string;
   /** Of those who come with a link: which one, and the name that a file of the content has. */
-  link?: { id: string; name(index: number): string | undefined };
-  manifest(): Uint8Array;
-  /** The file at this place of the manifest. */
-  file(index: number): { path: string; stamp: Stamp } | undefined;
+  link?: { id: string; name(which: number | 'all'): string | undefined };
+  manifest(): { size: number; read(start: number, end: number): Uint8Array };
+  /** The file at this place of the manifest, or all of them; undefined if there is none such. Throws `changed`, `unreadable`. */
+  open(which: number | 'all', signal: AbortSignal): Promise<Bytes | undefined>;
 };
 
 export type BlobServerOptions = {
@@ -87,10 +98,12 @@ export class BlobServer {
 
   /** For `Listener.route('/blobs/', ...)`. */
   readonly handler: HttpHandler = async (request, response, { peer, path, query }) => {
-    const match = /^\/blobs\/([a-z2-7]{52})(?:\/(\d{1,6}))?$/.exec(path);
-    if (!match?.[1])
-      throw new Fault('unknown_operation', 'asking for a blob: expected /blobs/{hash} or /blobs/{hash}/{index}');
-    const [, hash, index] = match;
+    const match = /^\/blobs\/([a-z2-7]{52})(?:\/(\d{1,7}|all))?$/.exec(path);
+    if (!match?.[1]) {
+      throw new Fault('unknown_operation', 'asking for a blob: expected /blobs/{hash}, then nothing, /{index} or /all');
+    }
+    const [, hash, text] = match;
+    const which = text === undefined || text === 'all' ? text : Number(text);
     const capability = query.get(CAPABILITY_PARAMETER);
     const offered = capability === null ? this.#admit(request, peer, hash) : this.#admitLinked(capability, hash);
     response.setHeader('x-content-type-options', 'nosniff');
@@ -98,7 +111,7 @@ export class BlobServer {
       response.writeHead(405, { allow: 'GET, HEAD', 'content-length': 0, 'x-netapp-fault': 'unknown_operation' }).end();
       return;
     }
-    const etag = index === undefined ? `"${hash}"` : `"${hash}.${Number(index)}"`;
+    const etag = which === undefined ? `"${hash}"` : `"${hash}.${which}"`;
     response.setHeader('etag', etag);
     // What a hash names never changes; whose it is to have may.
     response.setHeader('cache-control', 'private, max-age=31536000, immutable');
@@ -111,8 +124,8 @@ export class BlobServer {
     const { closed } = this.#connection(request.socket);
     using _linked = capability === null ? undefined : await this.#linked.take(1, closed);
     using _permit = await this.#serving.take(1, closed);
-    if (index === undefined) await this.#sendManifest(request, response, offered, closed);
-    else await this.#sendFile(request, response, offered, Number(index), closed);
+    if (which === undefined) await this.#sendManifest(request, response, offered, closed);
+    else await this.#sendBytes(request, response, offered, which, closed);
   };
 
   /** Cuts whatever serves this transfer, or goes by this link: it was cancelled. */
@@ -187,26 +200,28 @@ export class BlobServer {
   }
 
   async #sendManifest(request: IncomingMessage, response: ServerResponse, offered: Offered, closed: AbortSignal) {
-    const bytes = Buffer.from(offered.manifest());
-    const range = this.#head(request, response, bytes.length, 'application/json');
+    const manifest = offered.manifest();
+    const range = await this.#head(request, response, manifest.size, 'application/json');
     if (!range) return;
     await using writer = new Writer(response, closed, this.#options.stallMs ?? STALL_MS);
-    await writer.write(bytes.subarray(range.start, range.end));
+    for (let at = range.start; at < range.end; at += WRITE_BYTES) {
+      await writer.write(Buffer.from(manifest.read(at, Math.min(range.end, at + WRITE_BYTES))));
+    }
     response.end();
   }
 
-  async #sendFile(
+  async #sendBytes(
     request: IncomingMessage,
     response: ServerResponse,
     offered: Offered,
-    index: number,
+    which: number | 'all',
     closed: AbortSignal,
   ): Promise<void> {
-    const file = offered.file(index);
-    if (!file) throw new Fault('unknown_id', `asking for a blob: the manifest has no file ${index}`);
-    await using source = await Source.reopen(file.path, file.stamp);
-    response.setHeader('content-disposition', disposition(offered.link?.name(index)));
-    const range = this.#head(request, response, file.stamp.size, 'application/octet-stream');
+    await using source = await offered.open(which, closed);
+    if (!source) throw new Fault('unknown_id', `asking for a blob: the manifest has no file ${which}`);
+    response.setHeader('content-disposition', disposition(offered.link?.name(which)));
+    const begin = async ({ start }: ByteRange): Promise<void> => await source.begin?.(start);
+    const range = await this.#head(request, response, source.size, 'application/octet-stream', begin);
     if (!range) return;
     await using writer = new Writer(response, closed, this.#options.stallMs ?? STALL_MS);
     const stopped = new AbortController();
@@ -238,8 +253,14 @@ export class BlobServer {
     }
   }
 
-  /** Writes the response's head. Gives the range whose bytes follow; undefined if none do. [F-11] */
-  #head(request: IncomingMessage, response: ServerResponse, size: number, type: string): ByteRange | undefined {
+  /** Writes the response's head, if `begin` lets it. Gives the range whose bytes follow; undefined if none do. [F-11] */
+  async #head(
+    request: IncomingMessage,
+    response: ServerResponse,
+    size: number,
+    type: string,
+    begin?: (range: ByteRange) => Promise<void>,
+  ): Promise<ByteRange | undefined> {
     response.setHeader('content-type', type);
     response.setHeader('accept-ranges', 'bytes');
     const ifRange = request.headers['if-range'];
@@ -251,6 +272,7 @@ export class BlobServer {
       return undefined;
     }
     const { start, end } = range === 'all' ? { start: 0, end: size } : range;
+    if (end > start) await begin?.({ start, end });
     response.setHeader('content-length', end - start);
     if (range === 'all') response.writeHead(200);
     else response.writeHead(206, { 'content-range': `bytes ${start}-${end - 1}/${size}` });
@@ -261,13 +283,13 @@ export class BlobServer {
 
   /** Reads one block ahead of the one that is being written. */
   async #pump(
-    source: Source,
+    source: Bytes,
     { start, end }: ByteRange,
     writer: Writer,
     pace: { piece(): number; onBytes(bytes: number): Promise<void> | undefined },
   ): Promise<void> {
     const blocks = [this.#pool.take(), this.#pool.take()] as const;
-    const read = (block: Buffer, at: number): Promise<void> => {
+    const read = (block: Buffer, at: number): Promise<number> => {
       const reading = source.read(block, Math.min(BLOCK_BYTES, end - at), at);
       reading.catch(() => {}); // waited for below, or in the end
       return reading;
@@ -276,9 +298,9 @@ export class BlobServer {
     let reading = read(current, start);
     try {
       for (let at = start; at < end; at += BLOCK_BYTES) {
-        await reading;
-        if (at + BLOCK_BYTES < end) reading = read(next, at + BLOCK_BYTES);
-        const length = Math.min(BLOCK_BYTES, end - at);
+        const length = await reading;
+        const isCut = length < Math.min(BLOCK_BYTES, end - at);
+        if (!isCut && at + BLOCK_BYTES < end) reading = read(next, at + BLOCK_BYTES);
         for (let from = 0; from < length; ) {
           const to = Math.min(length, from + pace.piece());
           await writer.write(current.subarray(from, to));
@@ -286,6 +308,7 @@ export class BlobServer {
           if (wait) await wait;
           from = to;
         }
+        if (isCut) throw new Fault('changed', 'serving: a file has changed since it was offered');
         [current, next] = [next, current];
       }
     } finally {

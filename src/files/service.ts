@@ -20,6 +20,7 @@ import { safeName } from './paths.ts';
 import { type Reach, Reports } from './reports.ts';
 import { BlobServer, type Offered } from './serve.ts';
 import { type Conflict, Settings } from './settings.ts';
+import { Spool } from './spool.ts';
 import { FileStore } from './store.ts';
 import { isEnd, type Transfer } from './transfer.ts';
 import { type FileEvent, Transfers } from './transfers.ts';
@@ -31,6 +32,8 @@ export type FileServiceOptions = {
   store: Store;
   /** Absolute path of the folder for received files; made when first needed. */
   downloads: string;
+  /** Absolute path of a folder whose files are this room's to remove once they have arrived. */
+  outgoing?: string;
   bulk: Bulk;
   reach: Reach;
   offer: Offer;
@@ -50,6 +53,9 @@ export type FileServiceOptions = {
   /** For tests: the waits between two tries. */
   retry?: { firstMs: number; mostMs: number };
 };
+
+/** Bytes for which each entry of a folder counts where a limit of bytes is asked. */
+const ENTRY_BYTES = 4096;
 
 /** What `start` makes. */
 type Parts = {
@@ -102,15 +108,20 @@ export class FileService implements AsyncDisposable {
     const stop = new AbortController();
     const { signal } = stop;
     const store = new FileStore(db);
-    const transfers = new Transfers(store, emit);
+    const spool = new Spool(this.#options.outgoing, log);
+    const transfers = new Transfers(store, (type, transfer) => {
+      spool.heard(transfer, transfers);
+      emit(type, transfer);
+    });
     const reports = new Reports({ store, transfers, reach, log, signal });
     const outgoing = new Outgoing({ store, transfers, offer, audience, log, signal });
     const settings = new Settings(db);
     const traffic = new Traffic(settings);
     const fetching = { store, transfers, reports, settings, traffic, downloads, log, signal };
     const incoming = new Incoming({ ...fetching, bulk, binding, stallMs, retry });
-    const control = new FileControl({ ...fetching, incoming, server: this.#server, clock, key, spool });
+    const control = new FileControl({ ...fetching, incoming, server: this.#server, clock, key, spool: spoolFolder });
     this.#parts = { store, transfers, reports, incoming, outgoing, control, traffic, stop };
+    await spool.sweep(transfers);
     outgoing.start();
     await incoming.start();
     reports.start();
@@ -132,10 +143,10 @@ export class FileService implements AsyncDisposable {
   }
 
   /**
-   * Sends the file at `path` (absolute) to `account`: answers once that is durable, in state `preparing`; hashing and
+   * Sends the file or folder at `path` (absolute) to `account`, called `name` where one is given: answers once that is durable, in state `preparing`; hashing and
    * offering go on. Throws `unreadable`, `invalid_argument`, `too_large` or `bad_name`.
    */
-  async send(account: string, path: string): Promise<Transfer> {
+  async send(account: string, path: string, options: { name?: string | undefined } = {}): Promise<Transfer> {
     if (this.#options.blocked?.(account)) {
       throw new Fault(
         'wrong_state',
@@ -143,7 +154,7 @@ export class FileService implements AsyncDisposable {
       );
     }
     const base = { id: newId(), peer: account, at: this.#options.clock.now() };
-    return await this.#started.outgoing.send(base, path);
+    return await this.#started.outgoing.send(base, path, options.name);
   }
 
   /** Takes a ticket that came as an entry of `from`. Again and again is the same as once. */
@@ -154,7 +165,7 @@ export class FileService implements AsyncDisposable {
     if (known) return transfers.get(known.id);
     const parsed = ticketShape.safeParse(offered.ticket);
     if (!parsed.success) throw new Fault('malformed', 'taking a ticket: not of its shape');
-    const { hash, name, size } = parsed.data;
+    const { hash, name, size, folder } = parsed.data;
     const added = store.transaction(() => {
       const transfer: Transfer = {
         id: newId(),
@@ -170,6 +181,9 @@ export class FileService implements AsyncDisposable {
         path: '',
         folder: '',
         at: this.#options.clock.now(),
+        ...(folder && {
+          contents: { ...folder, files: folder.entries, filesDone: 0, leftOut: { count: 0, paths: [] } },
+        }),
         error: null,
       };
       return transfers.add(transfer);
@@ -184,7 +198,9 @@ export class FileService implements AsyncDisposable {
       });
     }
     const most = store.autoAccept(from);
-    if (most !== null && size <= most) {
+    // What has no bytes takes room too: a file is counted as one block of a common disk.
+    const room = size + (folder?.entries ?? 0) * ENTRY_BYTES;
+    if (most !== null && room <= most) {
       control.accept(added.id, { to: control.folderFor(from) ?? undefined }).catch((error: unknown) => {
         // It stays an offer, which the user may still accept into another folder.
         this.#options.log.warn({ err: error, transfer: added.id }, 'a file was not accepted unasked');

@@ -188,6 +188,7 @@ export class Node implements AsyncDisposable {
       store,
       downloads: homePaths(options.home).downloads,
       key: identity.key,
+      outgoing: homePaths(options.home).outgoing,
       bulk: (who, wait) => this.peers.bulk(who, wait),
       reach: (who, wait) => this.peers.reach(who, wait),
       offer: async (who, ticket, { recorded }) =>
