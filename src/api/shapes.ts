@@ -268,10 +268,20 @@ export const givenLink = z.object({
   until: time,
 });
 
+/** Of a folder: its first 1,000 files; its manifest names them all, in the order of their numbers. */
+const filesOfFolder = z
+  .array(z.object({ path: z.string(), url: z.string() }))
+  .describe('of a folder: where each file is, at the first address, for up to 1,000 of them; none for a file');
+
 export const fileLink = givenLink.extend({
-  urls: z.array(z.string()).describe('one for each address of this node: whoever has one has the file'),
+  urls: z
+    .array(z.string())
+    .describe('one for each address of this node, of the file or of the folder’s manifest: whoever has one has it all'),
+  files: filesOfFolder,
   pin: z.string().describe('this node’s key, as curl --pinnedpubkey wants it'),
-  command: z.string().describe('a command line that fetches the file, and goes on where it was'),
+  command: z
+    .string()
+    .describe('a command line that fetches the file, or the folder’s manifest, and goes on where it was'),
 });
 
 export const fileCertificate = z.object({
@@ -279,7 +289,10 @@ export const fileCertificate = z.object({
   key: z.string().describe('path of its key, for curl --key and aria2c --private-key; whoever has it is this node'),
   header: z.string().describe('header that says whose node this is; no secret'),
   until: time.describe('until when the header holds'),
-  urls: z.array(z.string()).describe('where the file is to be fetched, at its sender’s addresses'),
+  urls: z
+    .array(z.string())
+    .describe('where the file, or the folder’s manifest, is to be fetched, at its sender’s addresses'),
+  files: filesOfFolder,
   pin: z.string().nullable().describe('the key of the sender’s node, as curl --pinnedpubkey wants it'),
 });
 

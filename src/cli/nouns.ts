@@ -316,6 +316,7 @@ const fileLinks = noun<FileLink>(fileLink, {
     ['id', l.id],
     ['file', l.name],
     ...l.urls.map((url): [string, Cell] => ['link', url]),
+    ...l.files.map(({ path, url }): [string, Cell] => [path, url]),
     ['until', showTime(l.until)],
     ['pin', l.pin],
     ['fetch with', l.command],
@@ -338,6 +339,7 @@ const certificates = noun<FileCertificate>(fileCertificate, {
     ['header', c.header],
     ['until', showTime(c.until)],
     ...c.urls.map((url): [string, Cell] => ['url', url]),
+    ...c.files.map(({ path, url }): [string, Cell] => [path, url]),
     ...(c.pin ? [['pin', c.pin] satisfies [string, Cell]] : []),
   ],
 });

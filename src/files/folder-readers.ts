@@ -35,9 +35,11 @@ export class FolderReaders implements AsyncDisposable {
       }
       const base = which === 'all' ? 0 : layout.start(which);
       const { thread } = open;
+      const name = which === 'all' ? undefined : await thread.ask('nameOf', which);
       const read = async (buffer: Buffer, length: number, position: number): Promise<number> =>
         await thread.ask('read', buffer, base + position, base + position + length);
       return {
+        name,
         size: which === 'all' ? layout.size : layout.fileSize(which),
         read,
         begin: async (position) => void (await read(Buffer.alloc(1), 1, position)),

@@ -230,38 +230,48 @@ const changedFile = (path: string): Fault => new Fault('changed', `reading "${pa
 
 const errnoOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? ''; // a system error of fs
 
+/** Where the files of a manifest are: each in one of `folders`, the first of which is the whole. */
+export type Places = { folders: readonly Below[]; files: readonly { folder: number; name: string }[] };
+
+/** The places that the manifest itself names. */
+export function placesAsSent({ files, folders: named = [] }: Manifest): Places {
+  const folders: Below[] = [{ parent: 0, name: '' }];
+  const known = new Map([['', 0]]);
+  const folderOf = (path: string): number => {
+    const found = known.get(path);
+    if (found !== undefined) return found;
+    const slash = path.lastIndexOf('/');
+    const parent = folderOf(slash < 0 ? '' : path.slice(0, slash));
+    known.set(path, folders.length);
+    folders.push({ parent, name: path.slice(slash + 1) });
+    return folders.length - 1;
+  };
+  const placed = files.map(({ path }) => {
+    const slash = path.lastIndexOf('/');
+    return { folder: folderOf(slash < 0 ? '' : path.slice(0, slash)), name: path.slice(slash + 1) };
+  });
+  for (const { path } of named) folderOf(path);
+  return { folders, files: placed };
+}
+
 /** A folder that was offered, read by its linear space. */
 export class FolderSource implements Disposable {
   readonly layout: Layout;
   readonly #root: string;
   readonly #stamps: BigUint64Array;
-  readonly #files: { folder: number; name: string }[];
+  readonly #files: Places['files'];
   readonly #descent: Descent;
 
-  /** `stamps` are those that `hashFolder` gave. */
-  constructor(root: string, manifest: Manifest, stamps: BigUint64Array) {
+  /** `stamps` are those that `hashFolder` gave; `places`, where the folder's names are not those of the manifest. */
+  constructor(root: string, manifest: Manifest, stamps: BigUint64Array, places: Places = placesAsSent(manifest)) {
     this.#root = root;
     this.#stamps = stamps;
     this.layout = new Layout(
       manifest.chunk,
       manifest.files.map(({ size }) => size),
     );
-    const below: Below[] = [{ parent: 0, name: '' }];
-    const known = new Map([['', 0]]);
-    const folderOf = (path: string): number => {
-      const found = known.get(path);
-      if (found !== undefined) return found;
-      const slash = path.lastIndexOf('/');
-      const parent = folderOf(slash < 0 ? '' : path.slice(0, slash));
-      known.set(path, below.length);
-      below.push({ parent, name: path.slice(slash + 1) });
-      return below.length - 1;
-    };
-    this.#files = manifest.files.map(({ path }) => {
-      const slash = path.lastIndexOf('/');
-      return { folder: folderOf(slash < 0 ? '' : path.slice(0, slash)), name: path.slice(slash + 1) };
-    });
-    this.#descent = new Descent(root, below);
+    this.#files = places.files;
+    this.#descent = new Descent(root, places.folders);
   }
 
   /**
@@ -280,6 +290,10 @@ export class FolderSource implements Disposable {
       at += length;
     }
     return at;
+  }
+
+  nameOf(file: number): string | undefined {
+    return this.#files[file]?.name;
   }
 
   #readFile(file: number, into: Buffer, offset: number): void {

@@ -2,6 +2,7 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { Fault, type FaultCode, toFault } from '../base/fault.ts';
 import { Bitmap } from './bitmap.ts';
+import { type CheckedFolder, checkFolder } from './folder-check.ts';
 import { FolderSource, type HashedFolder, hashFolder } from './folder-source.ts';
 import { FolderWriter } from './folder-writer.ts';
 import { type Manifest, parseManifest } from './manifest.ts';
@@ -28,14 +29,23 @@ export type Calls = {
     bytes: Uint8Array,
     hash: string,
     options: {
-      folder: string;
-      id: string;
+      /** The part; or, of one that is mended in place, the folder itself. */
+      root: string;
       known: PartIdentity | undefined;
       /** What the ticket says. */
       ticket: { name: string; size: number; entries: number };
     },
   ): { outline: Outline; identity: PartIdentity; fresh: boolean; leftOut: string[]; renamed: number };
   put(block: Uint8Array, length: number, position: number): number[];
+  write(block: Uint8Array, length: number, position: number): void;
+  /** As `read`, of the part; gives how many bytes there were. */
+  readPart(block: Uint8Array, length: number, position: number): number;
+  /** Which chunks of a folder that is said to be whole are right; `asSent`: its names are those of the manifest. */
+  check(bytes: Uint8Array, hash: string, root: string, asSent: boolean): CheckedFolder;
+  /** Paths of the first `most` files. */
+  paths(bytes: Uint8Array, hash: string, most: number): string[];
+  /** Name of a file of the folder that is read. */
+  nameOf(file: number): string | undefined;
   verify(size: number, maybe: Uint8Array, from: number, to: number): number[];
   complete(): void;
   syncEach(): void;
@@ -103,6 +113,14 @@ export function folderCalls(isStopped: () => boolean): Calls {
       const { identity, fresh, plan } = writer;
       return { outline, identity, fresh, leftOut: plan.leftOut, renamed: plan.renamed };
     },
+    write: (block, length, position) => writing().write(buffer(block), length, position),
+    readPart: (block, length, position) => writing().read(buffer(block), length, position),
+    check: (bytes, hash, root, asSent) => checkFolder(root, parseFolder(bytes, hash), asSent, stop),
+    paths: (bytes, hash, most) =>
+      parseFolder(bytes, hash)
+        .files.slice(0, most)
+        .map(({ path }) => path),
+    nameOf: (file) => source?.nameOf(file),
     put: (block, length, position) => writing().put(buffer(block), length, position),
     verify: (size, maybe, from, to) => writing().verify(new Bitmap(size, maybe), from, to),
     complete: () => writing().complete(),

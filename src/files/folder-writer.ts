@@ -31,7 +31,6 @@ import { fill } from './folder-source.ts';
 import { Layout, type Place } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import type { PartIdentity } from './part.ts';
-import { partName } from './paths.ts';
 import { type Plan, planFolder } from './plan.ts';
 import { BLOCK_BYTES } from './source.ts';
 
@@ -53,6 +52,8 @@ export class FolderWriter implements Disposable {
   /** Chunks that come in several pieces: hashed as far as they are here. */
   readonly #hashing = new Map<number, { hasher: Blake3Hasher; bytes: number }>();
   readonly #open = new Map<number, number>();
+  /** Files of one chunk that were written in pieces. */
+  readonly #begun = new Set<number>();
   /** Files written since the last `syncEach`. */
   readonly #unsynced = new Set<number>();
 
@@ -73,29 +74,25 @@ export class FolderWriter implements Disposable {
   }
 
   /**
-   * The part of transfer `id` in `folder`, which is there; `known` is the part that was there before. Throws `unwritable`
+   * The part at `root`, in a folder that is there; `known` is the part that was there before. Throws `unwritable`
    * where something else stands in the way, `bad_name`, or an error of the system.
    */
-  static open(options: {
-    folder: string;
-    id: string;
-    known: PartIdentity | undefined;
-    manifest: Manifest;
-  }): FolderWriter {
-    const { folder, id, known, manifest } = options;
-    const root = join(folder, partName(id));
+  static open(options: { root: string; known: PartIdentity | undefined; manifest: Manifest }): FolderWriter {
+    const { root, known, manifest } = options;
+    const inPlace = known?.inPlace ?? false;
     let fresh = true;
     try {
-      mkdirSync(root);
+      if (inPlace) fresh = false;
+      else mkdirSync(root);
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw error;
       fresh = false;
     }
     const stats = lstatSync(root, { bigint: true });
-    const identity = { dev: String(stats.dev), ino: String(stats.ino) };
+    const identity = { dev: String(stats.dev), ino: String(stats.ino), ...(inPlace && { inPlace }) };
     const isOurs = stats.isDirectory() && known?.dev === identity.dev && known.ino === identity.ino;
     // A folder made just before a kill is not known yet; then it is empty.
-    if (!fresh && !isOurs && !(stats.isDirectory() && readdirSync(root).length === 0)) {
+    if (!fresh && !isOurs && (inPlace || !stats.isDirectory() || readdirSync(root).length > 0)) {
       throw new Fault('unwritable', `writing "${root}": something else stands in the way`);
     }
     const plan = planFolder(manifest, { blind: isBlind(root) });
@@ -173,8 +170,35 @@ export class FolderWriter implements Disposable {
     this.#unsynced.add(file);
   }
 
+  /** Writes bytes from `position` on, not believed yet. */
+  write(block: Buffer, length: number, position: number): void {
+    let at = 0;
+    for (const piece of this.layout.pieces(position, position + length)) {
+      const bytes = block.subarray(at, at + piece.length);
+      if (bytes.length === this.layout.fileSize(piece.file)) this.#writeWhole(piece.file, bytes);
+      else this.#writeAt(piece.file, piece.offset, bytes);
+      at += piece.length;
+    }
+  }
+
+  /** Fills the block from `position` on; gives how many bytes there were. */
+  read(block: Buffer, length: number, position: number): number {
+    let at = 0;
+    for (const piece of this.layout.pieces(position, position + length)) {
+      const held = this.#open.get(piece.file);
+      const fd = held ?? this.#openExisting(piece.file);
+      if (fd === undefined) break;
+      const isThere = fill(fd, block.subarray(at, at + piece.length), piece.length, piece.offset);
+      if (held === undefined) closeSync(fd);
+      if (!isThere) break;
+      at += piece.length;
+    }
+    return at;
+  }
+
   #writeAt(file: number, offset: number, bytes: Buffer): void {
     writeAll(this.#descriptor(file), bytes, offset);
+    this.#begun.add(file);
     this.#unsynced.add(file);
   }
 
@@ -290,15 +314,17 @@ export class FolderWriter implements Disposable {
     for (let file = 0; file < files.length; file++) {
       const size = this.layout.fileSize(file);
       if (size === 0) this.#writeWhole(file, Buffer.alloc(0));
-      else if (size > this.layout.chunk || size > BLOCK_BYTES) this.#settle(file);
+      else if (size > this.layout.chunk || size > BLOCK_BYTES || this.#begun.has(file)) this.#settle(file);
     }
-    this.#lookThrough();
+    if (!this.identity.inPlace) this.#lookThrough();
     for (const { folder, name, target } of links) {
       const path = this.#descent.prefix(folder) + name;
       try {
         symlinkSync(target, path);
       } catch (error) {
-        if (errnoOf(error) !== 'EEXIST' || readlinkSync(path) !== target) throw error;
+        // In a folder that is in use, what its user put in a link's place stays.
+        const stays = this.identity.inPlace || readlinkSync(path) === target;
+        if (errnoOf(error) !== 'EEXIST' || !stays) throw error;
       }
     }
     for (let number = folders.length - 1; number > 0; number--) {
@@ -357,7 +383,7 @@ function writeAll(fd: number, bytes: Buffer, position: number): void {
 }
 
 /** Whether names here that differ in case alone are one: asked of the disk, for each folder may be told otherwise. */
-function isBlind(root: string): boolean {
+export function isBlind(root: string): boolean {
   const probe = join(root, '.netapp-probe-é');
   closeSync(openSync(probe, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW));
   try {

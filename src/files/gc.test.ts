@@ -105,11 +105,11 @@ test('a spooled file goes when nothing offers it any more', async () => {
 
 test('links that ended and settings of what has ended go; links that hold stay', async () => {
   const { sent } = await offer('a', 10);
-  const ended = alice.service.control.link(sent.id, 1);
+  const ended = await alice.service.control.link(sent.id, 1);
   alice.service.control.limit(sent.id, 50_000);
   await new Promise((done) => setTimeout(done, 5));
   expect(await gc(alice, true)).toMatchObject([{ kind: 'link', what: ended.id }]);
-  const holds = alice.service.control.link(sent.id, 60_000);
+  const holds = await alice.service.control.link(sent.id, 60_000);
   await gc(alice);
   expect(alice.service.control.links().map(({ id }) => id)).toEqual([holds.id]);
   expect(alice.service.control.of(sent.id).limit).toBe(50_000);

@@ -247,7 +247,7 @@ export class Incoming {
     const { store } = this.#options;
     const { peer, path, hash, folder, size, contents } = this.#transfers.get(id);
     const { part: known } = store.marks(id);
-    if (known && (await isFinished(path, known))) return this.#done(id, path); // named, then killed
+    if (known && !known.inPlace && (await isFinished(path, known))) return this.#done(id, path); // named, then killed
     if (!known && contents) await checkSpace(folder, size, contents.entries);
     const thread = contents && new FolderThread();
     let client: BlobClient | undefined;
@@ -286,11 +286,14 @@ export class Incoming {
   /** The part of a transfer, opened by its manifest, which is kept once it is believed. */
   async #open(id: string, manifest: Uint8Array, thread: FolderThread | undefined): Promise<Part> {
     const { store } = this.#options;
-    const { hash, folder, name, size, contents } = this.#transfers.get(id);
-    const known = store.marks(id).part;
+    const { hash, folder, name, size, contents, path } = this.#transfers.get(id);
+    const { part } = store.marks(id);
+    // A folder that was to be mended where it is, and was moved away: then it is fetched again.
+    const isGone = part?.inPlace && !(await isFinished(path, part));
+    const known = isGone ? undefined : part;
     if (contents && thread) {
       const ticket = { name, size, entries: contents.entries };
-      const part = await PartFolder.open({ folder, id, known, manifest, hash, ticket, thread });
+      const part = await PartFolder.open({ folder, id, known, path, manifest, hash, ticket, thread });
       await store.saveLargeManifest(hash, manifest);
       const paths = part.leftOut
         .slice(0, 100)

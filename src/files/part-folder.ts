@@ -10,6 +10,7 @@ import type { Calls, Outline } from './folder-worker.ts';
 import { Layout } from './layout.ts';
 import { identityAt, makeFolder, type Part, type PartIdentity, samePart, syncFolder, writeFault } from './part.ts';
 import { candidates, partName } from './paths.ts';
+import type { Conflict } from './settings.ts';
 
 const GiB = 1024 * 1024 * 1024;
 
@@ -28,10 +29,10 @@ export class PartFolder implements Part {
   readonly #path: string;
   readonly #thread: FolderThread;
 
-  private constructor(folder: string, id: string, thread: FolderThread, opened: ReturnType<Calls['openPart']>) {
+  private constructor(folder: string, path: string, thread: FolderThread, opened: ReturnType<Calls['openPart']>) {
     const { outline, identity, fresh, leftOut, renamed } = opened;
     this.#folder = folder;
-    this.#path = join(folder, partName(id));
+    this.#path = path;
     this.#thread = thread;
     this.outline = outline;
     this.layout = new Layout(outline.chunk, outline.sizes);
@@ -49,6 +50,8 @@ export class PartFolder implements Part {
     folder: string;
     id: string;
     known: PartIdentity | undefined;
+    /** Where it is that is mended in place. */
+    path: string;
     manifest: Uint8Array;
     hash: string;
     ticket: { name: string; size: number; entries: number };
@@ -56,13 +59,14 @@ export class PartFolder implements Part {
     thread: FolderThread;
   }): Promise<PartFolder> {
     const { folder, id, known, manifest, hash, ticket, thread } = options;
+    const path = known?.inPlace ? options.path : join(folder, partName(id));
     try {
       await makeFolder(folder);
-      const opened = await thread.ask('openPart', manifest, hash, { folder, id, known, ticket });
-      return new PartFolder(folder, id, thread, opened);
+      const opened = await thread.ask('openPart', manifest, hash, { root: path, known, ticket });
+      return new PartFolder(folder, path, thread, opened);
     } catch (error) {
       await thread[Symbol.asyncDispose]();
-      throw writing(error, join(folder, partName(id)));
+      throw writing(error, path);
     }
   }
 
@@ -78,6 +82,14 @@ export class PartFolder implements Part {
     return await this.#ask('put', buffer, length, position);
   }
 
+  async write(buffer: Buffer, length: number, position: number): Promise<void> {
+    await this.#ask('write', buffer, length, position);
+  }
+
+  async read(buffer: Buffer, length: number, position: number): Promise<number> {
+    return await this.#ask('readPart', buffer, length, position);
+  }
+
   async verify(maybe: Bitmap, from: number, to: number): Promise<number[]> {
     return await this.#ask('verify', maybe.size, maybe.bytes(), from, to);
   }
@@ -91,7 +103,8 @@ export class PartFolder implements Part {
     await this.#ask(isFlushed ? 'synced' : 'syncEach');
   }
 
-  async finish(name: string, intend: (path: string) => void): Promise<string> {
+  /** As every part; but what has the name already is never replaced by a folder: then `overwrite` throws `exists` too. [F-22] */
+  async finish(name: string, intend: (path: string) => void, conflict: Conflict = 'rename'): Promise<string> {
     const what = `naming "${join(this.#folder, name)}"`;
     await this.#ask('complete');
     await this.sync();
@@ -99,7 +112,8 @@ export class PartFolder implements Part {
       if (!samePart(await identityAt(this.#path), this.identity)) {
         throw new Fault('unwritable', `${what}: the folder that was written was replaced or removed meanwhile`);
       }
-      for (const candidate of candidates(name)) {
+      if (this.identity.inPlace) return this.#path;
+      for (const candidate of conflict === 'rename' ? candidates(name) : [name]) {
         const path = join(this.#folder, candidate);
         if ((await identityAt(path)) !== undefined) continue;
         intend(path);
@@ -110,7 +124,12 @@ export class PartFolder implements Part {
         await syncFolder(this.#folder);
         return path;
       }
-      throw new Fault('exists', `${what}: all names like it are taken`);
+      const why = {
+        rename: 'all names like it are taken',
+        skip: 'it is taken',
+        overwrite: 'a folder replaces nothing',
+      };
+      throw new Fault('exists', `${what}: ${why[conflict]}; accept it into another folder`);
     } catch (error) {
       throw writeFault(error, what);
     }

@@ -13,7 +13,12 @@ import type { Conflict } from './settings.ts';
 import { BLOCK_BYTES } from './source.ts';
 
 /** Which file the part is, so that another one in its place is noticed. */
-export type PartIdentity = { dev: string; ino: string };
+export type PartIdentity = {
+  dev: string;
+  ino: string;
+  /** It has its name already: what is damaged of it is mended where it is. */
+  inPlace?: boolean | undefined;
+};
 
 const identityOf = (stats: BigIntStats): PartIdentity => ({ dev: String(stats.dev), ino: String(stats.ino) });
 export const samePart = (a: PartIdentity | undefined, b: PartIdentity): boolean => a?.dev === b.dev && a.ino === b.ino;
@@ -37,12 +42,19 @@ export interface Part {
    * Throws `disk_full` or `unwritable`.
    */
   put(buffer: Buffer, length: number, position: number): Promise<number[]>;
+  /** Writes bytes that are not believed yet. Throws `disk_full` or `unwritable`. */
+  write(buffer: Buffer, length: number, position: number): Promise<void>;
+  /** Reads up to `length` bytes from `position` on; gives how many there were. Memory that threads share costs no copy. */
+  read(buffer: Buffer, length: number, position: number): Promise<number>;
   /** Which of the chunks `from` to `to` (first one after) that `maybe` has are here and right. */
   verify(maybe: Bitmap, from: number, to: number): Promise<number[]>;
   /** Returns when all that was written before is on the disk. */
   sync(): Promise<void>;
-  /** All chunks are here: gives it its name, or the next free one. `intend` is told each path before it is taken. [F-22] */
-  finish(name: string, intend: (path: string) => void): Promise<string>;
+  /**
+   * All chunks are here: gives it its name, or what `conflict` says where that is taken. `intend` is told each path before it is
+   * taken. Throws `exists`. [F-22]
+   */
+  finish(name: string, intend: (path: string) => void, conflict?: Conflict): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -125,7 +137,7 @@ export class PartFile implements Part {
     const place = this.layout.place(number);
     if (length === place.length) {
       if (!this.#isChunk(number, blake3(buffer.subarray(0, length)))) return [number];
-      await this.#write(buffer, length, position);
+      await this.write(buffer, length, position);
       return [];
     }
     const begun = position > place.start ? this.#pieces.get(number) : undefined; // after a cut it comes anew
@@ -140,7 +152,7 @@ export class PartFile implements Part {
       await Promise.all(pieces.writes);
       return [number];
     }
-    const writing = this.#write(buffer, length, position);
+    const writing = this.write(buffer, length, position);
     pieces.writes.push(writing);
     await (isLast ? Promise.all(pieces.writes) : writing);
     return [];
@@ -150,7 +162,7 @@ export class PartFile implements Part {
     return toBase32(digest) === this.#file.chunks[number];
   }
 
-  #write(buffer: Buffer, length: number, position: number): Promise<void> {
+  write(buffer: Buffer, length: number, position: number): Promise<void> {
     return new Promise((resolve, reject) => {
       let written = 0;
       const more = (): void => {
@@ -165,8 +177,7 @@ export class PartFile implements Part {
     });
   }
 
-  /** Reads up to `length` bytes at `position`; gives how many there were. */
-  #read(buffer: Buffer, length: number, position: number): Promise<number> {
+  read(buffer: Buffer, length: number, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
       read(this.#handle.fd, buffer, 0, length, position, (error, bytes) => {
         if (error) reject(toFault(error, `reading "${this.path}"`, 'corrupt'));
@@ -183,7 +194,7 @@ export class PartFile implements Part {
       const { start, length } = this.layout.place(number);
       const hasher = new Blake3Hasher();
       for (let at = 0; at < length; ) {
-        const count = await this.#read(buffer, Math.min(buffer.length, length - at), start + at);
+        const count = await this.read(buffer, Math.min(buffer.length, length - at), start + at);
         if (count === 0) break;
         hasher.update(buffer.subarray(0, count));
         at += count;
@@ -235,7 +246,7 @@ export class PartFile implements Part {
     if (present?.isDirectory()) throw new Fault('exists', `${what}: a folder has this name; choose another folder`);
     intend(path);
     await rename(this.path, path);
-    if (!same(await identityAt(path), this.identity)) {
+    if (!samePart(await identityAt(path), this.identity)) {
       throw new Fault('unwritable', `${what}: the part file was replaced meanwhile`);
     }
     await syncFolder(this.#folder);

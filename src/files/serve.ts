@@ -35,6 +35,8 @@ const MOST_PER_LINK = 16;
 /** Bytes that are served: of one file, or of a whole content as one linear space. [F-16] */
 export interface Bytes extends AsyncDisposable {
   readonly size: number;
+  /** Of a file in a folder. */
+  readonly name?: string | undefined;
   /** Throws `changed` where not even the byte at `position` can be had: then no answer has begun. */
   begin?(position: number): Promise<void>;
   /** Fills `buffer` from `position`, gives how many bytes: fewer where what follows has changed. Throws `changed`, `unreadable`. */
@@ -47,8 +49,8 @@ export interface Bytes extends AsyncDisposable {
 export type Offered = {
   /** Id of the transfer that this serves. */
   transfer: string;
-  /** Of those who come with a link: which one, and the name that a file of the content has. */
-  link?: { id: string; name(which: number | 'all'): string | undefined };
+  /** Of those who come with a link: which one, and the name of the whole. */
+  link?: { id: string; name: string };
   manifest(): { size: number; read(start: number, end: number): Uint8Array };
   /** The file at this place of the manifest, or all of them; undefined if there is none such. Throws `changed`, `unreadable`. */
   open(which: number | 'all', signal: AbortSignal): Promise<Bytes | undefined>;
@@ -219,7 +221,7 @@ export class BlobServer {
   ): Promise<void> {
     await using source = await offered.open(which, closed);
     if (!source) throw new Fault('unknown_id', `asking for a blob: the manifest has no file ${which}`);
-    response.setHeader('content-disposition', disposition(offered.link?.name(which)));
+    response.setHeader('content-disposition', disposition(offered.link && (source.name ?? offered.link.name)));
     const begin = async ({ start }: ByteRange): Promise<void> => await source.begin?.(start);
     const range = await this.#head(request, response, source.size, 'application/octet-stream', begin);
     if (!range) return;

@@ -22,7 +22,7 @@ import { BlobServer, type Offered } from './serve.ts';
 import { type Conflict, Settings } from './settings.ts';
 import { Spool } from './spool.ts';
 import { FileStore } from './store.ts';
-import { isEnd, type Transfer } from './transfer.ts';
+import { isEnd, roomOf, type Transfer } from './transfer.ts';
 import { type FileEvent, Transfers } from './transfers.ts';
 import { type Report, report, type Ticket, ticket as ticketShape } from './wire.ts';
 
@@ -32,8 +32,6 @@ export type FileServiceOptions = {
   store: Store;
   /** Absolute path of the folder for received files; made when first needed. */
   downloads: string;
-  /** Absolute path of a folder whose files are this room's to remove once they have arrived. */
-  outgoing?: string;
   bulk: Bulk;
   reach: Reach;
   offer: Offer;
@@ -46,16 +44,13 @@ export type FileServiceOptions = {
   blocked?: ((account: string) => boolean) | undefined;
   /** The node's own key: it signs links. */
   key: Pick<Key, 'id' | 'sign'>;
-  /** Absolute path of the folder for files that are made here to be sent; without it there are none. */
+  /** Absolute path of the folder for what is piped in to be sent, which this room removes once it is over; without it there is none. */
   outgoing?: string | undefined;
   /** For tests: milliseconds until a silent holder, or a reader that takes nothing, is cut. */
   stallMs?: number;
   /** For tests: the waits between two tries. */
   retry?: { firstMs: number; mostMs: number };
 };
-
-/** Bytes for which each entry of a folder counts where a limit of bytes is asked. */
-const ENTRY_BYTES = 4096;
 
 /** What `start` makes. */
 type Parts = {
@@ -104,22 +99,30 @@ export class FileService implements AsyncDisposable {
   /** Takes up everything that was under way. Call it before the listener starts, or a receiver may hear of no file. */
   async start(): Promise<void> {
     const { store: db, log, reach, offer, audience, bulk, downloads, binding, stallMs, retry, emit } = this.#options;
-    const { clock, key, outgoing: spool } = this.#options;
+    const { clock, key, outgoing: spoolFolder } = this.#options;
     const stop = new AbortController();
     const { signal } = stop;
     const store = new FileStore(db);
-    const spool = new Spool(this.#options.outgoing, log);
+    const settings = new Settings(db);
+    const spool = new Spool({ folder: spoolFolder, settings, clock, log });
     const transfers = new Transfers(store, (type, transfer) => {
       spool.heard(transfer, transfers);
       emit(type, transfer);
     });
     const reports = new Reports({ store, transfers, reach, log, signal });
     const outgoing = new Outgoing({ store, transfers, offer, audience, log, signal });
-    const settings = new Settings(db);
     const traffic = new Traffic(settings);
     const fetching = { store, transfers, reports, settings, traffic, downloads, log, signal };
     const incoming = new Incoming({ ...fetching, bulk, binding, stallMs, retry });
-    const control = new FileControl({ ...fetching, incoming, server: this.#server, clock, key, spool: spoolFolder });
+    const control = new FileControl({
+      ...fetching,
+      incoming,
+      outgoing,
+      server: this.#server,
+      clock,
+      key,
+      spool: spoolFolder,
+    });
     this.#parts = { store, transfers, reports, incoming, outgoing, control, traffic, stop };
     await spool.sweep(transfers);
     outgoing.start();
@@ -198,9 +201,7 @@ export class FileService implements AsyncDisposable {
       });
     }
     const most = store.autoAccept(from);
-    // What has no bytes takes room too: a file is counted as one block of a common disk.
-    const room = size + (folder?.entries ?? 0) * ENTRY_BYTES;
-    if (most !== null && room <= most) {
+    if (most !== null && roomOf(added) <= most) {
       control.accept(added.id, { to: control.folderFor(from) ?? undefined }).catch((error: unknown) => {
         // It stays an offer, which the user may still accept into another folder.
         this.#options.log.warn({ err: error, transfer: added.id }, 'a file was not accepted unasked');

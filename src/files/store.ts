@@ -292,13 +292,18 @@ export class FileStore {
   /** Manifests that are kept, and their bytes. */
   contents(): { hash: string; bytes: number }[] {
     return this.#sql<{ hash: string; bytes: number }>(
-      'SELECT hash, length(bytes) AS bytes FROM file_manifests ORDER BY hash',
+      // Pieces without a row were left by a program that was killed while it wrote them.
+      `SELECT hash, coalesce(size, length(bytes)) AS bytes FROM file_manifests
+       UNION ALL SELECT hash, sum(length(bytes)) AS bytes FROM file_manifest_pieces
+       WHERE hash NOT IN (SELECT hash FROM file_manifests) GROUP BY hash ORDER BY hash`,
     ).all();
   }
 
   /** Forgets a manifest, and what is shared under it. */
   forgetContent(hash: string): void {
     this.#sql('DELETE FROM file_shares WHERE hash = ?').run(hash);
+    this.#sql('DELETE FROM file_folders WHERE hash = ?').run(hash);
+    this.#sql('DELETE FROM file_manifest_pieces WHERE hash = ?').run(hash);
     this.#sql('DELETE FROM file_manifests WHERE hash = ?').run(hash);
   }
 

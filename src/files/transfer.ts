@@ -52,6 +52,13 @@ export type Transfer = {
   readonly error: { readonly code: string; readonly message: string } | null;
 };
 
+/** Bytes for which each entry of a folder counts where a limit of bytes is asked: what has no bytes takes room too. */
+const ENTRY_BYTES = 4096;
+
+/** Bytes that a file or folder counts for where a limit is asked. */
+export const roomOf = ({ size, contents }: Pick<Transfer, 'size' | 'contents'>): number =>
+  size + (contents?.entries ?? 0) * ENTRY_BYTES;
+
 const ENDS: ReadonlySet<TransferState> = new Set(['done', 'declined', 'cancelled', 'failed']);
 
 export const isEnd = (state: TransferState): boolean => ENDS.has(state);
