@@ -7,15 +7,17 @@ import type { Log } from '../base/log.ts';
 import type { Binding } from '../link/binding.ts';
 import { BlockPool } from './blocks.ts';
 import { BlobClient, type Bulk } from './client.ts';
-import { fetchFile, MOST_STRIKES } from './fetch.ts';
+import { fetchContent, MOST_STRIKES } from './fetch.ts';
 import { Ledger } from './ledger.ts';
-import { type Manifest, MOST_MANIFEST_BYTES, parseManifest } from './manifest.ts';
-import { checkSpace, isFinished, makeFolder, PartFile, removePart } from './part.ts';
+import { CHUNK_BYTES, MOST_FOLDER_MANIFEST_BYTES, MOST_MANIFEST_BYTES, parseManifest } from './manifest.ts';
+import { checkSpace, isFinished, makeFolder, type Part, PartFile, removePart } from './part.ts';
+import { PartFolder } from './part-folder.ts';
 import { safeName } from './paths.ts';
 import type { Reports } from './reports.ts';
 import type { FileStore } from './store.ts';
-import type { Transfer } from './transfer.ts';
+import type { Contents, Transfer } from './transfer.ts';
 import type { Transfers } from './transfers.ts';
+import { WholeFiles } from './whole.ts';
 import { encodeAccount } from './wire.ts';
 
 /** Transfers that move at once; others wait in the order in which they were accepted. */
@@ -209,71 +211,90 @@ export class Incoming {
       return client;
     };
     try {
-      const kept = store.manifest(hash);
-      const manifest = kept ? parseManifest(kept, hash) : await this.#fetchManifest(id, await connect());
+      const manifest = store.manifest(hash) ?? (await this.#fetchManifest(id, await connect()));
       await this.#fetchInto(id, manifest, tries, connect, signal);
     } finally {
       client?.destroy(new Fault('cancelled', 'fetching: no more is wanted'));
     }
   }
 
-  async #fetchManifest(id: string, client: BlobClient): Promise<Manifest> {
-    const { hash, name, size } = this.#transfers.get(id);
+  /** The manifest's bytes, not yet believed. */
+  async #fetchManifest(id: string, client: BlobClient): Promise<Buffer> {
+    const { hash, size, contents } = this.#transfers.get(id);
     const pieces: Buffer[] = [];
     await client.get({
       path: `/blobs/${hash}`,
-      mostBytes: MOST_MANIFEST_BYTES,
+      mostBytes: contents ? mostManifestBytes(size, contents) : MOST_MANIFEST_BYTES,
       body: (buffer, from, to) => void pieces.push(Buffer.from(buffer.subarray(from, to))),
     });
-    const bytes = Buffer.concat(pieces);
-    const manifest = parseManifest(bytes, hash);
-    if (manifest.name !== name || manifest.size !== size) {
+    return Buffer.concat(pieces);
+  }
+
+  /** The part of a transfer, opened by its manifest, which is kept once it is believed. */
+  async #open(id: string, manifest: Uint8Array): Promise<Part> {
+    const { store } = this.#options;
+    const { hash, folder, name, size, contents } = this.#transfers.get(id);
+    const known = store.marks(id).part;
+    if (contents) {
+      if (!known) await checkSpace(folder, size, contents.entries);
+      const ticket = { name, size, entries: contents.entries };
+      const part = await PartFolder.open({ folder, id, known, manifest, hash, ticket });
+      await store.saveLargeManifest(hash, manifest);
+      const paths = part.leftOut
+        .slice(0, 100)
+        .map((path) => ({ path, why: 'it is a link that leads out of the folder' }));
+      const { files } = part.outline;
+      const leftOut = { count: part.leftOut.length, paths };
+      this.#transfers.change(id, { contents: { ...contents, files, leftOut } });
+      return part;
+    }
+    const parsed = parseManifest(manifest, hash);
+    const [file] = parsed.files;
+    if (parsed.folder || !file || parsed.name !== name || parsed.size !== size) {
       throw new Fault('malformed', 'reading a manifest: its name and size are not what the ticket says'); // [F-4]
     }
-    this.#options.store.saveManifest(hash, bytes);
-    return manifest;
+    store.saveManifest(hash, manifest);
+    return await PartFile.open({ folder, id, file, chunk: parsed.chunk, known });
   }
 
   async #fetchInto(
     id: string,
-    manifest: Manifest,
+    manifest: Uint8Array,
     tries: Tries,
     connect: () => Promise<BlobClient>,
     signal: AbortSignal,
   ): Promise<void> {
     const { store, reports } = this.#options;
-    const { hash, folder, name } = this.#transfers.get(id);
-    const [file] = manifest.files;
-    if (!file) throw new Fault('malformed', 'reading a manifest: no file');
-    const { chunk } = manifest;
-    const part = await PartFile.open({ folder, id, size: file.size, known: store.marks(id).part });
+    const { hash, folder, name, contents } = this.#transfers.get(id);
+    const part = await this.#open(id, manifest);
+    const { layout } = part;
     try {
-      const ledger = await Ledger.open({ store, id, part, file, chunk, signal });
+      const ledger = await Ledger.open({ store, id, part, signal });
       const { have } = ledger;
       if (!have.full) {
-        let bytes = Math.min(file.size, have.count * chunk);
-        await checkSpace(folder, file.size - bytes);
+        let bytes = layout.bytesOf((index) => have.has(index));
+        const whole = contents && new WholeFiles(layout, have);
+        await checkSpace(folder, layout.size - bytes, whole ? whole.files - whole.count : 1);
         const client = await connect();
         this.#transfers.change(id, { state: 'fetching', progress: bytes, error: null });
         reports.progress(id);
         try {
-          await fetchFile({
+          await fetchContent({
             client,
-            hash,
-            index: 0,
-            file,
-            chunk,
+            path: `/blobs/${hash}/${contents ? 'all' : 0}`,
             have,
             part,
             pool: this.#pool,
             onAsk: (first, count) => ledger.ask(first, count),
-            onChunk: (count) => {
-              bytes += count;
+            onChunk: (index) => {
+              const { length } = layout.place(index);
+              bytes += length;
+              whole?.add(index);
               tries.backoff.reset();
               tries.room.reset();
-              this.#transfers.progress(id, bytes);
+              this.#transfers.progress(id, bytes, whole?.count);
               reports.progress(id);
-              ledger.wrote(count, (error) => client.destroy(toFault(error)));
+              ledger.wrote(length, (error) => client.destroy(toFault(error)));
             },
             onStrike: (index) => {
               tries.strikes += 1;
@@ -289,7 +310,12 @@ export class Incoming {
         }
       }
       signal.throwIfAborted();
-      const path = await part.finish(safeName(name), (intended) => store.savePath(id, intended));
+      const path = await part
+        .finish(safeName(name), (intended) => store.savePath(id, intended))
+        .catch((error: unknown) => {
+          ledger.distrust();
+          throw error;
+        });
       this.#done(id, path);
     } finally {
       await part.close();
@@ -298,10 +324,11 @@ export class Incoming {
 
   #done(id: string, path: string): void {
     const { store, reports } = this.#options;
-    const { size, folder } = this.#transfers.get(id);
+    const { size, folder, contents } = this.#transfers.get(id);
+    const all = contents && { contents: { ...contents, filesDone: contents.files } };
     store.transaction(() => {
       store.saveMarks(id, { part: undefined, marked: undefined, asked: undefined });
-      reports.owe(this.#transfers.change(id, { state: 'done', progress: size, path, error: null }));
+      reports.owe(this.#transfers.change(id, { state: 'done', progress: size, path, error: null, ...all }));
     });
     reports.forget(id);
     this.#tries.delete(id);
@@ -313,4 +340,9 @@ export class Incoming {
     clearTimeout(this.#timer);
     await Promise.all([...this.#running.values()].map(({ done }) => done));
   }
+}
+
+/** Bytes that the manifest of a folder may have by what its ticket says: long paths, and the hash of each chunk. */
+function mostManifestBytes(size: number, { entries }: Contents): number {
+  return Math.min(MOST_FOLDER_MANIFEST_BYTES, 65_536 + entries * 4096 + Math.ceil(size / CHUNK_BYTES) * 64);
 }

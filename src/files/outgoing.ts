@@ -3,10 +3,12 @@ import { basename, isAbsolute } from 'node:path';
 import { Backoff, Budget, sleep } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import { FolderReaders } from './folder-readers.ts';
+import { FolderThread } from './folder-thread.ts';
 import { encodeManifest } from './manifest.ts';
 import { offeredName, safeName } from './paths.ts';
-import type { Offered } from './serve.ts';
-import { hashSource, realSource, Source } from './source.ts';
+import type { Bytes, Offered } from './serve.ts';
+import { hashSource, isFolder, realSource, Source } from './source.ts';
 import type { FileStore } from './store.ts';
 import { isEnd, type Transfer } from './transfer.ts';
 import type { Transfers } from './transfers.ts';
@@ -40,6 +42,7 @@ export class Outgoing {
   readonly #signal: AbortSignal;
   /** One file is hashed at a time: two would share the same disk. */
   readonly #hashing = new Budget(1, { queue: 100_000 });
+  readonly #folders = new FolderReaders();
   readonly #jobs = new Map<string, { stop: AbortController; done: Promise<void> }>();
   readonly #serving = new Map<string, { count: number; idle: NodeJS.Timeout | undefined }>();
 
@@ -67,25 +70,30 @@ export class Outgoing {
     }
   }
 
-  /** Throws `invalid_argument`, `unreadable`, `too_large` or `bad_name`; else the file is `preparing`, durably. */
-  async send(base: Pick<Transfer, 'id' | 'peer' | 'at'>, path: string): Promise<Transfer> {
+  /**
+   * Sends a file or a folder, called `name` where one is given. Throws `invalid_argument`, `unreadable`, `too_large` or
+   * `bad_name`; else it is `preparing`, durably.
+   */
+  async send(base: Pick<Transfer, 'id' | 'peer' | 'at'>, path: string, called?: string): Promise<Transfer> {
     if (!isAbsolute(path)) throw new Fault('invalid_argument', `sending "${path}": expected an absolute path`);
-    const name = offeredName(basename(path));
+    const name = called ?? offeredName(basename(path));
     safeName(name);
     const real = await realSource(path);
-    await using source = await Source.open(real);
+    const isAll = await isFolder(real);
+    await using source = isAll ? undefined : await Source.open(real);
     const transfer = this.#transfers.add({
       ...base,
       direction: 'out',
       entry: null,
       hash: '',
       name,
-      size: source.stamp.size,
+      size: source?.size ?? 0,
       state: 'preparing',
       progress: 0,
       rate: 0,
       path: real,
       folder: '',
+      ...(isAll && { contents: { entries: 0, files: 0, filesDone: 0, leftOut: { count: 0, paths: [] } } }),
       error: null,
     });
     this.#prepareSoon(transfer.id);
@@ -109,14 +117,9 @@ export class Outgoing {
   async #prepare(id: string, signal: AbortSignal): Promise<void> {
     if (this.#transfers.get(id).hash === '') {
       using _turn = await this.#hashing.take(1, signal);
-      const { path, name } = this.#transfers.get(id);
-      const { manifest, stamp } = await hashSource(path, { name, signal });
-      const { bytes, hash } = encodeManifest(manifest);
-      this.#store.transaction(() => {
-        this.#store.saveManifest(hash, bytes);
-        this.#store.saveShare(hash, 0, path, stamp);
-        this.#transfers.change(id, { hash, size: manifest.size });
-      });
+      const { path, name, contents } = this.#transfers.get(id);
+      if (contents) await this.#hashFolder(id, path, name, signal);
+      else await this.#hashFile(id, path, name, signal);
     }
     const backoff = new Backoff(RETRY);
     for (;;) {
@@ -131,14 +134,35 @@ export class Outgoing {
     }
   }
 
+  async #hashFile(id: string, path: string, name: string, signal: AbortSignal): Promise<void> {
+    const { manifest, stamp } = await hashSource(path, { name, signal });
+    const { bytes, hash } = encodeManifest(manifest);
+    this.#store.transaction(() => {
+      this.#store.saveManifest(hash, bytes);
+      this.#store.saveShare(hash, 0, path, stamp);
+      this.#transfers.change(id, { hash, size: manifest.size });
+    });
+  }
+
+  async #hashFolder(id: string, path: string, name: string, signal: AbortSignal): Promise<void> {
+    await using thread = new FolderThread();
+    const { bytes, hash, size, entries, files, stamps, leftOut } = await thread.askUntil(signal, 'hash', path, name);
+    await this.#store.saveLargeManifest(hash, bytes);
+    this.#store.transaction(() => {
+      this.#store.saveFolder(hash, path, new Uint8Array(stamps.buffer));
+      this.#transfers.change(id, { hash, size, contents: { entries, files, filesDone: 0, leftOut } });
+    });
+  }
+
   async #offerOnce(id: string, signal: AbortSignal): Promise<void> {
-    const { peer, hash, name, size } = this.#transfers.get(id);
+    const { peer, hash, name, size, contents } = this.#transfers.get(id);
+    const ticket: Ticket = { hash, name, size, ...(contents && { folder: { entries: contents.entries } }) };
     const recorded = (entry: string): void => {
       const present = this.#store.byId(id);
       if (present?.entry !== null) return; // said before
       this.#transfers.change(id, present.state === 'preparing' ? { entry, state: 'offered' } : { entry });
     };
-    const { entryId } = await this.#offer(peer, { hash, name, size }, { id, recorded, signal });
+    const { entryId } = await this.#offer(peer, ticket, { id, recorded, signal });
     recorded(entryId);
   }
 
@@ -149,9 +173,25 @@ export class Outgoing {
     if (transfer === undefined) return undefined;
     return {
       transfer,
-      manifest: () => this.#store.manifest(hash) ?? new Uint8Array(),
-      file: (index) => this.#store.share(hash, index),
+      manifest: () => ({
+        size: this.#store.manifestSize(hash) ?? 0,
+        read: (start, end) => this.#store.manifestRange(hash, start, end),
+      }),
+      open: (which) => this.#open(hash, which),
     };
+  }
+
+  async #open(hash: string, which: number | 'all'): Promise<Bytes | undefined> {
+    if (this.#store.isFolder(hash)) {
+      return await this.#folders.open(hash, which, () => {
+        const shared = this.#store.folder(hash);
+        const manifest = this.#store.manifest(hash);
+        if (shared && manifest) return { manifest, ...shared };
+        throw new Fault('unknown_id', 'asking for a blob: the folder is not offered any more');
+      });
+    }
+    const file = this.#store.share(hash, which === 'all' ? 0 : which);
+    return file && (await Source.reopen(file.path, file.stamp));
   }
 
   onServe(id: string): void {
@@ -191,7 +231,9 @@ export class Outgoing {
     const progress = Math.min(bytes, size);
     if (transfer.state === 'done') return;
     // A file that is whole on the other side is there, also where both sides crossed.
-    if (state === 'done') return void this.#transfers.change(id, { state, progress: size, error: null });
+    const { contents } = transfer;
+    const all = contents && { contents: { ...contents, filesDone: contents.files } };
+    if (state === 'done') return void this.#transfers.change(id, { state, progress: size, error: null, ...all });
     if (transfer.state === 'cancelled') return;
     if (state === 'fetching') {
       if (transfer.state === 'serving') return this.#transfers.progress(id, progress);
@@ -211,5 +253,6 @@ export class Outgoing {
   async stopped(): Promise<void> {
     for (const { idle } of this.#serving.values()) clearTimeout(idle);
     await Promise.all([...this.#jobs.values()].map(({ done }) => done));
+    await this.#folders[Symbol.asyncDispose]();
   }
 }

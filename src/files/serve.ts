@@ -8,7 +8,7 @@ import { bindingHolds } from '../link/binding.ts';
 import type { HttpHandler } from '../link/listen.ts';
 import { BlockPool } from './blocks.ts';
 import { type ByteRange, namesEtag, readRange } from './range.ts';
-import { BLOCK_BYTES, Source, type Stamp } from './source.ts';
+import { BLOCK_BYTES } from './source.ts';
 import { ACCOUNT_HEADER, decodeAccount } from './wire.ts';
 
 /** Bodies under way at once in all; others wait in order, at most as many as the queue. */
@@ -23,13 +23,24 @@ const STALL_MS = 60_000;
 /** Blocks for read-ahead: two a body. */
 const MOST_BLOCKS = 2 * MOST_SERVING;
 
+/** Bytes that are served: of one file, or of a whole content as one linear space. */
+export interface Bytes extends AsyncDisposable {
+  readonly size: number;
+  /** Throws `changed` where not even the byte at `position` can be had: then no answer has begun. */
+  begin?(position: number): Promise<void>;
+  /** Fills `buffer` from `position`, gives how many bytes: fewer where what follows has changed. Throws `changed`, `unreadable`. */
+  read(buffer: Buffer, length: number, position: number): Promise<number>;
+  /** Throws `changed` if what was read is no longer what was hashed. [F-14] */
+  check(): Promise<void>;
+}
+
 /** What an account was offered under one manifest hash. */
 export type Offered = {
   /** Id of the transfer that this serves. */
   transfer: string;
-  manifest(): Uint8Array;
-  /** The file at this place of the manifest. */
-  file(index: number): { path: string; stamp: Stamp } | undefined;
+  manifest(): { size: number; read(start: number, end: number): Uint8Array };
+  /** The file at this place of the manifest, or all of them; undefined if there is none such. Throws `changed`, `unreadable`. */
+  open(which: number | 'all', signal: AbortSignal): Promise<Bytes | undefined>;
 };
 
 export type BlobServerOptions = {
@@ -69,17 +80,19 @@ export class BlobServer {
 
   /** For `Listener.route('/blobs/', ...)`. */
   readonly handler: HttpHandler = async (request, response, { peer, path }) => {
-    const match = /^\/blobs\/([a-z2-7]{52})(?:\/(\d{1,6}))?$/.exec(path);
-    if (!match?.[1])
-      throw new Fault('unknown_operation', 'asking for a blob: expected /blobs/{hash} or /blobs/{hash}/{index}');
-    const [, hash, index] = match;
+    const match = /^\/blobs\/([a-z2-7]{52})(?:\/(\d{1,7}|all))?$/.exec(path);
+    if (!match?.[1]) {
+      throw new Fault('unknown_operation', 'asking for a blob: expected /blobs/{hash}, then nothing, /{index} or /all');
+    }
+    const [, hash, text] = match;
+    const which = text === undefined || text === 'all' ? text : Number(text);
     const offered = this.#admit(request, peer, hash);
     response.setHeader('x-content-type-options', 'nosniff');
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.writeHead(405, { allow: 'GET, HEAD', 'content-length': 0, 'x-netapp-fault': 'unknown_operation' }).end();
       return;
     }
-    const etag = index === undefined ? `"${hash}"` : `"${hash}.${Number(index)}"`;
+    const etag = which === undefined ? `"${hash}"` : `"${hash}.${which}"`;
     response.setHeader('etag', etag);
     // What a hash names never changes; whose it is to have may.
     response.setHeader('cache-control', 'private, max-age=31536000, immutable');
@@ -90,8 +103,8 @@ export class BlobServer {
     using _place = this.#place(peer ?? '');
     const { closed } = this.#connection(request.socket);
     using _permit = await this.#serving.take(1, closed);
-    if (index === undefined) await this.#sendManifest(request, response, offered, closed);
-    else await this.#sendFile(request, response, offered, Number(index), closed);
+    if (which === undefined) await this.#sendManifest(request, response, offered, closed);
+    else await this.#sendBytes(request, response, offered, which, closed);
   };
 
   /** Cuts whatever serves this transfer: it was cancelled. */
@@ -155,26 +168,28 @@ export class BlobServer {
   }
 
   async #sendManifest(request: IncomingMessage, response: ServerResponse, offered: Offered, closed: AbortSignal) {
-    const bytes = Buffer.from(offered.manifest());
-    const range = this.#head(request, response, bytes.length, 'application/json');
+    const manifest = offered.manifest();
+    const range = await this.#head(request, response, manifest.size, 'application/json');
     if (!range) return;
     await using writer = new Writer(response, closed, this.#options.stallMs ?? STALL_MS);
-    await writer.write(bytes.subarray(range.start, range.end));
+    for (let at = range.start; at < range.end; at += WRITE_BYTES) {
+      await writer.write(Buffer.from(manifest.read(at, Math.min(range.end, at + WRITE_BYTES))));
+    }
     response.end();
   }
 
-  async #sendFile(
+  async #sendBytes(
     request: IncomingMessage,
     response: ServerResponse,
     offered: Offered,
-    index: number,
+    which: number | 'all',
     closed: AbortSignal,
   ): Promise<void> {
-    const file = offered.file(index);
-    if (!file) throw new Fault('unknown_id', `asking for a blob: the manifest has no file ${index}`);
-    await using source = await Source.reopen(file.path, file.stamp);
+    await using source = await offered.open(which, closed);
+    if (!source) throw new Fault('unknown_id', `asking for a blob: the manifest has no file ${which}`);
     response.setHeader('content-disposition', 'attachment');
-    const range = this.#head(request, response, file.stamp.size, 'application/octet-stream');
+    const begin = async ({ start }: ByteRange): Promise<void> => await source.begin?.(start);
+    const range = await this.#head(request, response, source.size, 'application/octet-stream', begin);
     if (!range) return;
     await using writer = new Writer(response, closed, this.#options.stallMs ?? STALL_MS);
     const body: Body = { transfer: offered.transfer, stop: (fault) => writer.stop(fault) };
@@ -190,8 +205,14 @@ export class BlobServer {
     }
   }
 
-  /** Writes the response's head. Gives the range whose bytes follow; undefined if none do. [F-11] */
-  #head(request: IncomingMessage, response: ServerResponse, size: number, type: string): ByteRange | undefined {
+  /** Writes the response's head, if `begin` lets it. Gives the range whose bytes follow; undefined if none do. [F-11] */
+  async #head(
+    request: IncomingMessage,
+    response: ServerResponse,
+    size: number,
+    type: string,
+    begin?: (range: ByteRange) => Promise<void>,
+  ): Promise<ByteRange | undefined> {
     response.setHeader('content-type', type);
     response.setHeader('accept-ranges', 'bytes');
     const ifRange = request.headers['if-range'];
@@ -203,6 +224,7 @@ export class BlobServer {
       return undefined;
     }
     const { start, end } = range === 'all' ? { start: 0, end: size } : range;
+    if (end > start) await begin?.({ start, end });
     response.setHeader('content-length', end - start);
     if (range === 'all') response.writeHead(200);
     else response.writeHead(206, { 'content-range': `bytes ${start}-${end - 1}/${size}` });
@@ -212,9 +234,9 @@ export class BlobServer {
   }
 
   /** Reads one block ahead of the one that is being written. */
-  async #pump(source: Source, { start, end }: ByteRange, writer: Writer, onBytes: (bytes: number) => void) {
+  async #pump(source: Bytes, { start, end }: ByteRange, writer: Writer, onBytes: (bytes: number) => void) {
     const blocks = [this.#pool.take(), this.#pool.take()] as const;
-    const read = (block: Buffer, at: number): Promise<void> => {
+    const read = (block: Buffer, at: number): Promise<number> => {
       const reading = source.read(block, Math.min(BLOCK_BYTES, end - at), at);
       reading.catch(() => {}); // waited for below, or in the end
       return reading;
@@ -223,14 +245,15 @@ export class BlobServer {
     let reading = read(current, start);
     try {
       for (let at = start; at < end; at += BLOCK_BYTES) {
-        await reading;
-        if (at + BLOCK_BYTES < end) reading = read(next, at + BLOCK_BYTES);
-        const length = Math.min(BLOCK_BYTES, end - at);
+        const length = await reading;
+        const isCut = length < Math.min(BLOCK_BYTES, end - at);
+        if (!isCut && at + BLOCK_BYTES < end) reading = read(next, at + BLOCK_BYTES);
         for (let from = 0; from < length; from += WRITE_BYTES) {
           const to = Math.min(length, from + WRITE_BYTES);
           await writer.write(current.subarray(from, to));
           onBytes(to - from);
         }
+        if (isCut) throw new Fault('changed', 'serving: a file has changed since it was offered');
         [current, next] = [next, current];
       }
     } finally {

@@ -43,6 +43,9 @@ export type FileServiceOptions = {
   retry?: { firstMs: number; mostMs: number };
 };
 
+/** Bytes for which each entry of a folder counts where a limit of bytes is asked. */
+const ENTRY_BYTES = 4096;
+
 /** What `start` makes. */
 type Parts = {
   store: FileStore;
@@ -105,10 +108,10 @@ export class FileService implements AsyncDisposable {
   }
 
   /**
-   * Sends the file at `path` (absolute) to `account`: answers once that is durable, in state `preparing`; hashing and
+   * Sends the file or folder at `path` (absolute) to `account`, called `name` where one is given: answers once that is durable, in state `preparing`; hashing and
    * offering go on. Throws `unreadable`, `invalid_argument`, `too_large` or `bad_name`.
    */
-  async send(account: string, path: string): Promise<Transfer> {
+  async send(account: string, path: string, options: { name?: string | undefined } = {}): Promise<Transfer> {
     if (this.#options.blocked?.(account)) {
       throw new Fault(
         'wrong_state',
@@ -116,7 +119,7 @@ export class FileService implements AsyncDisposable {
       );
     }
     const base = { id: newId(), peer: account, at: this.#options.clock.now() };
-    return await this.#started.outgoing.send(base, path);
+    return await this.#started.outgoing.send(base, path, options.name);
   }
 
   /** Takes a ticket that came as an entry of `from`. Again and again is the same as once. */
@@ -127,7 +130,7 @@ export class FileService implements AsyncDisposable {
     if (known) return transfers.get(known.id);
     const parsed = ticketShape.safeParse(offered.ticket);
     if (!parsed.success) throw new Fault('malformed', 'taking a ticket: not of its shape');
-    const { hash, name, size } = parsed.data;
+    const { hash, name, size, folder } = parsed.data;
     const added = store.transaction(() => {
       const transfer: Transfer = {
         id: newId(),
@@ -143,6 +146,9 @@ export class FileService implements AsyncDisposable {
         path: '',
         folder: '',
         at: this.#options.clock.now(),
+        ...(folder && {
+          contents: { ...folder, files: folder.entries, filesDone: 0, leftOut: { count: 0, paths: [] } },
+        }),
         error: null,
       };
       return transfers.add(transfer);
@@ -157,7 +163,9 @@ export class FileService implements AsyncDisposable {
       });
     }
     const most = store.autoAccept(from);
-    if (most !== null && size <= most) {
+    // What has no bytes takes room too: a file is counted as one block of a common disk.
+    const room = size + (folder?.entries ?? 0) * ENTRY_BYTES;
+    if (most !== null && room <= most) {
       incoming.accept(added.id, undefined).catch((error: unknown) => {
         // It stays an offer, which the user may still accept into another folder.
         this.#options.log.warn({ err: error, transfer: added.id }, 'a file was not accepted unasked');

@@ -52,7 +52,26 @@ const MIGRATIONS = [
      account TEXT PRIMARY KEY,
      bytes INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;`,
+  // A large manifest stands in pieces, so that no write of it takes long: then its row has no bytes, and `size` says how many.
+  `ALTER TABLE file_manifests ADD COLUMN size INTEGER;
+   CREATE TABLE file_manifest_pieces (
+     hash TEXT NOT NULL,
+     piece INTEGER NOT NULL,
+     bytes BLOB NOT NULL,
+     UNIQUE (hash, piece)
+   ) STRICT;
+   -- Folders that this node offers: where they are, and of each file what shows that it is still the same.
+   CREATE TABLE file_folders (
+     hash TEXT PRIMARY KEY REFERENCES file_manifests (hash),
+     path TEXT NOT NULL,
+     stamps BLOB NOT NULL
+   ) STRICT, WITHOUT ROWID;
+   -- What is known of a transfer that is a folder, as JSON.
+   ALTER TABLE file_transfers ADD COLUMN contents TEXT;`,
 ];
+
+/** Bytes of one piece of a manifest, and of one that is kept in one: written within a millisecond or two. */
+const PIECE_BYTES = 512 * 1024;
 
 type TransferRow = {
   id: string;
@@ -69,16 +88,20 @@ type TransferRow = {
   at: number;
   error_code: string | null;
   error_message: string | null;
+  contents: string | null;
 };
 
 const COLUMNS =
-  'id, direction, peer, entry, hash, name, size, state, progress, path, folder, at, error_code, error_message';
+  'id, direction, peer, entry, hash, name, size, state, progress, path, folder, at, error_code, error_message, contents';
 
-const transferOf = ({ error_code, error_message, ...row }: TransferRow): Transfer => ({
+const transferOf = ({ error_code, error_message, contents, ...row }: TransferRow): Transfer => ({
   ...row,
   rate: 0,
+  ...(contents !== null && { contents: JSON.parse(contents) }),
   error: error_code === null ? null : { code: error_code, message: error_message ?? '' },
 });
+
+const jsonOf = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
 
 /** How far a part is: see `Ledger`. */
 export type Marks = { part: PartIdentity | undefined; marked: Uint8Array | undefined; asked: Uint8Array | undefined };
@@ -113,19 +136,20 @@ export class FileStore {
   // Transfers
 
   insert(transfer: Transfer): void {
-    const { id, direction, peer, entry, hash, name, size, state, progress, path, folder, at } = transfer;
+    const { id, direction, peer, entry, hash, name, size, state, progress, path, folder, at, contents } = transfer;
     this.#sql(
-      `INSERT INTO file_transfers (id, direction, peer, entry, hash, name, size, state, progress, path, folder, at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ).run(id, direction, peer, entry, hash, name, size, state, progress, path, folder, at);
+      `INSERT INTO file_transfers (id, direction, peer, entry, hash, name, size, state, progress, path, folder, at,
+       contents) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ).run(id, direction, peer, entry, hash, name, size, state, progress, path, folder, at, jsonOf(contents));
   }
 
   /** Writes what may change of a transfer. */
-  update({ id, entry, hash, name, size, state, progress, path, folder, error }: Transfer): void {
+  update({ id, entry, hash, name, size, state, progress, path, folder, contents, error }: Transfer): void {
+    const why = [error?.code ?? null, error?.message ?? null] as const;
     this.#sql(
       `UPDATE file_transfers SET entry = ?, hash = ?, name = ?, size = ?, state = ?, progress = ?, path = ?, folder = ?,
-       error_code = ?, error_message = ? WHERE id = ?`,
-    ).run(entry, hash, name, size, state, progress, path, folder, error?.code ?? null, error?.message ?? null, id);
+       error_code = ?, error_message = ?, contents = ? WHERE id = ?`,
+    ).run(entry, hash, name, size, state, progress, path, folder, ...why, jsonOf(contents), id);
   }
 
   byId(id: string): Transfer | undefined {
@@ -186,8 +210,60 @@ export class FileStore {
     this.#sql('INSERT OR IGNORE INTO file_manifests (hash, bytes) VALUES (?, ?)').run(hash, bytes);
   }
 
+  /** As `saveManifest`, for one of any size: the event loop goes on in between. What a crash leaves of it is written anew. */
+  async saveLargeManifest(hash: string, bytes: Uint8Array): Promise<void> {
+    if (bytes.length <= PIECE_BYTES) return this.saveManifest(hash, bytes);
+    if (this.manifestSize(hash) !== undefined) return;
+    for (let piece = 0; piece * PIECE_BYTES < bytes.length; piece++) {
+      this.#sql('INSERT OR REPLACE INTO file_manifest_pieces (hash, piece, bytes) VALUES (?, ?, ?)').run(
+        hash,
+        piece,
+        bytes.subarray(piece * PIECE_BYTES, (piece + 1) * PIECE_BYTES),
+      );
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.#sql("INSERT OR IGNORE INTO file_manifests (hash, bytes, size) VALUES (?, x'', ?)").run(hash, bytes.length);
+  }
+
+  /** Bytes of a manifest; undefined if it is not here whole. */
+  manifestSize(hash: string): number | undefined {
+    return this.#sql<{ size: number }>(
+      'SELECT coalesce(size, length(bytes)) AS size FROM file_manifests WHERE hash = ?',
+    ).get(hash)?.size;
+  }
+
+  /** Bytes `start` to `end` of a manifest that is here. */
+  manifestRange(hash: string, start: number, end: number): Uint8Array {
+    const row = this.#sql<{ bytes: Uint8Array; size: number | null }>(
+      'SELECT bytes, size FROM file_manifests WHERE hash = ?',
+    ).get(hash);
+    if (!row) return new Uint8Array();
+    if (row.size === null) return row.bytes.subarray(start, end);
+    const [first, last] = [Math.floor(start / PIECE_BYTES), Math.ceil(end / PIECE_BYTES)];
+    const pieces = this.#sql<{ bytes: Uint8Array }>(
+      'SELECT bytes FROM file_manifest_pieces WHERE hash = ? AND piece >= ? AND piece < ? ORDER BY piece',
+    ).all(hash, first, last);
+    const from = first * PIECE_BYTES;
+    return Buffer.concat(pieces.map(({ bytes }) => bytes)).subarray(start - from, end - from);
+  }
+
   manifest(hash: string): Uint8Array | undefined {
-    return this.#sql<{ bytes: Uint8Array }>('SELECT bytes FROM file_manifests WHERE hash = ?').get(hash)?.bytes;
+    const size = this.manifestSize(hash);
+    return size === undefined ? undefined : this.manifestRange(hash, 0, size);
+  }
+
+  saveFolder(hash: string, path: string, stamps: Uint8Array): void {
+    this.#sql('INSERT OR REPLACE INTO file_folders (hash, path, stamps) VALUES (?, ?, ?)').run(hash, path, stamps);
+  }
+
+  folder(hash: string): { path: string; stamps: Uint8Array } | undefined {
+    return this.#sql<{ path: string; stamps: Uint8Array }>('SELECT path, stamps FROM file_folders WHERE hash = ?').get(
+      hash,
+    );
+  }
+
+  isFolder(hash: string): boolean {
+    return this.#sql('SELECT 1 FROM file_folders WHERE hash = ?').get(hash) !== undefined;
   }
 
   saveShare(hash: string, file: number, path: string, stamp: Stamp): void {

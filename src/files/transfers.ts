@@ -36,7 +36,7 @@ type Live = {
 };
 
 export type Change = Partial<
-  Pick<Transfer, 'entry' | 'hash' | 'name' | 'size' | 'state' | 'progress' | 'path' | 'folder' | 'error'>
+  Pick<Transfer, 'entry' | 'hash' | 'name' | 'size' | 'state' | 'progress' | 'path' | 'folder' | 'contents' | 'error'>
 >;
 
 export class Transfers {
@@ -101,10 +101,15 @@ export class Transfers {
   }
 
   /** Notes bytes that moved: in memory alone, told a few times a second. */
-  progress(id: string, bytes: number): void {
+  progress(id: string, bytes: number, filesDone?: number): void {
     const live = this.#live.get(id);
     if (!live || live.transfer.progress === bytes) return;
-    live.transfer = { ...live.transfer, progress: bytes };
+    const { contents } = live.transfer;
+    live.transfer = {
+      ...live.transfer,
+      progress: bytes,
+      ...(contents && filesDone !== undefined && { contents: { ...contents, filesDone } }),
+    };
     const at = performance.now();
     const last = live.samples.at(-1);
     if (!last || at - last.at >= PROGRESS_MS) live.samples.push({ at, bytes });

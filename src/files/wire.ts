@@ -4,7 +4,7 @@ import { fromBase64url, toBase64url } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import { type Binding, binding } from '../link/binding.ts';
 import { method } from '../link/message.ts';
-import { contentHash, fileName, MOST_FILE_BYTES } from './manifest.ts';
+import { contentHash, fileName, MOST_ENTRIES, MOST_FILE_BYTES } from './manifest.ts';
 
 /** The claim check for a file: it travels as an entry, the bytes are fetched when wanted. [F-1] */
 export const ticket = z.object({
@@ -13,6 +13,8 @@ export const ticket = z.object({
   name: fileName,
   /** Bytes. */
   size: z.number().int().nonnegative().max(MOST_FILE_BYTES),
+  /** Of a folder: how many files, folders and links it has. [F-7] */
+  folder: z.object({ entries: z.number().int().nonnegative().max(MOST_ENTRIES) }).optional(),
 });
 
 export type Ticket = z.infer<typeof ticket>;

@@ -1,0 +1,81 @@
+/** Folders of this machine's user that are being served: each read by a thread of its own, for as long as somebody reads. */
+import { Fault } from '../base/fault.ts';
+import { FolderThread } from './folder-thread.ts';
+import { Layout } from './layout.ts';
+import type { Bytes } from './serve.ts';
+
+/** Folders read at once: a thread each, with the list of its files in memory. */
+const MOST_OPEN = 4;
+/** Milliseconds after the last reader until a thread is ended: the next range comes sooner. */
+const IDLE_MS = 10_000;
+
+/** What was offered: where it is, and what shows that it is still the same. */
+export type SharedFolder = { manifest: Uint8Array; path: string; stamps: Uint8Array };
+
+type Open = { thread: FolderThread; layout: Promise<Layout>; readers: number; idle: NodeJS.Timeout | undefined };
+
+export class FolderReaders implements AsyncDisposable {
+  readonly #open = new Map<string, Open>();
+
+  /** The bytes of one file of the folder, or of all; undefined where it has no such file. Throws `queue_full`, `changed`. */
+  async open(hash: string, which: number | 'all', load: () => SharedFolder): Promise<Bytes | undefined> {
+    const open = this.#open.get(hash) ?? (await this.#start(hash, load));
+    open.readers += 1;
+    clearTimeout(open.idle);
+    const close = (): void => {
+      open.readers -= 1;
+      if (open.readers === 0) open.idle = setTimeout(() => void this.#end(hash, open), IDLE_MS).unref();
+    };
+    try {
+      const layout = await open.layout;
+      if (which !== 'all' && which >= layout.files) {
+        close();
+        return undefined;
+      }
+      const base = which === 'all' ? 0 : layout.start(which);
+      const { thread } = open;
+      const read = async (buffer: Buffer, length: number, position: number): Promise<number> =>
+        await thread.ask('read', buffer, base + position, base + position + length);
+      return {
+        size: which === 'all' ? layout.size : layout.fileSize(which),
+        read,
+        begin: async (position) => void (await read(Buffer.alloc(1), 1, position)),
+        check: async () => {}, // each file was checked when it was read
+        [Symbol.asyncDispose]: async () => close(),
+      };
+    } catch (error) {
+      close();
+      await this.#end(hash, open);
+      throw error;
+    }
+  }
+
+  async #start(hash: string, load: () => SharedFolder): Promise<Open> {
+    if (this.#open.size >= MOST_OPEN) {
+      const [idle] = [...this.#open].filter(([, { readers }]) => readers === 0);
+      if (!idle) throw new Fault('queue_full', `reading a folder: ${MOST_OPEN} others are being read`);
+      await this.#end(...idle);
+    }
+    const known = this.#open.get(hash);
+    if (known) return known;
+    const thread = new FolderThread();
+    const { manifest, path, stamps } = load();
+    const layout = thread
+      .ask('openSource', manifest, hash, path, stamps)
+      .then(({ chunk, sizes }) => new Layout(chunk, sizes));
+    layout.catch(() => {}); // whoever opened it hears of it
+    const open: Open = { thread, layout, readers: 0, idle: undefined };
+    this.#open.set(hash, open);
+    return open;
+  }
+
+  async #end(hash: string, open: Open): Promise<void> {
+    clearTimeout(open.idle);
+    if (this.#open.get(hash) === open) this.#open.delete(hash);
+    await open.thread[Symbol.asyncDispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#open].map(([hash, open]) => this.#end(hash, open)));
+  }
+}

@@ -1,0 +1,125 @@
+/** The thread beside the event loop that walks, hashes, reads and writes one folder: calls that wait for the disk, by message. */
+import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { Fault, type FaultCode, toFault } from '../base/fault.ts';
+import { Bitmap } from './bitmap.ts';
+import { FolderSource, type HashedFolder, hashFolder } from './folder-source.ts';
+import { FolderWriter } from './folder-writer.ts';
+import { type Manifest, parseManifest } from './manifest.ts';
+import type { PartIdentity } from './part.ts';
+
+/** What is known of a folder's manifest outside of the thread. */
+export type Outline = {
+  name: string;
+  size: number;
+  chunk: number;
+  sizes: Float64Array;
+  entries: number;
+  files: number;
+};
+
+/** What the thread does, one call after the other. */
+export type Calls = {
+  hash(root: string, name: string): HashedFolder;
+  openSource(bytes: Uint8Array, hash: string, root: string, stamps: Uint8Array): Outline;
+  /** Into memory that both sides see. Gives how many bytes; fewer where a file has changed. */
+  read(block: Uint8Array, start: number, end: number): number;
+  openPart(
+    bytes: Uint8Array,
+    hash: string,
+    options: {
+      folder: string;
+      id: string;
+      known: PartIdentity | undefined;
+      /** What the ticket says. */
+      ticket: { name: string; size: number; entries: number };
+    },
+  ): { outline: Outline; identity: PartIdentity; fresh: boolean; leftOut: string[]; renamed: number };
+  put(block: Uint8Array, length: number, position: number): number[];
+  verify(size: number, maybe: Uint8Array, from: number, to: number): number[];
+  complete(): void;
+  syncEach(): void;
+  synced(): void;
+};
+
+export type Call = { id: number; name: keyof Calls; args: unknown[] };
+export type Reply = { id: number; value?: unknown; fault?: { code: FaultCode; message: string; errno?: string } };
+/** One number, not 0 once the work is to stop. */
+export type WorkerData = { stop: SharedArrayBuffer };
+
+const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+function outlineOf({ name, size, chunk, files, folders = [], links = [] }: Manifest): Outline {
+  return {
+    name,
+    size,
+    chunk,
+    sizes: Float64Array.from(files, (file) => file.size),
+    entries: files.length + folders.length + links.length,
+    files: files.length,
+  };
+}
+
+/** The manifest of a folder. Throws as `parseManifest`, and `malformed` for one of a single file. */
+function parseFolder(bytes: Uint8Array, hash: string): Manifest {
+  const manifest = parseManifest(bytes, hash);
+  if (!manifest.folder) throw new Fault('malformed', 'reading a manifest: it is not of a folder, as its ticket says');
+  return manifest;
+}
+
+export function folderCalls(isStopped: () => boolean): Calls {
+  let source: FolderSource | undefined;
+  let writer: FolderWriter | undefined;
+  const stop = (): void => {
+    if (isStopped()) throw new Fault('cancelled', 'reading a folder: it was cancelled');
+  };
+  const writing = (): FolderWriter => {
+    if (!writer) throw new Fault('wrong_state', 'writing a folder: it is not open');
+    return writer;
+  };
+  return {
+    hash: (root, name) => hashFolder(root, name, stop),
+    openSource(bytes, hash, root, stamps) {
+      const manifest = parseFolder(bytes, hash);
+      source = new FolderSource(root, manifest, new BigUint64Array(Uint8Array.from(stamps).buffer));
+      return outlineOf(manifest);
+    },
+    read(block, start, end) {
+      if (!source) throw new Fault('wrong_state', 'reading a folder: it is not open');
+      return source.read(buffer(block), start, end);
+    },
+    openPart(bytes, hash, options) {
+      const manifest = parseFolder(bytes, hash);
+      const outline = outlineOf(manifest);
+      const { name, size, entries } = options.ticket;
+      if (outline.name !== name || outline.size !== size || outline.entries !== entries) {
+        throw new Fault('malformed', 'reading a manifest: its name, size and entries are not what the ticket says'); // [F-7]
+      }
+      writer = FolderWriter.open({ ...options, manifest });
+      const { identity, fresh, plan } = writer;
+      return { outline, identity, fresh, leftOut: plan.leftOut, renamed: plan.renamed };
+    },
+    put: (block, length, position) => writing().put(buffer(block), length, position),
+    verify: (size, maybe, from, to) => writing().verify(new Bitmap(size, maybe), from, to),
+    complete: () => writing().complete(),
+    syncEach: () => writing().syncEach(),
+    synced: () => writing().synced(),
+  };
+}
+
+if (!isMainThread && parentPort) {
+  const port = parentPort;
+  const stop = new Int32Array((workerData as WorkerData).stop); // who starts this thread gives it
+  const calls = folderCalls(() => Atomics.load(stop, 0) !== 0);
+  port.on('message', ({ id, name, args }: Call) => {
+    try {
+      const call = calls[name] as (...args: unknown[]) => unknown; // the caller's side is typed by the same table
+      const value = call(...args);
+      port.postMessage({ id, value } satisfies Reply);
+    } catch (error) {
+      const { code, message, cause } = toFault(error);
+      const errno = (error as NodeJS.ErrnoException).code ?? (cause as NodeJS.ErrnoException | undefined)?.code;
+      const fault = { code, message, ...(typeof errno === 'string' && { errno }) };
+      port.postMessage({ id, fault } satisfies Reply);
+    }
+  });
+}
