@@ -1,9 +1,9 @@
 /**
  * Measures rows of the table in the design, each beside its reference in the same run: ratios count, times do not.
  *
- *   node bench/run.ts [row...] [--runs 5] [--size N]
+ *   node bench/run.ts [row...] [--runs 5] [--size N] [--files N]
  *
- * `--size` is MiB for a file (2048), thousands of entries for a catch-up (100).
+ * `--size` is MiB for a file (2048), thousands of entries for a catch-up (100); `--files` small files (100000).
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
 import { messageRow } from './message.ts';
+import { smallRow } from './small.ts';
 import { startRow } from './start.ts';
 
 /** One measured thing: figures of all runs, under the names that the table shows. */
@@ -26,9 +27,12 @@ export type Measured = {
   ratios: Record<string, [string, string]>;
 };
 
-export type Row = { name: string; run(options: { runs: number; size: number | undefined }): Promise<Measured> };
+export type Row = {
+  name: string;
+  run(options: { runs: number; size: number | undefined; files: number | undefined }): Promise<Measured>;
+};
 
-const rows: Row[] = [catchupRow, fileRow, messageRow, startRow];
+const rows: Row[] = [catchupRow, fileRow, messageRow, smallRow, startRow];
 
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
@@ -43,7 +47,7 @@ const round = (value: number): number => Number(value.toPrecision(3));
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { runs: { type: 'string', default: '5' }, size: { type: 'string' } },
+    options: { runs: { type: 'string', default: '5' }, size: { type: 'string' }, files: { type: 'string' } },
   });
   const unknown = positionals.find((name) => !rows.some((row) => row.name === name));
   if (unknown !== undefined) {
@@ -53,7 +57,8 @@ async function main(): Promise<void> {
   }
   for (const row of rows.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
     const size = values.size === undefined ? undefined : Number(values.size);
-    const measured = await row.run({ runs: Number(values.runs), size });
+    const files = values.files === undefined ? undefined : Number(values.files);
+    const measured = await row.run({ runs: Number(values.runs), size, files });
     const medians = Object.fromEntries(Object.entries(measured.columns).map(([key, all]) => [key, round(median(all))]));
     const ratios = Object.fromEntries(
       Object.entries(measured.ratios).map(([key, [ours, reference]]) => [

@@ -244,8 +244,8 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
     },
 
     files: {
-      async send(handle, path, wait) {
-        return node.fileView(await files.send(await target(handle, wait), path));
+      async send(handle, path, { name, ...wait }) {
+        return node.fileView(await files.send(await target(handle, wait), path, { name }));
       },
       list: async () => files.list().map(node.fileView),
       show: async (id) => node.fileView(files.show(fileId(id))),

@@ -202,6 +202,15 @@ export const file = z.object({
     .describe('bytes verified here (in), or served and asked for by the receiver (out)'),
   rate: z.number().nonnegative().describe('bytes/s over the last seconds; 0 when nothing moves'),
   path: z.string().describe('where the file is or will be on this machine; empty until accepted'),
+  folder: z
+    .object({
+      files: z.number().int().nonnegative().describe('files in it; until its list is here, folders and links too'),
+      filesDone: z.number().int().nonnegative().describe('files that are whole on the receiver’s disk'),
+      leftOut: z.number().int().nonnegative().describe('how many things in it are not taken along'),
+      leftOutPaths: z.array(z.object({ path: z.string(), why: z.string() })).describe('the first 100 of them'),
+    })
+    .optional()
+    .describe('of a folder alone'),
   at: time,
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });

@@ -16,7 +16,8 @@ export function progressLine(f: FileInfo): string {
   const bar = `[${'#'.repeat(full)}${'.'.repeat(BAR - full)}]`;
   const amount = `${Math.floor(part * 100)}%  ${showBytes(f.progress)} of ${showBytes(f.size)}`;
   const rate = f.rate > 0 ? `  ${showBytes(f.rate)}/s  ETA ${showDuration((f.size - f.progress) / f.rate)}` : '';
-  return `${name}  ${bar} ${amount}${rate}`;
+  const files = f.folder ? `  ${f.folder.filesDone} of ${f.folder.files} files` : '';
+  return `${name}  ${bar} ${amount}${files}${rate}`;
 }
 
 /** The fault of a transfer that ended without its file; undefined for `done`. */

@@ -20,7 +20,8 @@ export class FolderThread implements AsyncDisposable {
   /** Throws what the work throws; `too_large` where the thread runs out of memory. `args` are copied, shared memory is not. */
   async ask<N extends keyof Calls>(name: N, ...args: Parameters<Calls[N]>): Promise<ReturnType<Calls[N]>> {
     if (this.#fault) throw this.#fault;
-    const worker = (this.#worker ??= this.#start());
+    this.#worker ??= this.#start();
+    const worker = this.#worker;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const id = ++this.#calls;
     this.#waiting.set(id, { resolve, reject });

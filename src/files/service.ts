@@ -16,6 +16,7 @@ import { type Audience, type Offer, Outgoing } from './outgoing.ts';
 import { safeName } from './paths.ts';
 import { type Reach, Reports } from './reports.ts';
 import { BlobServer } from './serve.ts';
+import { Spool } from './spool.ts';
 import { FileStore } from './store.ts';
 import { isEnd, type Transfer } from './transfer.ts';
 import { type FileEvent, Transfers } from './transfers.ts';
@@ -27,6 +28,8 @@ export type FileServiceOptions = {
   store: Store;
   /** Absolute path of the folder for received files; made when first needed. */
   downloads: string;
+  /** Absolute path of a folder whose files are this room's to remove once they have arrived. */
+  outgoing?: string;
   bulk: Bulk;
   reach: Reach;
   offer: Offer;
@@ -92,11 +95,16 @@ export class FileService implements AsyncDisposable {
     const stop = new AbortController();
     const { signal } = stop;
     const store = new FileStore(db);
-    const transfers = new Transfers(store, emit);
+    const spool = new Spool(this.#options.outgoing, log);
+    const transfers = new Transfers(store, (type, transfer) => {
+      spool.heard(transfer, transfers);
+      emit(type, transfer);
+    });
     const reports = new Reports({ store, transfers, reach, log, signal });
     const outgoing = new Outgoing({ store, transfers, offer, audience, log, signal });
     const incoming = new Incoming({ store, transfers, reports, bulk, binding, downloads, log, signal, stallMs, retry });
     this.#parts = { store, transfers, reports, incoming, outgoing, stop };
+    await spool.sweep(transfers);
     outgoing.start();
     await incoming.start();
     reports.start();

@@ -182,6 +182,7 @@ export class Node implements AsyncDisposable {
       binding,
       store,
       downloads: homePaths(options.home).downloads,
+      outgoing: homePaths(options.home).outgoing,
       bulk: (who, wait) => this.peers.bulk(who, wait),
       reach: (who, wait) => this.peers.reach(who, wait),
       offer: async (who, ticket, { recorded }) =>

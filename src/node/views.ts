@@ -145,7 +145,7 @@ export function conversationView(
 }
 
 export function fileView(transfer: Transfer, self: string, handleOf: HandleOf) {
-  const { id, name, size, hash, direction, peer, state, progress, rate, path, at, error } = transfer;
+  const { id, name, size, hash, direction, peer, state, progress, rate, path, at, contents, error } = transfer;
   const [from, to] = direction === 'in' ? [peer, self] : [self, peer];
   return {
     id,
@@ -159,6 +159,14 @@ export function fileView(transfer: Transfer, self: string, handleOf: HandleOf) {
     progress,
     rate,
     path,
+    ...(contents && {
+      folder: {
+        files: contents.files,
+        filesDone: contents.filesDone,
+        leftOut: contents.leftOut.count,
+        leftOutPaths: contents.leftOut.paths.map((each) => ({ ...each })),
+      },
+    }),
     at: time(at),
     error,
   };
