@@ -87,20 +87,34 @@ class FetchRun {
   async #range(first: number, count: number): Promise<void> {
     const { client, path, part } = this.#options;
     const range = part.layout.range(first, count);
-    await client.get({
-      path,
-      range,
-      mostBytes: range.end - range.start,
-      total: part.layout.size,
-      body: this.#sink(range.start, first + count),
-    });
+    const sink = this.#sink(range.start, first + count);
+    try {
+      const [mostBytes, total] = [range.end - range.start, part.layout.size];
+      await client.get({ path, range, mostBytes, total, body: sink.body });
+    } catch (error) {
+      sink.cut();
+      throw error;
+    }
   }
 
-  /** Takes the bytes from `position` on up to chunk `end`, in order, into blocks: of whole chunks, or of pieces of a large one. */
-  #sink(position: number, end: number): (buffer: Buffer, from: number, to: number) => void {
-    const { pool } = this.#options;
+  /**
+   * Takes the bytes from `position` on up to chunk `end`, in order, into blocks: of whole chunks, or of pieces of a large one.
+   * After a cut the chunks that are whole by then are kept: what comes next may be what the holder cannot give.
+   */
+  #sink(position: number, end: number): { body(buffer: Buffer, from: number, to: number): void; cut(): void } {
+    const { pool, part } = this.#options;
     let [filled, wanted] = [0, 0];
-    return (buffer, from, to) => {
+    const cut = (): void => {
+      const block = this.#block;
+      if (filled === 0 || !block) return;
+      const place = part.layout.place(part.layout.chunkAt(position + filled)); // not the end: that would have been a full block
+      const length = place.start - position;
+      filled = 0;
+      if (length <= 0) return;
+      this.#block = undefined;
+      this.#put(block, length, position);
+    };
+    const body = (buffer: Buffer, from: number, to: number): void => {
       let at = from;
       while (at < to) {
         if (wanted === 0) wanted = this.#blockAt(position, end);
@@ -117,6 +131,7 @@ class FetchRun {
         [filled, wanted] = [0, 0];
       }
     };
+    return { body, cut };
   }
 
   /** Bytes of the block that begins at `position`. */

@@ -116,9 +116,9 @@ if (!isMainThread && parentPort) {
       const value = call(...args);
       port.postMessage({ id, value } satisfies Reply);
     } catch (error) {
-      const { code, message, cause } = toFault(error);
-      const errno = (error as NodeJS.ErrnoException).code ?? (cause as NodeJS.ErrnoException | undefined)?.code;
-      const fault = { code, message, ...(typeof errno === 'string' && { errno }) };
+      const { code, message } = toFault(error);
+      const errno = error instanceof Fault ? undefined : (error as NodeJS.ErrnoException).code; // of fs, where it is one
+      const fault = { code, message, ...(errno !== undefined && { errno }) };
       port.postMessage({ id, fault } satisfies Reply);
     }
   });
