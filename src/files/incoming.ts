@@ -196,9 +196,10 @@ export class Incoming {
 
   async #attempt(id: string, tries: Tries, signal: AbortSignal): Promise<void> {
     const { store } = this.#options;
-    const { peer, path, hash } = this.#transfers.get(id);
+    const { peer, path, hash, folder, size, contents } = this.#transfers.get(id);
     const { part: known } = store.marks(id);
     if (known && (await isFinished(path, known))) return this.#done(id, path); // named, then killed
+    if (!known && contents) await checkSpace(folder, size, contents.entries);
     let client: BlobClient | undefined;
     const connect = async (): Promise<BlobClient> => {
       client ??= await BlobClient.open({
@@ -236,7 +237,6 @@ export class Incoming {
     const { hash, folder, name, size, contents } = this.#transfers.get(id);
     const known = store.marks(id).part;
     if (contents) {
-      if (!known) await checkSpace(folder, size, contents.entries);
       const ticket = { name, size, entries: contents.entries };
       const part = await PartFolder.open({ folder, id, known, manifest, hash, ticket });
       await store.saveLargeManifest(hash, manifest);

@@ -32,7 +32,7 @@ test.each([
   ['an end without a name', 'a/'],
   ['NUL', 'a\0b'],
   ['a separator of others', 'a\\..\\b'],
-])('a path with %s is a bad name, as a file, a folder and a link [F-7]', (_what, path) => {
+])('a path with %s is a bad name, as a file, a folder and a link [F-6]', (_what, path) => {
   for (const bad of [
     { ...honest, files: [one, empty(path)] },
     { ...honest, folders: [{ path }] },

@@ -162,7 +162,7 @@ function checkFolder({ files, folders = [], links = [] }: Manifest): void {
   }
 }
 
-/** Throws `bad_name` for a path that is not names with `/` between, below the folder. [F-7] */
+/** Throws `bad_name` for a path that is not names with `/` between, below the folder. [F-6] */
 function checkPath(path: string): void {
   for (const name of path.split('/')) {
     if (name === '' || name === '.' || name === '..' || name.includes('\\') || name.includes('\0')) {

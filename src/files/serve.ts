@@ -23,7 +23,7 @@ const STALL_MS = 60_000;
 /** Blocks for read-ahead: two a body. */
 const MOST_BLOCKS = 2 * MOST_SERVING;
 
-/** Bytes that are served: of one file, or of a whole content as one linear space. */
+/** Bytes that are served: of one file, or of a whole content as one linear space. [F-16] */
 export interface Bytes extends AsyncDisposable {
   readonly size: number;
   /** Throws `changed` where not even the byte at `position` can be had: then no answer has begun. */
