@@ -25,7 +25,8 @@ export type FetchOptions = {
   pool: BlockPool;
   /** Told before chunks `first` to `first + count - 1` are asked for. */
   onAsk(first: number, count: number): void;
-  onChunk(index: number): void;
+  /** These chunks are verified and written, for the first time: a block of many small files at once. */
+  onChunks(indexes: number[], bytes: number): void;
   /** A chunk had the wrong hash. May throw to give up. */
   onStrike(index: number): void;
 };
@@ -163,8 +164,10 @@ class FetchRun {
 
   /** Marks the chunks that end within these bytes; strikes for those that are wrong, which may end it all. */
   #mark(position: number, length: number, wrong: number[]): void {
-    const { have, part, onChunk, onStrike } = this.#options;
+    const { have, part, onChunks, onStrike } = this.#options;
     const { layout } = part;
+    const right: number[] = [];
+    let bytes = 0;
     for (let at = position; at < position + length; ) {
       const index = layout.chunkAt(at);
       const place = layout.place(index);
@@ -174,9 +177,11 @@ class FetchRun {
         onStrike(index);
       } else {
         have.set(index);
-        onChunk(index);
+        right.push(index);
+        bytes += place.length;
       }
     }
+    if (right.length > 0) onChunks(right, bytes);
   }
 
   #fail(fault: Fault): void {

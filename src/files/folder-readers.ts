@@ -1,6 +1,7 @@
 /** Folders of this machine's user that are being served: each read by a thread of its own, for as long as somebody reads. */
 import { Fault } from '../base/fault.ts';
 import { FolderThread } from './folder-thread.ts';
+import type { Outline } from './folder-worker.ts';
 import { Layout } from './layout.ts';
 import type { Bytes } from './serve.ts';
 
@@ -48,6 +49,15 @@ export class FolderReaders implements AsyncDisposable {
       await this.#end(hash, open);
       throw error;
     }
+  }
+
+  /** Takes over a thread that has hashed the folder, so that it is open for whoever asks soon; false if it has no place. */
+  adopt(hash: string, thread: FolderThread, { chunk, sizes }: Outline): boolean {
+    if (this.#open.size >= MOST_OPEN || this.#open.has(hash)) return false;
+    const open: Open = { thread, layout: Promise.resolve(new Layout(chunk, sizes)), readers: 0, idle: undefined };
+    open.idle = setTimeout(() => void this.#end(hash, open), IDLE_MS).unref();
+    this.#open.set(hash, open);
+    return true;
   }
 
   async #start(hash: string, load: () => SharedFolder): Promise<Open> {

@@ -28,13 +28,13 @@ import { BLOCK_BYTES } from './source.ts';
 /** Characters that a path in a manifest may have. */
 const MOST_PATH = 1024;
 /** Paths that were left out and are told; of more only their number is. */
-export const MOST_LEFT_OUT = 100;
+const MOST_LEFT_OUT = 100;
 /** O_NONBLOCK: opening a pipe must not wait for somebody to write into it. */
 const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
-export type LeftOut = { count: number; paths: { path: string; why: string }[] };
+type LeftOut = { count: number; paths: { path: string; why: string }[] };
 
-export function leaveOut(leftOut: LeftOut, path: string, why: string): void {
+function leaveOut(leftOut: LeftOut, path: string, why: string): void {
   leftOut.count += 1;
   if (leftOut.paths.length < MOST_LEFT_OUT) leftOut.paths.push({ path, why });
 }
@@ -107,6 +107,7 @@ function walk(root: string, stop: () => void): Walked {
 }
 
 export type HashedFolder = {
+  manifest: Manifest;
   bytes: Buffer;
   hash: string;
   size: number;
@@ -182,6 +183,7 @@ export function hashFolder(root: string, name: string, stop: () => void): Hashed
   }
   const entries = files.length + folders.length + links.length;
   return {
+    manifest,
     bytes,
     hash: hash(bytes),
     size,
@@ -224,8 +226,7 @@ export function fill(fd: number, buffer: Buffer, length: number, position: numbe
   return true;
 }
 
-export const changedFile = (path: string): Fault =>
-  new Fault('changed', `reading "${path}": the file changed; send it again`);
+const changedFile = (path: string): Fault => new Fault('changed', `reading "${path}": the file changed; send it again`);
 
 const errnoOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? ''; // a system error of fs
 

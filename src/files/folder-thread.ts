@@ -17,6 +17,11 @@ export class FolderThread implements AsyncDisposable {
   #fault: Fault | undefined;
   #calls = 0;
 
+  /** Starts the thread, so that it is there when it is first asked. */
+  start(): void {
+    if (!this.#fault) this.#worker ??= this.#start();
+  }
+
   /** Throws what the work throws; `too_large` where the thread runs out of memory. `args` are copied, shared memory is not. */
   async ask<N extends keyof Calls>(name: N, ...args: Parameters<Calls[N]>): Promise<ReturnType<Calls[N]>> {
     if (this.#fault) throw this.#fault;

@@ -19,7 +19,8 @@ export type Outline = {
 
 /** What the thread does, one call after the other. */
 export type Calls = {
-  hash(root: string, name: string): HashedFolder;
+  /** Also opens it to be read. */
+  hash(root: string, name: string): Omit<HashedFolder, 'manifest'> & { outline: Outline };
   openSource(bytes: Uint8Array, hash: string, root: string, stamps: Uint8Array): Outline;
   /** Into memory that both sides see. Gives how many bytes; fewer where a file has changed. */
   read(block: Uint8Array, start: number, end: number): number;
@@ -77,7 +78,11 @@ export function folderCalls(isStopped: () => boolean): Calls {
     return writer;
   };
   return {
-    hash: (root, name) => hashFolder(root, name, stop),
+    hash(root, name) {
+      const { manifest, ...hashed } = hashFolder(root, name, stop);
+      source = new FolderSource(root, manifest, hashed.stamps);
+      return { ...hashed, outline: outlineOf(manifest) };
+    },
     openSource(bytes, hash, root, stamps) {
       const manifest = parseFolder(bytes, hash);
       source = new FolderSource(root, manifest, new BigUint64Array(Uint8Array.from(stamps).buffer));

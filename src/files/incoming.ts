@@ -8,6 +8,7 @@ import type { Binding } from '../link/binding.ts';
 import { BlockPool } from './blocks.ts';
 import { BlobClient, type Bulk } from './client.ts';
 import { fetchContent, MOST_STRIKES } from './fetch.ts';
+import { FolderThread } from './folder-thread.ts';
 import { Ledger } from './ledger.ts';
 import { CHUNK_BYTES, MOST_FOLDER_MANIFEST_BYTES, MOST_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { checkSpace, isFinished, makeFolder, type Part, PartFile, removePart } from './part.ts';
@@ -200,6 +201,7 @@ export class Incoming {
     const { part: known } = store.marks(id);
     if (known && (await isFinished(path, known))) return this.#done(id, path); // named, then killed
     if (!known && contents) await checkSpace(folder, size, contents.entries);
+    const thread = contents && new FolderThread();
     let client: BlobClient | undefined;
     const connect = async (): Promise<BlobClient> => {
       client ??= await BlobClient.open({
@@ -212,9 +214,11 @@ export class Incoming {
       return client;
     };
     try {
+      thread?.start(); // meanwhile the manifest comes
       const manifest = store.manifest(hash) ?? (await this.#fetchManifest(id, await connect()));
-      await this.#fetchInto(id, manifest, tries, connect, signal);
+      await this.#fetchInto(id, manifest, thread, tries, connect, signal);
     } finally {
+      await thread?.[Symbol.asyncDispose]();
       client?.destroy(new Fault('cancelled', 'fetching: no more is wanted'));
     }
   }
@@ -232,13 +236,13 @@ export class Incoming {
   }
 
   /** The part of a transfer, opened by its manifest, which is kept once it is believed. */
-  async #open(id: string, manifest: Uint8Array): Promise<Part> {
+  async #open(id: string, manifest: Uint8Array, thread: FolderThread | undefined): Promise<Part> {
     const { store } = this.#options;
     const { hash, folder, name, size, contents } = this.#transfers.get(id);
     const known = store.marks(id).part;
-    if (contents) {
+    if (contents && thread) {
       const ticket = { name, size, entries: contents.entries };
-      const part = await PartFolder.open({ folder, id, known, manifest, hash, ticket });
+      const part = await PartFolder.open({ folder, id, known, manifest, hash, ticket, thread });
       await store.saveLargeManifest(hash, manifest);
       const paths = part.leftOut
         .slice(0, 100)
@@ -260,13 +264,14 @@ export class Incoming {
   async #fetchInto(
     id: string,
     manifest: Uint8Array,
+    thread: FolderThread | undefined,
     tries: Tries,
     connect: () => Promise<BlobClient>,
     signal: AbortSignal,
   ): Promise<void> {
     const { store, reports } = this.#options;
     const { hash, folder, name, contents } = this.#transfers.get(id);
-    const part = await this.#open(id, manifest);
+    const part = await this.#open(id, manifest, thread);
     const { layout } = part;
     try {
       const ledger = await Ledger.open({ store, id, part, signal });
@@ -286,15 +291,14 @@ export class Incoming {
             part,
             pool: this.#pool,
             onAsk: (first, count) => ledger.ask(first, count),
-            onChunk: (index) => {
-              const { length } = layout.place(index);
-              bytes += length;
-              whole?.add(index);
+            onChunks: (indexes, count) => {
+              bytes += count;
+              for (const index of indexes) whole?.add(index);
               tries.backoff.reset();
               tries.room.reset();
               this.#transfers.progress(id, bytes, whole?.count);
               reports.progress(id);
-              ledger.wrote(length, (error) => client.destroy(toFault(error)));
+              ledger.wrote(count, (error) => client.destroy(toFault(error)));
             },
             onStrike: (index) => {
               tries.strikes += 1;

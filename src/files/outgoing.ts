@@ -145,9 +145,12 @@ export class Outgoing {
   }
 
   async #hashFolder(id: string, path: string, name: string, signal: AbortSignal): Promise<void> {
-    await using thread = new FolderThread();
-    const { bytes, hash, size, entries, files, stamps, leftOut } = await thread.askUntil(signal, 'hash', path, name);
+    await using ending = new AsyncDisposableStack();
+    const thread = ending.use(new FolderThread());
+    const hashed = await thread.askUntil(signal, 'hash', path, name);
+    const { bytes, hash, size, entries, files, stamps, leftOut, outline } = hashed;
     await this.#store.saveLargeManifest(hash, bytes);
+    if (this.#folders.adopt(hash, thread, outline)) ending.move();
     this.#store.transaction(() => {
       this.#store.saveFolder(hash, path, new Uint8Array(stamps.buffer));
       this.#transfers.change(id, { hash, size, contents: { entries, files, filesDone: 0, leftOut } });
@@ -173,12 +176,28 @@ export class Outgoing {
     if (transfer === undefined) return undefined;
     return {
       transfer,
-      manifest: () => ({
-        size: this.#store.manifestSize(hash) ?? 0,
-        read: (start, end) => this.#store.manifestRange(hash, start, end),
-      }),
+      manifest: () => {
+        this.#expect(hash);
+        return this.#manifestOf(hash);
+      },
       open: (which) => this.#open(hash, which),
     };
+  }
+
+  #manifestOf(hash: string) {
+    return {
+      size: this.#store.manifestSize(hash) ?? 0,
+      read: (start: number, end: number) => this.#store.manifestRange(hash, start, end),
+    };
+  }
+
+  /** Whoever asks for a folder's manifest asks for its bytes next: they are made ready meanwhile. */
+  #expect(hash: string): void {
+    if (!this.#store.isFolder(hash)) return;
+    this.#open(hash, 'all').then(
+      (bytes) => bytes?.[Symbol.asyncDispose](),
+      (error: unknown) => this.#log.debug({ err: error }, 'a folder was not opened ahead'),
+    );
   }
 
   async #open(hash: string, which: number | 'all'): Promise<Bytes | undefined> {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Fault } from '../base/fault.ts';
 import type { Bitmap } from './bitmap.ts';
-import { FolderThread } from './folder-thread.ts';
+import type { FolderThread } from './folder-thread.ts';
 import type { Calls, Outline } from './folder-worker.ts';
 import { Layout } from './layout.ts';
 import { identityAt, makeFolder, type Part, type PartIdentity, samePart, syncFolder, writeFault } from './part.ts';
@@ -52,11 +52,12 @@ export class PartFolder implements Part {
     manifest: Uint8Array;
     hash: string;
     ticket: { name: string; size: number; entries: number };
+    /** From now on the part's to end. */
+    thread: FolderThread;
   }): Promise<PartFolder> {
-    const { folder, id, known, manifest, hash, ticket } = options;
-    await makeFolder(folder);
-    const thread = new FolderThread();
+    const { folder, id, known, manifest, hash, ticket, thread } = options;
     try {
+      await makeFolder(folder);
       const opened = await thread.ask('openPart', manifest, hash, { folder, id, known, ticket });
       return new PartFolder(folder, id, thread, opened);
     } catch (error) {

@@ -9,7 +9,7 @@ import { candidates, safeName } from './paths.ts';
 const MOST_CLASHES = 1000;
 
 /** A folder by its place in `folders`; the first is the whole, and each stands after the one that it is in. */
-export type PlannedFolder = { parent: number; name: string; mtime: number | undefined };
+type PlannedFolder = { parent: number; name: string; mtime: number | undefined };
 export type Plan = {
   folders: PlannedFolder[];
   /** In the manifest's order: the folder that it is in, and its name there. */
