@@ -173,15 +173,13 @@ class FetchRun {
       const place = layout.place(index);
       at = place.start + place.length;
       if (at > position + length || have.has(index)) continue;
-      if (wrong.includes(index)) {
-        onStrike(index);
-      } else {
-        have.set(index);
-        right.push(index);
-        bytes += place.length;
-      }
+      if (wrong.includes(index)) continue;
+      have.set(index);
+      right.push(index);
+      bytes += place.length;
     }
     if (right.length > 0) onChunks(right, bytes);
+    for (const index of wrong) onStrike(index);
   }
 
   #fail(fault: Fault): void {
