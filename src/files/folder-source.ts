@@ -22,7 +22,7 @@ import { type Below, Descent } from './descend.ts';
 import { Layout } from './layout.ts';
 import { linkEnd } from './links.ts';
 import { chunkBytesFor, type Manifest, MOST_ENTRIES, MOST_FILE_BYTES, MOST_FOLDER_MANIFEST_BYTES } from './manifest.ts';
-import { isPartName } from './paths.ts';
+import { partId } from './paths.ts';
 import { BLOCK_BYTES } from './source.ts';
 
 /** Characters that a path in a manifest may have. */
@@ -79,7 +79,7 @@ function walk(root: string, stop: () => void): Walked {
       if (files.length + folders.length + links.length >= MOST_ENTRIES) {
         throw new Fault('too_large', `sending "${root}": over ${MOST_ENTRIES} files and folders; send it in parts`);
       }
-      if (isPartName(name)) {
+      if (partId(name) !== undefined) {
         leaveOut(leftOut, path, 'it is on its way from somebody');
         continue;
       }
@@ -230,6 +230,26 @@ const changedFile = (path: string): Fault => new Fault('changed', `reading "${pa
 
 const errnoOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? ''; // a system error of fs
 
+/** Where the files of a manifest are by its own names: the folders on the way, and of each file its folder and name. */
+export function placesOf({ files }: Manifest): { below: Below[]; files: { folder: number; name: string }[] } {
+  const below: Below[] = [{ parent: 0, name: '' }];
+  const known = new Map([['', 0]]);
+  const folderOf = (path: string): number => {
+    const found = known.get(path);
+    if (found !== undefined) return found;
+    const slash = path.lastIndexOf('/');
+    const parent = folderOf(slash < 0 ? '' : path.slice(0, slash));
+    known.set(path, below.length);
+    below.push({ parent, name: path.slice(slash + 1) });
+    return below.length - 1;
+  };
+  const placed = files.map(({ path }) => {
+    const slash = path.lastIndexOf('/');
+    return { folder: folderOf(slash < 0 ? '' : path.slice(0, slash)), name: path.slice(slash + 1) };
+  });
+  return { below, files: placed };
+}
+
 /** A folder that was offered, read by its linear space. */
 export class FolderSource implements Disposable {
   readonly layout: Layout;
@@ -246,21 +266,8 @@ export class FolderSource implements Disposable {
       manifest.chunk,
       manifest.files.map(({ size }) => size),
     );
-    const below: Below[] = [{ parent: 0, name: '' }];
-    const known = new Map([['', 0]]);
-    const folderOf = (path: string): number => {
-      const found = known.get(path);
-      if (found !== undefined) return found;
-      const slash = path.lastIndexOf('/');
-      const parent = folderOf(slash < 0 ? '' : path.slice(0, slash));
-      known.set(path, below.length);
-      below.push({ parent, name: path.slice(slash + 1) });
-      return below.length - 1;
-    };
-    this.#files = manifest.files.map(({ path }) => {
-      const slash = path.lastIndexOf('/');
-      return { folder: folderOf(slash < 0 ? '' : path.slice(0, slash)), name: path.slice(slash + 1) };
-    });
+    const { below, files } = placesOf(manifest);
+    this.#files = files;
     this.#descent = new Descent(root, below);
   }
 

@@ -2,6 +2,7 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { Fault, type FaultCode, toFault } from '../base/fault.ts';
 import { Bitmap } from './bitmap.ts';
+import { type Inspected, inspectFolder } from './folder-check.ts';
 import { FolderSource, type HashedFolder, hashFolder } from './folder-source.ts';
 import { FolderWriter } from './folder-writer.ts';
 import { type Manifest, parseManifest } from './manifest.ts';
@@ -38,6 +39,7 @@ export type Calls = {
   put(block: Uint8Array, length: number, position: number): number[];
   verify(size: number, maybe: Uint8Array, from: number, to: number): number[];
   complete(): void;
+  inspect(bytes: Uint8Array, hash: string, root: string, isReceived: boolean): Inspected;
   syncEach(): void;
   synced(): void;
 };
@@ -106,6 +108,7 @@ export function folderCalls(isStopped: () => boolean): Calls {
     put: (block, length, position) => writing().put(buffer(block), length, position),
     verify: (size, maybe, from, to) => writing().verify(new Bitmap(size, maybe), from, to),
     complete: () => writing().complete(),
+    inspect: (bytes, hash, root, isReceived) => inspectFolder(root, parseFolder(bytes, hash), isReceived, stop),
     syncEach: () => writing().syncEach(),
     synced: () => writing().synced(),
   };

@@ -91,6 +91,8 @@ test('a folder comes as it is: structure, empty folders and files, times, what m
   await symlink('nowhere', join(root, 'dangling'));
   await utimes(join(root, 'a.txt'), 1_000_000, 1_000_000.5);
   await utimes(join(root, 'sub/deep/b.bin'), 2_000_000, 2_000_000);
+  await utimes(join(root, 'sub/c.bin'), 1_700_000_000, 1_700_000_000.1234);
+  await utimes(join(root, 'a-b'), 1_700_000_000, 1_700_000_000.123);
   await utimes(join(root, 'bare'), 3_000_000, 3_000_000);
   const { out, offer } = await sent(root);
   expect(offer).toMatchObject({ name: 'photos', size: out.size, contents: { entries: 12 } });
@@ -102,8 +104,9 @@ test('a folder comes as it is: structure, empty folders and files, times, what m
   expect(done.contents).toMatchObject({ files: 6, filesDone: 6, leftOut: { count: 0 } });
   expect((await stat(join(done.path, 'sub/tool.sh'))).mode & 0o111).not.toBe(0);
   expect((await stat(join(done.path, 'a.txt'))).mode & 0o111).toBe(0);
-  for (const path of ['a.txt', 'sub/deep/b.bin', 'bare']) {
-    expect((await stat(join(done.path, path))).mtimeMs).toBe((await stat(join(root, path))).mtimeMs);
+  for (const path of ['a.txt', 'sub/deep/b.bin', 'bare', 'sub/c.bin', 'a-b']) {
+    const [own, theirs] = [await stat(join(root, path)), await stat(join(done.path, path))];
+    expect(Math.floor(theirs.mtimeMs)).toBe(Math.floor(own.mtimeMs));
   }
   expect(await readdir(bob.downloads)).toEqual(['photos']);
   await alice.when(() => alice.service.show(out.id).state === 'done');
@@ -434,4 +437,60 @@ test('a manifest of many pieces comes whole, and again from the store after a re
   });
   await bob.service.accept(again.id);
   expect((await bob.until(again.id, 'done')).path).toBe(join(bob.downloads, 'photos (2)'));
+});
+
+const verified = async (person: Person, id: string, refetch = false) => {
+  for await (const found of person.service.control.verify({ id, refetch })) return found;
+  throw new Error('nothing was verified');
+};
+
+test('a folder is verified where it is, and fetched again beside what was damaged', async () => {
+  const root = await make({ a: 'first', 'sub/b': randomBytes(CHUNK_BYTES + 5), bare: '', 'c\u0001': 'odd' });
+  await symlink('a', join(root, 'link'));
+  const { out, offer } = await sent(root);
+  await mkdir(join(bob.downloads, 'photos'), { recursive: true });
+  await writeFile(join(bob.downloads, 'photos', 'own'), 'not ours');
+  await bob.service.accept(offer.id);
+  const done = await bob.until(offer.id, 'done');
+  expect(done.path).toBe(join(bob.downloads, 'photos (2)'));
+  expect(await verified(bob, offer.id)).toMatchObject({ state: 'ok', badBytes: 0 });
+  expect(await verified(alice, out.id)).toMatchObject({ state: 'ok' });
+  await writeFile(join(done.path, 'sub/b'), Buffer.alloc(CHUNK_BYTES + 5));
+  expect(await verified(bob, offer.id)).toMatchObject({ state: 'damaged', badBytes: CHUNK_BYTES + 5 });
+  await rm(join(done.path, 'link'));
+  expect(await verified(bob, offer.id, true)).toMatchObject({ state: 'damaged', refetch: true });
+  const again = await bob.until(offer.id, 'done');
+  expect(again.path).toBe(done.path);
+  expect(await verified(bob, offer.id)).toMatchObject({ state: 'ok' });
+  expect(await readFile(join(bob.downloads, 'photos', 'own'), 'utf8')).toBe('not ours');
+  expect((await readdir(bob.downloads)).sort()).toEqual(['photos', 'photos (2)', 'photos (2) (2)']);
+  await rm(again.path, { recursive: true });
+  expect(await verified(bob, offer.id)).toMatchObject({ state: 'missing', badBytes: out.size });
+});
+
+test('a folder that is to be skipped or to replace does as it is told, and removes nothing [F-22]', async () => {
+  await mkdir(join(bob.downloads, 'photos'), { recursive: true });
+  const root = await make({ a: 'new' });
+  const { offer } = await sent(root);
+  await bob.service.accept(offer.id, { conflict: 'skip' });
+  expect(bob.service.show(offer.id)).toMatchObject({ state: 'declined', error: { code: 'exists' } });
+  await writeFile(join(bob.downloads, 'photos', 'old'), 'old');
+  const second = await sent(root);
+  await bob.service.accept(second.offer.id, { conflict: 'overwrite' });
+  const done = await bob.until(second.offer.id, 'done');
+  expect(await shown(done.path)).toEqual(await shown(root));
+  expect(await readFile(join(bob.downloads, 'photos (2)', 'old'), 'utf8')).toBe('old');
+});
+
+test('what a folder left in the store goes with it, and a link gives its manifest and its files', async () => {
+  const files: Files = {};
+  for (let n = 0; n < 9000; n++) files[`${n % 50}/${'long-name-'.repeat(4)}${n}`] = '';
+  const { out } = await sent(await make(files));
+  const { path, manifestPath } = alice.service.control.link(out.id, 60_000);
+  expect(path).toBe(manifestPath);
+  await alice.service.cancel(out.id);
+  await alice.service.control.gc({ dryRun: false });
+  for (const table of ['file_manifests', 'file_manifest_pieces', 'file_folders']) {
+    expect(alice.store.prepare(`SELECT * FROM ${table}`).all()).toEqual([]);
+  }
 });

@@ -174,8 +174,12 @@ export class Outgoing {
     const [own] = this.#store.grants(account, hash);
     const transfer = own ?? this.#store.grantsOf(hash).find(({ peer }) => this.#audience?.isMember(peer, account))?.id;
     if (transfer === undefined) return undefined;
+    return { transfer, ...this.content(hash) };
+  }
+
+  /** The bytes under a hash that is offered. */
+  content(hash: string): Pick<Offered, 'manifest' | 'open'> {
     return {
-      transfer,
       manifest: () => {
         this.#expect(hash);
         return this.#manifestOf(hash);

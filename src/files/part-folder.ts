@@ -1,6 +1,6 @@
 /** A folder that is not whole yet, as the event loop sees it: a thread writes it, and at the end it gets its name. */
 import { execFile } from 'node:child_process';
-import { rename } from 'node:fs/promises';
+import { lstat, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Fault } from '../base/fault.ts';
@@ -10,6 +10,7 @@ import type { Calls, Outline } from './folder-worker.ts';
 import { Layout } from './layout.ts';
 import { identityAt, makeFolder, type Part, type PartIdentity, samePart, syncFolder, writeFault } from './part.ts';
 import { candidates, partName } from './paths.ts';
+import type { Conflict } from './settings.ts';
 
 const GiB = 1024 * 1024 * 1024;
 
@@ -91,7 +92,8 @@ export class PartFolder implements Part {
     await this.#ask(isFlushed ? 'synced' : 'syncEach');
   }
 
-  async finish(name: string, intend: (path: string) => void): Promise<string> {
+  /** A folder is not mixed with another: one that is to give way keeps all that is in it, under the next free name. */
+  async finish(name: string, intend: (path: string) => void, conflict: Conflict = 'rename'): Promise<string> {
     const what = `naming "${join(this.#folder, name)}"`;
     await this.#ask('complete');
     await this.sync();
@@ -99,7 +101,8 @@ export class PartFolder implements Part {
       if (!samePart(await identityAt(this.#path), this.identity)) {
         throw new Fault('unwritable', `${what}: the folder that was written was replaced or removed meanwhile`);
       }
-      for (const candidate of candidates(name)) {
+      if (conflict === 'overwrite') await this.#standAside(name, what);
+      for (const candidate of conflict === 'rename' ? candidates(name) : [name]) {
         const path = join(this.#folder, candidate);
         if ((await identityAt(path)) !== undefined) continue;
         intend(path);
@@ -110,9 +113,22 @@ export class PartFolder implements Part {
         await syncFolder(this.#folder);
         return path;
       }
-      throw new Fault('exists', `${what}: all names like it are taken`);
+      throw new Fault('exists', `${what}: ${conflict === 'rename' ? 'all names like it are taken' : 'it is taken'}`);
     } catch (error) {
       throw writeFault(error, what);
+    }
+  }
+
+  async #standAside(name: string, what: string): Promise<void> {
+    const path = join(this.#folder, name);
+    const present = await lstat(path).catch(() => undefined);
+    if (!present) return;
+    if (!present.isDirectory()) throw new Fault('exists', `${what}: a file has this name; choose another folder`);
+    for (const candidate of candidates(name)) {
+      const other = join(this.#folder, candidate);
+      if ((await identityAt(other)) !== undefined) continue;
+      await rename(path, other);
+      return;
     }
   }
 

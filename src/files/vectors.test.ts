@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { canonical, hash as hashOf } from '../base/encoding.ts';
 import { bindingHolds } from '../link/binding.ts';
+import { read } from './capability.ts';
 import { hashFolder } from './folder-source.ts';
 import { Layout } from './layout.ts';
 import { linkEnd } from './links.ts';
@@ -33,6 +34,7 @@ const shape = z.object({
   }),
   links: z.array(z.object({ path: z.string(), target: z.string(), end: z.string().nullable() })),
   account: z.object({ binding: z.unknown(), header: z.string() }),
+  capability: z.object({ issuer: z.string(), hash: z.string(), id: z.string(), until: z.number(), text: z.string() }),
 });
 const file = join(import.meta.dirname, '../../test/vectors/files.json');
 const vectors = shape.parse(JSON.parse(await readFile(file, 'utf8')));
@@ -112,4 +114,11 @@ test('the account header [F-10]', () => {
   expect(binding).toEqual(vectors.account.binding);
   expect(encodeAccount(binding)).toBe(vectors.account.header);
   expect(bindingHolds(binding, binding.node, binding.until - 1)).toBe(true);
+});
+
+test('the capability is read, by its issuer, for its manifest and before its end [F-50]', () => {
+  const { issuer, hash, id, until, text } = vectors.capability;
+  expect(read(text, { issuer, hash, now: until - 1 })).toEqual({ id, until });
+  expect(read(text, { issuer, hash, now: until })).toBeUndefined();
+  expect(read(text, { issuer, hash: vectors.manifests[1]?.hash ?? '', now: until - 1 })).toBeUndefined();
 });
