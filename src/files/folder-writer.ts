@@ -235,7 +235,7 @@ export class FolderWriter implements Disposable {
 
   #setTime(fd: number, file: number): void {
     const mtime = this.#manifest.files[file]?.mtime;
-    if (mtime !== undefined) futimesSync(fd, mtime / 1000, mtime / 1000);
+    if (mtime !== undefined) futimesSync(fd, secondsOf(mtime), secondsOf(mtime));
   }
 
   /** Which of the chunks `from` to `to` (first one after) that `maybe` has are really here. [F-24] */
@@ -331,8 +331,8 @@ export class FolderWriter implements Disposable {
       const mtime = folders[number]?.mtime;
       if (mtime === undefined) continue;
       const fd = this.#descent.descriptor(number);
-      if (fd === undefined) utimesSync(this.#descent.prefix(number), mtime / 1000, mtime / 1000);
-      else futimesSync(fd, mtime / 1000, mtime / 1000);
+      if (fd === undefined) utimesSync(this.#descent.prefix(number), secondsOf(mtime), secondsOf(mtime));
+      else futimesSync(fd, secondsOf(mtime), secondsOf(mtime));
     }
   }
 
@@ -377,6 +377,9 @@ export class FolderWriter implements Disposable {
     this.#descent[Symbol.dispose]();
   }
 }
+
+/** A microsecond more than the milliseconds: the seconds' fraction is cut off on the way, and would be one less each time. */
+const secondsOf = (mtime: number): number => (mtime % 1000 === 0 ? mtime : mtime + 0.001) / 1000;
 
 function writeAll(fd: number, bytes: Buffer, position: number): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, position + at);

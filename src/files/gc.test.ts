@@ -172,3 +172,15 @@ test('a missing file is fetched again whole; what is not here cannot be verified
   await gc(bob);
   expect(await verify(bob)).toMatchObject([{ state: 'unknown' }]);
 });
+
+test('a file that was written under another name is mended there, and the one that had its name stays', async () => {
+  await mkdir(bob.downloads, { recursive: true });
+  await writeFile(join(bob.downloads, 'one'), 'not ours');
+  const one = await arrived('one', 100);
+  expect(one.path).toBe(join(bob.downloads, 'one (2)'));
+  await writeFile(one.path, Buffer.alloc(100));
+  expect(await verify(bob, { refetch: true })).toMatchObject([{ state: 'damaged', refetch: true }]);
+  expect((await bob.until(one.got.id, 'done')).path).toBe(one.path);
+  expect((await readFile(one.path)).equals(one.data)).toBe(true);
+  expect(await readFile(join(bob.downloads, 'one'), 'utf8')).toBe('not ours');
+});
