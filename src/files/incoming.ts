@@ -7,12 +7,15 @@ import type { Log } from '../base/log.ts';
 import type { Binding } from '../link/binding.ts';
 import { BlockPool } from './blocks.ts';
 import { BlobClient, type Bulk } from './client.ts';
+import { contentOf } from './content.ts';
 import { fetchFile, MOST_STRIKES } from './fetch.ts';
 import { Ledger } from './ledger.ts';
+import { Lines } from './lines.ts';
 import { type Manifest, MOST_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { checkSpace, isFinished, makeFolder, PartFile, removePart } from './part.ts';
 import { safeName } from './paths.ts';
 import type { Reports } from './reports.ts';
+import type { Sharing } from './sharing.ts';
 import type { FileStore } from './store.ts';
 import type { Transfer } from './transfer.ts';
 import type { Transfers } from './transfers.ts';
@@ -29,6 +32,7 @@ export type IncomingOptions = {
   store: FileStore;
   transfers: Transfers;
   reports: Reports;
+  sharing: Sharing;
   bulk: Bulk;
   binding: () => Binding;
   downloads: string;
@@ -42,7 +46,7 @@ export type IncomingOptions = {
 type Waiting = { notBefore: number };
 type Running = { stop: AbortController; done: Promise<void> };
 /** What is known of a transfer's tries so far. */
-type Tries = { backoff: Backoff; room: Backoff; strikes: number };
+type Tries = { backoff: Backoff; room: Backoff; strikes: number; banned: Set<string> };
 
 export class Incoming {
   readonly #options: IncomingOptions;
@@ -125,8 +129,17 @@ export class Incoming {
 
   /** The account was seen: what waits for it is tried now. */
   wake(account: string): void {
+    this.#wake(({ peer, hash }) => peer === account || this.#options.sharing.membersOf(hash).has(account));
+  }
+
+  /** Somebody fetches what is under this hash too, and may have some of it. */
+  wanted(hash: string): void {
+    this.#wake((transfer) => transfer.hash === hash);
+  }
+
+  #wake(fits: (transfer: Transfer) => boolean): void {
     for (const [id, waiting] of this.#waiting) {
-      if (this.#transfers.get(id).peer !== account) continue;
+      if (!fits(this.#transfers.get(id))) continue;
       waiting.notBefore = 0;
       this.#tries.get(id)?.backoff.reset();
     }
@@ -155,6 +168,7 @@ export class Incoming {
       backoff: new Backoff(this.#options.retry ?? RETRY),
       room: new Backoff(ROOM),
       strikes: 0,
+      banned: new Set<string>(),
     };
     this.#tries.set(id, tries);
     const done = this.#attempt(id, tries, signal)
@@ -197,24 +211,41 @@ export class Incoming {
     const { peer, path, hash } = this.#transfers.get(id);
     const { part: known } = store.marks(id);
     if (known && (await isFinished(path, known))) return this.#done(id, path); // named, then killed
-    let client: BlobClient | undefined;
-    const connect = async (): Promise<BlobClient> => {
-      client ??= await BlobClient.open({
+    const lines = new Lines((account) =>
+      BlobClient.open({
         bulk: this.#options.bulk,
-        account: peer,
+        account,
         credential: encodeAccount(this.#options.binding()),
         signal,
         ...(this.#options.stallMs !== undefined && { stallMs: this.#options.stallMs }),
-      });
-      return client;
-    };
+      }),
+    );
     try {
       const kept = store.manifest(hash);
-      const manifest = kept ? parseManifest(kept, hash) : await this.#fetchManifest(id, await connect());
-      await this.#fetchInto(id, manifest, tries, connect, signal);
+      const holders = [peer, ...this.#options.sharing.othersOf(hash, peer, this.#self)];
+      const manifest = kept ? parseManifest(kept, hash) : await this.#manifestOf(id, holders, lines);
+      await this.#fetchInto(id, manifest, { tries, lines, holders, signal });
     } finally {
-      client?.destroy(new Fault('cancelled', 'fetching: no more is wanted'));
+      lines.close();
     }
+  }
+
+  get #self(): string {
+    return this.#options.binding().account;
+  }
+
+  /** The manifest from who wrote the ticket, or else from any of the others. */
+  async #manifestOf(id: string, holders: readonly string[], lines: Lines): Promise<Manifest> {
+    let first: unknown;
+    for (const account of holders) {
+      try {
+        return await this.#fetchManifest(id, await lines.use(account));
+      } catch (error) {
+        lines.forget(account);
+        first ??= error;
+      }
+    }
+    throw first;
   }
 
   async #fetchManifest(id: string, client: BlobClient): Promise<Manifest> {
@@ -237,12 +268,11 @@ export class Incoming {
   async #fetchInto(
     id: string,
     manifest: Manifest,
-    tries: Tries,
-    connect: () => Promise<BlobClient>,
-    signal: AbortSignal,
+    how: { tries: Tries; lines: Lines; holders: readonly string[]; signal: AbortSignal },
   ): Promise<void> {
-    const { store, reports } = this.#options;
-    const { hash, folder, name } = this.#transfers.get(id);
+    const { store, reports, sharing } = this.#options;
+    const { tries, lines, holders, signal } = how;
+    const { hash, folder, name, peer } = this.#transfers.get(id);
     const [file] = manifest.files;
     if (!file) throw new Fault('malformed', 'reading a manifest: no file');
     const { chunk } = manifest;
@@ -250,47 +280,62 @@ export class Incoming {
     try {
       const ledger = await Ledger.open({ store, id, part, file, chunk, signal });
       const { have } = ledger;
-      if (!have.full) {
-        let bytes = Math.min(file.size, have.count * chunk);
-        await checkSpace(folder, file.size - bytes);
-        const client = await connect();
-        this.#transfers.change(id, { state: 'fetching', progress: bytes, error: null });
-        reports.progress(id);
-        try {
-          await fetchFile({
-            client,
-            hash,
-            index: 0,
-            file,
-            chunk,
-            have,
-            part,
-            pool: this.#pool,
-            onAsk: (first, count) => ledger.ask(first, count),
-            onChunk: (count) => {
-              bytes += count;
-              tries.backoff.reset();
-              tries.room.reset();
-              this.#transfers.progress(id, bytes);
-              reports.progress(id);
-              ledger.wrote(count, (error) => client.destroy(toFault(error)));
-            },
-            onStrike: (index) => {
-              tries.strikes += 1;
-              if (tries.strikes < MOST_STRIKES) return;
-              throw new Fault(
-                'hash_mismatch',
-                `fetching chunk ${index}: the holder gave wrong data ${MOST_STRIKES} times`,
-              );
-            },
-          });
-        } finally {
-          await ledger.flush();
+      const share = holders.length > 1 ? sharing.begin(contentOf(manifest, hash), { hash, have, part }) : undefined;
+      try {
+        if (!have.full) {
+          let bytes = Math.min(file.size, have.count * chunk);
+          await checkSpace(folder, file.size - bytes);
+          const client = share ? undefined : await lines.use(peer);
+          const onChunk = (count: number): void => {
+            bytes += count;
+            tries.backoff.reset();
+            tries.room.reset();
+            this.#transfers.progress(id, bytes);
+            reports.progress(id);
+            ledger.wrote(count, (error) => {
+              client?.destroy(toFault(error));
+              share?.fail(toFault(error));
+            });
+          };
+          const onAsk = (first: number, count: number): void => ledger.ask(first, count);
+          this.#transfers.change(id, { state: 'fetching', progress: bytes, error: null });
+          reports.progress(id);
+          try {
+            if (share) {
+              await share.fetch({ author: peer, holders, banned: tries.banned, lines, onAsk, onChunk, signal });
+            } else if (client) {
+              await fetchFile({
+                client,
+                hash,
+                index: 0,
+                file,
+                chunk,
+                have,
+                part,
+                pool: this.#pool,
+                onAsk,
+                onChunk,
+                onStrike: (index) => {
+                  tries.strikes += 1;
+                  if (tries.strikes < MOST_STRIKES) return;
+                  throw new Fault(
+                    'hash_mismatch',
+                    `fetching chunk ${index}: the holder gave wrong data ${MOST_STRIKES} times`,
+                  );
+                },
+              });
+            }
+          } finally {
+            await ledger.flush();
+          }
         }
+        signal.throwIfAborted();
+        const path = await part.finish(safeName(name), (intended) => store.savePath(id, intended));
+        await sharing.keep(hash, path);
+        this.#done(id, path);
+      } finally {
+        await share?.end({ whole: have.full });
       }
-      signal.throwIfAborted();
-      const path = await part.finish(safeName(name), (intended) => store.savePath(id, intended));
-      this.#done(id, path);
     } finally {
       await part.close();
     }

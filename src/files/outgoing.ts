@@ -159,13 +159,14 @@ export class Outgoing {
     this.#serving.set(id, serving);
     clearTimeout(serving.idle);
     serving.count += 1;
-    const { state } = this.#transfers.get(id);
-    if (!isEnd(state) && state !== 'serving') this.#transfers.change(id, { state: 'serving' });
+    const { state, direction } = this.#transfers.get(id);
+    if (direction === 'out' && !isEnd(state) && state !== 'serving') this.#transfers.change(id, { state: 'serving' });
   }
 
   onBytes(id: string, bytes: number): void {
     // How much of it each of many has is theirs to say; the sum would say nothing.
-    if (!this.isToMany(this.#transfers.get(id))) this.#transfers.advance(id, bytes);
+    const transfer = this.#transfers.get(id);
+    if (transfer.direction === 'out' && !this.isToMany(transfer)) this.#transfers.advance(id, bytes);
   }
 
   isToMany({ peer }: Transfer): boolean {

@@ -7,6 +7,7 @@ import { Fault } from '../base/fault.ts';
 import { bindingHolds } from '../link/binding.ts';
 import type { HttpHandler } from '../link/listen.ts';
 import { BlockPool } from './blocks.ts';
+import type { LivePart } from './live.ts';
 import { type ByteRange, namesEtag, readRange } from './range.ts';
 import { BLOCK_BYTES, Source, type Stamp } from './source.ts';
 import { ACCOUNT_HEADER, decodeAccount } from './wire.ts';
@@ -30,6 +31,8 @@ export type Offered = {
   manifest(): Uint8Array;
   /** The file at this place of the manifest. */
   file(index: number): { path: string; stamp: Stamp } | undefined;
+  /** What is being fetched itself, and served as far as it is there. [F-40] */
+  live?: LivePart | undefined;
 };
 
 export type BlobServerOptions = {
@@ -170,23 +173,52 @@ export class BlobServer {
     index: number,
     closed: AbortSignal,
   ): Promise<void> {
+    if (offered.live && index === 0) return await this.#sendLive(request, response, offered, offered.live, closed);
     const file = offered.file(index);
     if (!file) throw new Fault('unknown_id', `asking for a blob: the manifest has no file ${index}`);
     await using source = await Source.reopen(file.path, file.stamp);
     response.setHeader('content-disposition', 'attachment');
     const range = this.#head(request, response, file.stamp.size, 'application/octet-stream');
     if (!range) return;
+    await this.#sendBody(response, offered, source, range, closed);
+  }
+
+  /** Of a part that is being fetched, only what is there is given. [F-40] */
+  async #sendLive(
+    request: IncomingMessage,
+    response: ServerResponse,
+    offered: Offered,
+    live: LivePart,
+    closed: AbortSignal,
+  ): Promise<void> {
+    const asked = readRange(request.headers.range, live.bytes);
+    const { start, end } = typeof asked === 'string' ? { start: 0, end: live.bytes } : asked;
+    if (asked !== 'outside' && request.method === 'GET' && !live.covers(start, end)) {
+      throw new Fault('wrong_state', `asking for a blob: bytes ${start} to ${end - 1} are not all here yet`);
+    }
+    response.setHeader('content-disposition', 'attachment');
+    const range = this.#head(request, response, live.bytes, 'application/octet-stream');
+    if (range) await this.#sendBody(response, offered, live, range, closed);
+  }
+
+  async #sendBody(
+    response: ServerResponse,
+    { transfer }: Offered,
+    source: Pick<Source, 'read' | 'check'>,
+    range: ByteRange,
+    closed: AbortSignal,
+  ): Promise<void> {
     await using writer = new Writer(response, closed, this.#options.stallMs ?? STALL_MS);
-    const body: Body = { transfer: offered.transfer, stop: (fault) => writer.stop(fault) };
+    const body: Body = { transfer, stop: (fault) => writer.stop(fault) };
     this.#bodies.add(body);
-    this.#options.onServe?.(offered.transfer);
+    this.#options.onServe?.(transfer);
     try {
-      await this.#pump(source, range, writer, (bytes) => this.#options.onBytes?.(offered.transfer, bytes));
+      await this.#pump(source, range, writer, (bytes) => this.#options.onBytes?.(transfer, bytes));
       await source.check(); // the head is out: what is thrown here cuts the connection [F-14]
       response.end();
     } finally {
       this.#bodies.delete(body);
-      this.#options.onServed?.(offered.transfer);
+      this.#options.onServed?.(transfer);
     }
   }
 
@@ -212,7 +244,12 @@ export class BlobServer {
   }
 
   /** Reads one block ahead of the one that is being written. */
-  async #pump(source: Source, { start, end }: ByteRange, writer: Writer, onBytes: (bytes: number) => void) {
+  async #pump(
+    source: Pick<Source, 'read'>,
+    { start, end }: ByteRange,
+    writer: Writer,
+    onBytes: (bytes: number) => void,
+  ) {
     const blocks = [this.#pool.take(), this.#pool.take()] as const;
     const read = (block: Buffer, at: number): Promise<void> => {
       const reading = source.read(block, Math.min(BLOCK_BYTES, end - at), at);

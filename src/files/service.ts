@@ -11,11 +11,13 @@ import type { Link } from '../link/link.ts';
 import type { HttpHandler } from '../link/listen.ts';
 import { needsAccount, type Router } from '../link/router.ts';
 import type { Bulk } from './client.ts';
+import { attachExchange } from './exchange.ts';
 import { Incoming } from './incoming.ts';
 import { type Audience, type Offer, Outgoing } from './outgoing.ts';
 import { safeName } from './paths.ts';
 import { type Reach, Reports } from './reports.ts';
 import { BlobServer } from './serve.ts';
+import { Sharing } from './sharing.ts';
 import { FileStore } from './store.ts';
 import { isEnd, type Transfer } from './transfer.ts';
 import { type FileEvent, Transfers } from './transfers.ts';
@@ -32,6 +34,8 @@ export type FileServiceOptions = {
   offer: Offer;
   /** Without it, files go to accounts alone. */
   audience?: Audience;
+  /** Members of the conversation in which an entry stands, now; without it, who sent a file alone serves it. */
+  members?: (entry: string) => readonly string[];
   clock: Clock;
   log: Log;
   emit: (type: FileEvent, transfer: Transfer) => void;
@@ -50,6 +54,7 @@ type Parts = {
   reports: Reports;
   incoming: Incoming;
   outgoing: Outgoing;
+  sharing: Sharing;
   stop: AbortController;
 };
 
@@ -61,7 +66,8 @@ export class FileService implements AsyncDisposable {
   constructor(options: FileServiceOptions) {
     this.#options = options;
     this.#server = new BlobServer({
-      offered: (account, hash) => this.#started.outgoing.offered(account, hash),
+      offered: (account, hash) =>
+        this.#started.outgoing.offered(account, hash) ?? this.#started.sharing.offered(account, hash),
       blocked: options.blocked,
       clock: options.clock,
       onServe: (transfer) => this.#started.outgoing.onServe(transfer),
@@ -76,6 +82,7 @@ export class FileService implements AsyncDisposable {
     router.handle(report, (params, { link }) => this.#take(params, link.account?.account ?? ''), {
       needs: needsAccount,
     });
+    attachExchange(router, () => this.#started.sharing.exchange);
   }
 
   /** For `Listener.route('/blobs/', ...)`. */
@@ -92,8 +99,30 @@ export class FileService implements AsyncDisposable {
     const transfers = new Transfers(store, emit);
     const reports = new Reports({ store, transfers, reach, log, signal });
     const outgoing = new Outgoing({ store, transfers, offer, audience, log, signal });
-    const incoming = new Incoming({ store, transfers, reports, bulk, binding, downloads, log, signal, stallMs, retry });
-    this.#parts = { store, transfers, reports, incoming, outgoing, stop };
+    const sharing = new Sharing({
+      store,
+      reach,
+      members: this.#options.members ?? (() => []),
+      grants: (account, hash) => outgoing.offered(account, hash) !== undefined,
+      onWanted: (hash) => incoming.wanted(hash),
+      clock: this.#options.clock,
+      log,
+      signal,
+    });
+    const incoming: Incoming = new Incoming({
+      store,
+      transfers,
+      reports,
+      sharing,
+      bulk,
+      binding,
+      downloads,
+      log,
+      signal,
+      stallMs,
+      retry,
+    });
+    this.#parts = { store, transfers, reports, incoming, outgoing, sharing, stop };
     outgoing.start();
     await incoming.start();
     reports.start();
@@ -281,6 +310,7 @@ export class FileService implements AsyncDisposable {
   /** The account can be reached: what waits for it goes on. */
   peerOnline(account: string): void {
     this.#parts?.reports.push(account);
+    this.#parts?.sharing.exchange.online(account);
     this.#parts?.incoming.wake(account);
   }
 

@@ -173,6 +173,24 @@ export class FileStore {
     ).all(hash);
   }
 
+  /** Transfers by which this account has or fetches what is under a hash, and so may give it to others. */
+  copies(hash: string): { id: string; entry: string }[] {
+    return this.#sql<{ id: string; entry: string }>(
+      `SELECT id, entry FROM file_transfers WHERE hash = ? AND direction = 'in' AND entry IS NOT NULL
+       AND state NOT IN ('cancelled', 'declined')`,
+    ).all(hash);
+  }
+
+  /** Entries whose ticket names a hash, and was neither withdrawn nor declined here. */
+  entriesOf(hash: string): string[] {
+    return this.#sql<{ entry: string }>(
+      `SELECT DISTINCT entry FROM file_transfers WHERE hash = ? AND entry IS NOT NULL
+       AND state NOT IN ('cancelled', 'declined')`,
+    )
+      .all(hash)
+      .map(({ entry }) => entry);
+  }
+
   /** Whom the ticket of an entry went to. */
   sentWith(entry: string): { id: string; peer: string }[] {
     return this.#sql<{ id: string; peer: string }>(

@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { fromBase64url, toBase64url } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import { type Binding, binding } from '../link/binding.ts';
-import { method } from '../link/message.ts';
+import { method, notice } from '../link/message.ts';
+import { ALL_SLICES } from './held.ts';
 import { contentHash, fileName, MOST_FILE_BYTES } from './manifest.ts';
 
 /** The claim check for a file: it travels as an entry, the bytes are fetched when wanted. [F-1] */
@@ -32,6 +33,36 @@ export const report = method('files.report', {
 });
 
 export type Report = z.infer<typeof report.params>;
+
+/** Characters of a have-bitmap in base64url: of 1,048,576 chunks. */
+const MOST_HAVE_CHARACTERS = 174_763;
+const chunkNumber = z.number().int().nonnegative().max(1_048_575);
+/** Chunk and mask of its slices, lowest first. */
+const slices = z.array(z.tuple([chunkNumber, z.number().int().min(1).max(ALL_SLICES)])).max(2048);
+
+/** "I fetch this too: here is what I have. What have you?" From then on both tell each other what comes. [F-41] */
+export const join = method('files.join', {
+  params: z.object({ hash: contentHash, have: z.string().max(MOST_HAVE_CHARACTERS) }),
+  result: z.object({ have: z.string().max(MOST_HAVE_CHARACTERS), slices, fetching: z.boolean() }),
+  maxBytes: 256 * 1024,
+});
+
+/** What came since: chunks that are whole, slices of others, and chunks whose slices were wrong. [F-42] */
+export const have = notice('files.have', {
+  params: z.object({
+    hash: contentHash,
+    chunks: z.array(chunkNumber).max(4096),
+    slices,
+    lost: z.array(chunkNumber).max(4096),
+    /** All chunks are there. */
+    all: z.boolean(),
+  }),
+});
+
+export type Have = z.infer<typeof have.params>;
+
+/** "I neither fetch nor serve this any more." */
+export const leave = notice('files.leave', { params: z.object({ hash: contentHash }) });
 
 /** HTTP header in which a request for bytes names its account: base64url of the binding's JSON. [F-10] */
 export const ACCOUNT_HEADER = 'x-netapp-account';

@@ -191,6 +191,7 @@ export class Node implements AsyncDisposable {
           return { entryId: id };
         }),
       audience: this.chat.rooms,
+      members: (entry) => this.chat.membersOf(entry),
       clock,
       log: log.child({ room: 'files' }),
       blocked,

@@ -1,0 +1,184 @@
+/** What this node gives to members of a conversation although it did not send it: files that came, and those that come. */
+import type { Clock } from '../base/clock.ts';
+import type { Fault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
+import type { Bitmap } from './bitmap.ts';
+import { type Content, contentOf } from './content.ts';
+import { Exchange, type Topic } from './exchange.ts';
+import { Held } from './held.ts';
+import type { Lines } from './lines.ts';
+import { LivePart } from './live.ts';
+import { parseManifest } from './manifest.ts';
+import type { PartFile } from './part.ts';
+import type { Reach } from './reports.ts';
+import type { Offered } from './serve.ts';
+import { Source } from './source.ts';
+import type { FileStore } from './store.ts';
+import { fetchSwarm } from './swarm.ts';
+
+export type SharingOptions = {
+  store: FileStore;
+  reach: Reach;
+  /** Members of the conversation in which an entry stands. */
+  members(entry: string): readonly string[];
+  /** Whether this node offers a content to an account by itself. */
+  grants(account: string, hash: string): boolean;
+  onWanted(hash: string): void;
+  clock: Clock;
+  log: Log;
+  signal: AbortSignal;
+};
+
+export class Sharing {
+  readonly exchange: Exchange;
+  readonly #options: SharingOptions;
+  readonly #live = new Map<string, LivePart>();
+
+  constructor(options: SharingOptions) {
+    this.#options = options;
+    const { reach, onWanted, clock, log, signal } = options;
+    this.exchange = new Exchange({
+      reach,
+      mayHave: (account, hash) => options.grants(account, hash) || this.#copyFor(account, hash) !== undefined,
+      wholeHere: (hash) => this.#wholeHere(hash),
+      membersOf: (hash) => this.membersOf(hash),
+      onWanted,
+      clock,
+      log,
+      signal,
+    });
+  }
+
+  /** Members of all conversations in which a ticket of this hash stands. */
+  membersOf(hash: string): ReadonlySet<string> {
+    const { store, members } = this.#options;
+    return new Set(store.entriesOf(hash).flatMap((entry) => members(entry)));
+  }
+
+  /** Who else may have it, in any order. */
+  othersOf(hash: string, author: string, self: string): string[] {
+    const others = [...this.membersOf(hash)].filter((account) => account !== author && account !== self);
+    return others
+      .map((account) => ({ account, at: Math.random() }))
+      .sort((a, b) => a.at - b.at)
+      .map(({ account }) => account);
+  }
+
+  /** The transfer by which this node may give a content to an account, which is a member where its ticket stands. [F-10] */
+  #copyFor(account: string, hash: string): string | undefined {
+    const { store, members } = this.#options;
+    return store.copies(hash).find(({ entry }) => members(entry).includes(account))?.id;
+  }
+
+  /** What `account` may have of what was sent to this node. */
+  offered(account: string, hash: string): Offered | undefined {
+    const transfer = this.#copyFor(account, hash);
+    if (transfer === undefined) return undefined;
+    const { store } = this.#options;
+    return {
+      transfer,
+      manifest: () => store.manifest(hash) ?? new Uint8Array(),
+      file: (index) => store.share(hash, index),
+      live: this.#live.get(hash),
+    };
+  }
+
+  async #wholeHere(hash: string): Promise<Content | undefined> {
+    const { store } = this.#options;
+    const share = store.share(hash, 0);
+    const manifest = store.manifest(hash);
+    if (!share || !manifest) return undefined;
+    const source = await Source.reopen(share.path, share.stamp).catch(() => undefined);
+    if (!source) return undefined;
+    await source[Symbol.asyncDispose]();
+    return contentOf(parseManifest(manifest, hash), hash);
+  }
+
+  /** The file is whole and has its name: from now on it is served from there. */
+  async keep(hash: string, path: string): Promise<void> {
+    await using source = await Source.open(path);
+    const { store } = this.#options;
+    const own = store.share(hash, 0);
+    const isOwnThere = own && (await Source.reopen(own.path, own.stamp).catch(() => undefined));
+    await isOwnThere?.[Symbol.asyncDispose]();
+    if (!isOwnThere) store.saveShare(hash, 0, path, source.stamp);
+  }
+
+  /** A part is fetched from now on, and served as far as it is there. */
+  begin(content: Content, options: { hash: string; have: Bitmap; part: PartFile }): Share {
+    const held = new Held(content.chunks, options.have.bytes());
+    const live = new LivePart({ content, held, part: options.part });
+    this.#live.set(options.hash, live);
+    const forget = (): void => {
+      if (this.#live.get(options.hash) === live) this.#live.delete(options.hash);
+    };
+    return new Share({ ...options, content, held, live, exchange: this.exchange, log: this.#options.log, forget });
+  }
+}
+
+type ShareOptions = {
+  hash: string;
+  content: Content;
+  have: Bitmap;
+  held: Held;
+  part: PartFile;
+  live: LivePart;
+  exchange: Exchange;
+  log: Log;
+  forget(): void;
+};
+
+/** One part that is fetched and served at once. */
+class Share {
+  readonly #options: ShareOptions;
+  readonly #stop = new AbortController();
+  #topic: Topic | undefined;
+
+  constructor(options: ShareOptions) {
+    this.#options = options;
+  }
+
+  /** See `fetchSwarm`. */
+  async fetch(options: {
+    author: string;
+    holders: readonly string[];
+    banned: Set<string>;
+    lines: Lines;
+    onAsk(first: number, count: number): void;
+    onChunk(bytes: number): void;
+    signal: AbortSignal;
+  }): Promise<void> {
+    const { hash, content, have, held, part, exchange, log } = this.#options;
+    const { author, holders, banned, lines, onAsk, onChunk, signal } = options;
+    await fetchSwarm({
+      content,
+      author,
+      have,
+      held,
+      part,
+      banned,
+      connect: (account) => lines.use(account),
+      open: (listener) => {
+        this.#topic = exchange.open({ hash, shape: content, held, listener, members: holders });
+        return this.#topic;
+      },
+      onAsk,
+      onChunk,
+      onCut: (account) => lines.forget(account),
+      log,
+      signal: AbortSignal.any([signal, this.#stop.signal]),
+    });
+  }
+
+  /** Ends the fetch: the disk cannot be written. */
+  fail(fault: Fault): void {
+    this.#stop.abort(fault);
+  }
+
+  /** The part is closed next. */
+  async end({ whole }: { whole: boolean }): Promise<void> {
+    this.#topic?.end({ whole });
+    this.#options.forget();
+    await this.#options.live.close();
+  }
+}
