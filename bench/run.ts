@@ -3,7 +3,7 @@
  *
  *   node bench/run.ts [row...] [--runs 5] [--size N]
  *
- * `--size` is MiB for a file (2048), thousands of entries for a catch-up (100).
+ * `--size` is MiB for a file (2048) and a swarm (64), thousands of entries for a catch-up (100).
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -16,6 +16,7 @@ import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
 import { messageRow } from './message.ts';
 import { startRow } from './start.ts';
+import { swarmRow } from './swarm.ts';
 
 /** One measured thing: figures of all runs, under the names that the table shows. */
 export type Measured = {
@@ -28,7 +29,7 @@ export type Measured = {
 
 export type Row = { name: string; run(options: { runs: number; size: number | undefined }): Promise<Measured> };
 
-const rows: Row[] = [catchupRow, fileRow, messageRow, startRow];
+const rows: Row[] = [catchupRow, fileRow, messageRow, startRow, swarmRow];
 
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);

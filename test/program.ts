@@ -76,20 +76,21 @@ export class Running implements AsyncDisposable {
   }
 }
 
-/** Starts `netapp ARGS --home HOME --host 127.0.0.1 --json`; throws what it said if it ends before its first line. */
+/**
+ * Starts `netapp ARGS --home HOME --host IP --json`, at 127.0.0.1 unless told otherwise; throws what it said if it ends
+ * before its first line. `within` stands before the command.
+ */
 export async function start(
   home: string,
   args: readonly string[],
-  options: { env?: Record<string, string>; node?: string[] } = {},
+  options: { env?: Record<string, string>; node?: string[]; ip?: string; within?: readonly string[] } = {},
 ): Promise<Running> {
-  const child = spawn(
-    process.execPath,
-    [...(options.node ?? []), MAIN, ...args, '--host', '127.0.0.1', '--home', home, '--json'],
-    {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...options.env },
-    },
-  );
+  const { node = [], ip = '127.0.0.1', within = [] } = options;
+  const [program = '', ...before] = [...within, process.execPath];
+  const child = spawn(program, [...before, ...node, MAIN, ...args, '--host', ip, '--home', home, '--json'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...options.env },
+  });
   let said = '';
   child.stderr.on('data', (data) => (said += data));
   const timer = setTimeout(() => child.kill('SIGKILL'), START_MS);

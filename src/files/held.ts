@@ -2,7 +2,7 @@
 import { Bitmap } from './bitmap.ts';
 
 /** Slices of a chunk: what is asked for, and passed on before the chunk is whole. [F-40] */
-export const SLICES = 16;
+export const SLICES = 8;
 /** The mask of all slices of a chunk. */
 export const ALL_SLICES = 2 ** SLICES - 1;
 

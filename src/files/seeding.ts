@@ -6,14 +6,15 @@ import { type Held, type Shape, slicesOf } from './held.ts';
 import { slicesIn } from './picker.ts';
 
 /** Slices that one who fetches is shown ahead of those that have come: at first, at least, and at most. */
-const FIRST_AHEAD = 8;
-const LEAST_AHEAD = 4;
+const FIRST_AHEAD = 4;
+const LEAST_AHEAD = 3;
 const MOST_AHEAD = 256;
 /** Milliseconds from showing to coming under which more is shown ahead, and over which less. */
 const QUICK_MS = 60;
 const SLOW_MS = 300;
-/** Milliseconds after which what one was shown and has not got is shown to another too. */
-const LATE_MS = 1500;
+/** What one was shown and has not got is shown to another too, once it took so many times as long as others do; at least. */
+const LATE_TIMES = 2;
+const LATE_MS = 200;
 /** Milliseconds after which one who fetches alone is shown all. */
 const ALONE_MS = 250;
 
@@ -34,6 +35,8 @@ export class Seeding {
   readonly #fetchers = new Map<string, Fetcher>();
   /** Slices that were shown to somebody who is here, by chunk. */
   readonly #shown = new Map<number, number>();
+  /** Milliseconds from showing to coming, by the last ones that came. */
+  #usualMs = 500;
   /** No chunk before it has a slice that is nobody's. */
   #cursor = 0;
 
@@ -72,6 +75,7 @@ export class Seeding {
       if ((fetcher.held.maskOf(chunk) & (1 << slice)) === 0) continue;
       fetcher.shown.delete(key);
       const took = now - at;
+      this.#usualMs = this.#usualMs * 0.9 + took * 0.1;
       if (took < QUICK_MS) fetcher.ahead = Math.min(MOST_AHEAD, fetcher.ahead + 1);
       else if (took > SLOW_MS) fetcher.ahead = Math.max(LEAST_AHEAD, fetcher.ahead - 1);
     }
@@ -130,11 +134,12 @@ export class Seeding {
 
   /** A slice that another was shown long ago and has not got. */
   #late(name: string, { held, shown }: Fetcher, now: number): { chunk: number; slice: number } | undefined {
+    const late = Math.max(LATE_MS, LATE_TIMES * this.#usualMs);
     for (const [other, fetcher] of this.#fetchers) {
       if (other === name) continue;
       for (const [key, at] of fetcher.shown) {
         const [chunk = 0, slice = 0] = key.split('.').map(Number);
-        if (now - at < LATE_MS || shown.has(key) || (held.maskOf(chunk) & (1 << slice)) !== 0) continue;
+        if (now - at < late || shown.has(key) || (held.maskOf(chunk) & (1 << slice)) !== 0) continue;
         return { chunk, slice };
       }
     }

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { Budget, reasonOf } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
-import { bindingHolds } from '../link/binding.ts';
+import { type Binding, bindingHolds } from '../link/binding.ts';
 import type { HttpHandler } from '../link/listen.ts';
 import { BlockPool } from './blocks.ts';
 import type { LivePart } from './live.ts';
@@ -19,6 +19,14 @@ const MOST_QUEUED = 256;
 const MOST_PER_PEER = 8;
 /** Bytes of one write: larger ones gain nothing, smaller ones cost a system call each. */
 const WRITE_BYTES = 256 * 1024;
+/** Milliseconds for which a connection's right to a content is not looked up again. */
+const OFFERED_MS = 1000;
+/**
+ * Bytes of one write near the end of a body. Node's server stops its parser when more than 64 KiB wait in the socket, and
+ * cuts the connection ("Parse Error: Paused") if the next request comes before it has noticed that they left: so at the end
+ * of a body, when the reader may ask for more, there are never as many.
+ */
+const LAST_WRITE_BYTES = 60 * 1024;
 /** Milliseconds in which a reader must take one write: slower than 4 KB/s is cut. [F-15] */
 const STALL_MS = 60_000;
 /** Blocks for read-ahead: two a body. */
@@ -32,7 +40,7 @@ export type Offered = {
   /** The file at this place of the manifest. */
   file(index: number): { path: string; stamp: Stamp } | undefined;
   /** What is being fetched itself, and served as far as it is there. [F-40] */
-  live?: LivePart | undefined;
+  live?(): LivePart | undefined;
 };
 
 export type BlobServerOptions = {
@@ -53,7 +61,10 @@ type Connection = {
   closed: AbortSignal;
   /** The account header that was believed, so that a signature is checked once; and until when. */
   header: string;
+  claimed: Binding | undefined;
   until: number;
+  /** What its account was offered last, so that one look into the tables does for many ranges. */
+  offered: { account: string; hash: string; at: number; what: Offered } | undefined;
 };
 
 type Body = { transfer: string; stop(fault: Fault): void };
@@ -112,23 +123,33 @@ export class BlobServer {
     if (typeof header !== 'string') {
       throw new Fault('unauthenticated', `asking for a blob: the header "${ACCOUNT_HEADER}" is missing`);
     }
-    const claimed = decodeAccount(header);
+    const connection = this.#connection(request.socket);
+    const claimed = connection.header === header && connection.claimed ? connection.claimed : decodeAccount(header);
     const now = this.#options.clock.now();
     if (this.#options.blocked?.(claimed.account)) {
       request.socket.destroy(); // [D-60]
       throw new Fault('link_closed', 'asking for a blob: nobody is here');
     }
-    const offered = this.#options.offered(claimed.account, hash);
-    if (!offered) throw new Fault('forbidden', 'asking for a blob: this account was not offered it');
-    const connection = this.#connection(request.socket);
+    const offered = this.#offered(connection, claimed.account, hash);
     if (connection.header !== header || connection.until <= now) {
       if (!bindingHolds(claimed, peer, now)) {
         throw new Fault('forbidden', 'asking for a blob: the account does not vouch for this node, or no longer');
       }
       connection.header = header;
+      connection.claimed = claimed;
       connection.until = claimed.until;
     }
     return offered;
+  }
+
+  #offered(connection: Connection, account: string, hash: string): Offered {
+    const last = connection.offered;
+    const at = performance.now();
+    if (last && last.account === account && last.hash === hash && at - last.at < OFFERED_MS) return last.what;
+    const what = this.#options.offered(account, hash);
+    if (!what) throw new Fault('forbidden', 'asking for a blob: this account was not offered it');
+    connection.offered = { account, hash, at, what };
+    return what;
   }
 
   #connection(socket: Socket): Connection {
@@ -137,7 +158,13 @@ export class BlobServer {
     const stop = new AbortController();
     const gone = (): void => stop.abort(new Fault('link_closed', 'serving: the reader went away'));
     socket.once('close', gone);
-    const connection: Connection = { closed: stop.signal, header: '', until: 0 };
+    const connection: Connection = {
+      closed: stop.signal,
+      header: '',
+      claimed: undefined,
+      until: 0,
+      offered: undefined,
+    };
     this.#connections.set(socket, connection);
     return connection;
   }
@@ -173,7 +200,8 @@ export class BlobServer {
     index: number,
     closed: AbortSignal,
   ): Promise<void> {
-    if (offered.live && index === 0) return await this.#sendLive(request, response, offered, offered.live, closed);
+    const live = index === 0 ? offered.live?.() : undefined;
+    if (live) return await this.#sendLive(request, response, offered, live, closed);
     const file = offered.file(index);
     if (!file) throw new Fault('unknown_id', `asking for a blob: the manifest has no file ${index}`);
     await using source = await Source.reopen(file.path, file.stamp);
@@ -263,10 +291,12 @@ export class BlobServer {
         await reading;
         if (at + BLOCK_BYTES < end) reading = read(next, at + BLOCK_BYTES);
         const length = Math.min(BLOCK_BYTES, end - at);
-        for (let from = 0; from < length; from += WRITE_BYTES) {
-          const to = Math.min(length, from + WRITE_BYTES);
+        for (let from = 0; from < length; ) {
+          const most = end - at - from > WRITE_BYTES ? WRITE_BYTES : LAST_WRITE_BYTES;
+          const to = Math.min(length, from + most);
           await writer.write(current.subarray(from, to));
           onBytes(to - from);
+          from = to;
         }
         [current, next] = [next, current];
       }

@@ -79,7 +79,7 @@ export class Sharing {
       transfer,
       manifest: () => store.manifest(hash) ?? new Uint8Array(),
       file: (index) => store.share(hash, index),
-      live: this.#live.get(hash),
+      live: () => this.#live.get(hash),
     };
   }
 
