@@ -74,15 +74,6 @@ async function ours(folder: string, size: number) {
   const running: Running[] = [];
   await using _programs = {
     [Symbol.asyncDispose]: async () => {
-      for (const p of running)
-        process.stderr.write(
-          p
-            .said()
-            .split('\n')
-            .filter((l) => /CUT|STAT|NST/.test(l))
-            .slice(-400)
-            .join('\n') + '\n--\n',
-        );
       await Promise.all(running.map((program) => program.stop()));
     },
   };

@@ -64,13 +64,13 @@ export class Picker {
     this.#holders.set(name, { held, slicesToo: before?.slicesToo ?? true });
   }
 
-  /** It is gone: what it owes is asked of others. */
-  remove(name: string): void {
+  /** It is gone: what it owes is asked of others. Gives the chunks that begin anew. */
+  remove(name: string): number[] {
     const holder = this.#holders.get(name);
-    if (!holder) return;
-    this.release(name);
+    if (!holder) return [];
     this.#holders.delete(name);
     this.#countAll(holder.held, -1);
+    return this.release(name);
   }
 
   #countAll({ whole }: Held, by: number): void {
@@ -167,7 +167,8 @@ export class Picker {
         if (holders > rarest) continue;
         ties = holders < rarest ? 1 : ties + 1;
         rarest = holders;
-        if (this.#random() * ties < 1) best = { chunk, slice };
+        // Of one holder alone all comes in order: the disk likes it, and so do hashes.
+        if (ties === 1 || (this.#holders.size > 1 && this.#random() * ties < 1)) best = { chunk, slice };
       }
     };
     for (const chunk of this.#begun.keys()) look(chunk);
@@ -177,7 +178,6 @@ export class Picker {
     return best;
   }
 
-  /** Of one holder alone, what is missing comes in order: the disk likes it, and so do hashes. */
   #rarestFresh({ held }: Holder): { chunk: number; slice: number } | undefined {
     const { chunks } = this.#shape;
     const isOrdered = this.#holders.size === 1;
@@ -206,8 +206,10 @@ export class Picker {
     most: number,
     fits: (chunk: number, slice: number) => boolean,
   ): Run | undefined {
-    let [chunk, slice, count] = [first, from, 0];
     const wanted = this.#alone.has(first) ? SLICES : most;
+    let start = from; // what lies before it is taken along
+    while (start > 0 && from - start < wanted - 1 && fits(first, start - 1)) start -= 1;
+    let [chunk, slice, count] = [first, start, 0];
     while (count < wanted && chunk < this.#shape.chunks && fits(chunk, slice)) {
       if (chunk !== first && this.#alone.has(chunk)) break;
       count += 1;
@@ -216,7 +218,7 @@ export class Picker {
       chunk += 1;
       slice = 0;
     }
-    return count > 0 ? { first, from, count } : undefined;
+    return count > 0 ? { first, from: start, count } : undefined;
   }
 
   #note(run: Run, holder: string, at: number): Run {
@@ -256,12 +258,16 @@ export class Picker {
     if (begun.asks[slice].length === 0 && (begun.got & (1 << slice)) === 0) this.#unasked += 1;
   }
 
-  /** A holder owes nothing any more. */
-  release(holder: string): void {
+  /** A holder owes nothing any more. Gives the chunks that begin anew: those that it alone was to give. */
+  release(holder: string): number[] {
+    const anew: number[] = [];
     for (const [chunk, begun] of this.#begun) {
       for (const slice of slicesIn(begun.all)) this.spent(holder, chunk, slice);
-      if (begun.sole === holder) this.failed(chunk);
+      if (begun.sole !== holder || begun.got === begun.all) continue;
+      this.failed(chunk);
+      anew.push(chunk);
     }
+    return anew;
   }
 
   /** Whether a holder is to give this slice, and nobody has given it meanwhile. */

@@ -103,7 +103,9 @@ class SwarmRun implements Listener {
   readonly #suspects: Suspects;
   readonly #sources = new Map<string, Source>();
   readonly #growing = new Map<number, Growing>();
+  /** Writes, and what follows from each; and the writes alone. */
   readonly #writes = new Set<Promise<void>>();
+  readonly #underWay = new Set<Promise<void>>();
   readonly #paused = new Set<BlobClient>();
   readonly #free: Buffer[] = [];
   readonly #end = Promise.withResolvers<void>();
@@ -197,7 +199,7 @@ class SwarmRun implements Listener {
 
   #drop(source: Source): void {
     this.#sources.delete(source.account);
-    this.#picker.remove(source.account);
+    for (const chunk of this.#picker.remove(source.account)) this.#growing.delete(chunk);
     source.client?.destroy(new Fault('cancelled', 'fetching: this holder is not asked any more'));
   }
 
@@ -264,7 +266,7 @@ class SwarmRun implements Listener {
     source.requests = 0;
     source.rate = 0;
     source.notBefore = performance.now() + source.backoff.next();
-    this.#picker.release(source.account);
+    for (const chunk of this.#picker.release(source.account)) this.#growing.delete(chunk);
     for (const growing of this.#growing.values()) this.#disown(growing, source.account);
     this.#lastFault = fault;
     this.#options.log.debug({ code: fault.code, peer: source.account.slice(0, 8) }, 'a holder was cut');
@@ -393,10 +395,14 @@ class SwarmRun implements Listener {
       growing.hashed += length;
     }
     if (isLast) growing.open.delete(slice);
-    const written = part.write(piece, length, content.startOf(chunk) + offset).then(() => {
-      if (isLast && this.#growing.get(chunk) === growing) return this.#wrote(growing, chunk, slice);
-      return undefined;
-    });
+    const writing = part.write(piece, length, content.startOf(chunk) + offset);
+    this.#underWay.add(writing);
+    const written = writing
+      .finally(() => this.#underWay.delete(writing))
+      .then(() => {
+        if (isLast && this.#growing.get(chunk) === growing) return this.#wrote(growing, chunk, slice);
+        return undefined;
+      });
     const settled = written
       .catch((error: unknown) => this.#fail(toFault(error)))
       .finally(() => {
@@ -422,7 +428,10 @@ class SwarmRun implements Listener {
     this.#growing.delete(chunk);
     const { content, have, onChunk } = this.#options;
     const length = content.lengthOf(chunk);
-    const digest = growing.hashed === length ? growing.hasher.digestBuffer() : await this.#hashOf(chunk, length);
+    // Of a chunk that is fetched once more, what was written before may be under way still.
+    if (this.#picker.isAlone(chunk)) await Promise.allSettled([...this.#underWay]);
+    const isHashed = growing.hashed === length && !this.#picker.isAlone(chunk);
+    const digest = isHashed ? growing.hasher.digestBuffer() : await this.#hashOf(chunk, length);
     if (toBase32(digest) !== content.hashOf(chunk)) return await this.#wrong(growing, chunk);
     have.set(chunk);
     this.#picker.verified(chunk);
