@@ -15,7 +15,7 @@ import { type Have, have, join, leave } from './wire.ts';
 /** Milliseconds over which news is gathered into one notice. */
 const TELL_MS = 40;
 /** Members with whom one exchanges news of a content: what one of them has soon is everywhere. */
-export const MOST_NEIGHBOURS = 32;
+const MOST_NEIGHBOURS = 32;
 /** Members that one looks for by oneself; others may come. */
 const MOST_SOUGHT = 16;
 /** Chunks, and chunks in slices, of one notice. */

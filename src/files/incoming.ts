@@ -15,6 +15,7 @@ import { type Manifest, MOST_MANIFEST_BYTES, parseManifest } from './manifest.ts
 import { checkSpace, isFinished, makeFolder, PartFile, removePart } from './part.ts';
 import { safeName } from './paths.ts';
 import type { Reports } from './reports.ts';
+import { reuse } from './reuse.ts';
 import type { Sharing } from './sharing.ts';
 import type { FileStore } from './store.ts';
 import type { Transfer } from './transfer.ts';
@@ -285,7 +286,7 @@ export class Incoming {
         if (!have.full) {
           let bytes = Math.min(file.size, have.count * chunk);
           await checkSpace(folder, file.size - bytes);
-          const client = share ? undefined : await lines.use(peer);
+          let client: BlobClient | undefined;
           const onChunk = (count: number): void => {
             bytes += count;
             tries.backoff.reset();
@@ -301,9 +302,14 @@ export class Incoming {
           this.#transfers.change(id, { state: 'fetching', progress: bytes, error: null });
           reports.progress(id);
           try {
-            if (share) {
+            await reuse({ store, id, content: contentOf(manifest, hash), have, part, onAsk, onChunk, signal });
+            share?.know(have);
+            if (have.full) {
+              // All of it was on this machine.
+            } else if (share) {
               await share.fetch({ author: peer, holders, banned: tries.banned, lines, onAsk, onChunk, signal });
-            } else if (client) {
+            } else {
+              client = await lines.use(peer);
               await fetchFile({
                 client,
                 hash,

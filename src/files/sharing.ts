@@ -138,6 +138,11 @@ class Share {
     this.#options = options;
   }
 
+  /** These chunks are here too. */
+  know(have: Bitmap): void {
+    for (let chunk = 0; chunk < have.size; chunk++) if (have.has(chunk)) this.#options.held.gain(chunk);
+  }
+
   /** See `fetchSwarm`. */
   async fetch(options: {
     author: string;

@@ -224,6 +224,25 @@ export class FileStore {
     return row && { path: row.path, stamp: JSON.parse(row.stamp) };
   }
 
+  /**
+   * Files and parts that are on this machine, the newest first: of a part which chunks are marked, and the folder and id that
+   * name it. Without those of transfer `id`.
+   */
+  places(id: string): { hash: string; file: number; path: string; part?: string; marked?: Uint8Array }[] {
+    const shares = this.#sql<{ hash: string; file: number; path: string }>(
+      `SELECT s.hash, s.file, s.path FROM file_shares s JOIN file_manifests m ON m.hash = s.hash
+       ORDER BY m.rowid DESC LIMIT 1000`,
+    ).all();
+    const parts = this.#sql<{ hash: string; folder: string; id: string; marked: Uint8Array }>(
+      `SELECT hash, folder, id, marked FROM file_transfers WHERE direction = 'in' AND part IS NOT NULL
+       AND marked IS NOT NULL AND id <> ? ORDER BY seq DESC LIMIT 1000`,
+    ).all(id);
+    return [
+      ...shares,
+      ...parts.map(({ hash, folder, id, marked }) => ({ hash, file: 0, path: folder, part: id, marked })),
+    ];
+  }
+
   // Marks
 
   marks(id: string): Marks {
