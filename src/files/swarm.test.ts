@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { join as joinPath } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { toBase64url } from '../base/encoding.ts';
 import { Person, room, type Town } from './fixture.ts';
 import type { Transfer } from './transfer.ts';
@@ -137,14 +137,15 @@ test('only members are served, and of a part only what is there [F-10] [F-40]', 
   const { sender, receivers, sent, data } = await offered(2, 8 * MiB);
   const [bob, carol] = receivers as [Person, Person]; // as many as were asked for
   const stranger = await person();
-  // Bob gets a part of it, then nothing more.
+  // Bob gets a part of it, then his connection is cut, and on the next one nothing comes.
   const silence = Promise.withResolvers<void>();
-  let requests = 0;
+  bob.cutAfter = 5 * MiB;
   sender.beforeServing = async () => {
-    if (++requests > 6) await silence.promise;
+    if (bob.sockets.length > 1) await silence.promise;
   };
   const { got } = await begin(bob);
   await bob.when(() => bob.service.show(got.id).progress > 0);
+  await vi.waitFor(() => expect(bob.sockets.length).toBeGreaterThan(1), 30_000);
   const ask = async (from: Person, range: string): Promise<number> => {
     const asked = request(`https://${bob.address}/blobs/${sent.hash}/0`, {
       rejectUnauthorized: false,
