@@ -10,20 +10,21 @@ import { BlobClient, type Bulk } from './client.ts';
 import { contentOf } from './content.ts';
 import { fetchFile, MOST_STRIKES } from './fetch.ts';
 import { Ledger } from './ledger.ts';
+import type { Traffic } from './limits.ts';
 import { Lines } from './lines.ts';
 import { type Manifest, MOST_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { checkSpace, isFinished, makeFolder, PartFile, removePart } from './part.ts';
 import { safeName } from './paths.ts';
+import { plan } from './queue.ts';
 import type { Reports } from './reports.ts';
 import { reuse } from './reuse.ts';
+import type { Settings } from './settings.ts';
 import type { Sharing } from './sharing.ts';
 import type { FileStore } from './store.ts';
 import type { Transfer } from './transfer.ts';
 import type { Transfers } from './transfers.ts';
 import { encodeAccount } from './wire.ts';
 
-/** Transfers that move at once; others wait in the order in which they were accepted. */
-const MOST_RUNNING = 3;
 /** The waits after a cut or while nobody is there; a sign of life of the holder ends them. */
 const RETRY = { firstMs: 300, mostMs: 60_000 };
 /** The waits for room on the disk. */
@@ -41,11 +42,18 @@ export type IncomingOptions = {
   signal: AbortSignal;
   stallMs: number | undefined;
   retry: { firstMs: number; mostMs: number } | undefined;
+  settings: Settings;
+  traffic: Traffic;
 };
 
 /** An accepted transfer that is not running. */
 type Waiting = { notBefore: number };
-type Running = { stop: AbortController; done: Promise<void> };
+type Running = {
+  stop: AbortController;
+  done: Promise<void>;
+  /** It was told to give its place to others, or is paused. */
+  yielding: boolean;
+};
 /** What is known of a transfer's tries so far. */
 type Tries = { backoff: Backoff; room: Backoff; strikes: number; banned: Set<string> };
 
@@ -147,18 +155,49 @@ export class Incoming {
     this.#pump();
   }
 
+  /** The order, the bound or a pause has changed: who runs is decided anew. */
+  reconsider(): void {
+    for (const [id, running] of this.#running) if (this.#options.settings.control(id).paused) this.#yield(running);
+    this.#pump();
+  }
+
+  /** Settles when it does not run any more; it waits for its turn, as after a cut. */
+  async halt(id: string): Promise<void> {
+    const running = this.#running.get(id);
+    if (running) this.#yield(running);
+    await running?.done;
+  }
+
+  /** Fetches a whole file again whose part was made from what is right of it. */
+  refetch(id: string): void {
+    this.#tries.delete(id);
+    this.#waiting.set(id, { notBefore: 0 });
+    this.#pump();
+  }
+
+  #yield(running: Running): void {
+    running.yielding = true;
+    running.stop.abort(new Fault('cancelled', 'fetching a file: it gives way'));
+  }
+
   /** Starts what may run, and sets the alarm for what may later. */
   #pump(): void {
     clearTimeout(this.#timer);
     if (this.#options.signal.aborted) return;
-    let soonest = Number.POSITIVE_INFINITY;
-    for (const [id, { notBefore }] of this.#waiting) {
-      if (this.#running.size >= MOST_RUNNING) return; // the next that ends pumps again
-      const wait = notBefore - performance.now();
-      if (wait > 0) soonest = Math.min(soonest, wait);
-      else this.#run(id);
+    const { settings } = this.#options;
+    const now = performance.now();
+    const { start, stop, againInMs } = plan({
+      waiting: [...this.#waiting].map(([id, { notBefore }]) => ({ id, inMs: notBefore - now })),
+      running: [...this.#running].map(([id, { yielding }]) => ({ id, yielding })),
+      controls: settings.controls(),
+      atOnce: settings.limits().atOnce,
+    });
+    for (const id of stop) {
+      const running = this.#running.get(id);
+      if (running) this.#yield(running);
     }
-    if (soonest < Number.POSITIVE_INFINITY) this.#timer = setTimeout(() => this.#pump(), soonest + 1).unref();
+    for (const id of start) this.#run(id);
+    if (againInMs !== undefined) this.#timer = setTimeout(() => this.#pump(), againInMs + 1).unref();
   }
 
   #run(id: string): void {
@@ -172,9 +211,12 @@ export class Incoming {
       banned: new Set<string>(),
     };
     this.#tries.set(id, tries);
-    const done = this.#attempt(id, tries, signal)
+    const running: Running = { stop, done: Promise.resolve(), yielding: false };
+    this.#running.set(id, running);
+    running.done = this.#attempt(id, tries, signal)
       .catch((error: unknown) => {
         if (!signal.aborted) this.#failed(id, tries, toFault(error, 'fetching a file'), error);
+        else if (running.yielding && !this.#options.signal.aborted) this.#backInLine(id);
       })
       .catch((error: unknown) => {
         // Not even the failure could be written down: the store's disk is full. The transfer stays, and is tried again.
@@ -185,7 +227,13 @@ export class Incoming {
         this.#running.delete(id);
         this.#pump();
       });
-    this.#running.set(id, { stop, done });
+  }
+
+  #backInLine(id: string): void {
+    const { state } = this.#transfers.get(id);
+    if (state !== 'fetching' && state !== 'accepted') return; // cancelled in the same moment
+    this.#waiting.set(id, { notBefore: 0 });
+    this.#transfers.change(id, { state: 'accepted', error: null });
   }
 
   #failed(id: string, tries: Tries, fault: Fault, error: unknown): void {
@@ -212,15 +260,22 @@ export class Incoming {
     const { peer, path, hash } = this.#transfers.get(id);
     const { part: known } = store.marks(id);
     if (known && (await isFinished(path, known))) return this.#done(id, path); // named, then killed
-    const lines = new Lines((account) =>
-      BlobClient.open({
-        bulk: this.#options.bulk,
-        account,
-        credential: encodeAccount(this.#options.binding()),
-        signal,
-        ...(this.#options.stallMs !== undefined && { stallMs: this.#options.stallMs }),
-      }),
-    );
+    const lines = new Lines({
+      dial: (account) =>
+        BlobClient.open({
+          bulk: this.#options.bulk,
+          account,
+          credential: encodeAccount(this.#options.binding()),
+          signal,
+          ...(this.#options.stallMs !== undefined && { stallMs: this.#options.stallMs }),
+        }),
+      onOpen: (account, client) => {
+        const { address } = client;
+        const flow = this.#options.traffic.open({ transfer: id, direction: 'in', peer: account, address });
+        client.meter = (count) => flow.moved(count, signal);
+        return flow;
+      },
+    });
     try {
       const kept = store.manifest(hash);
       const holders = [peer, ...this.#options.sharing.othersOf(hash, peer, this.#self)];
@@ -271,7 +326,7 @@ export class Incoming {
     manifest: Manifest,
     how: { tries: Tries; lines: Lines; holders: readonly string[]; signal: AbortSignal },
   ): Promise<void> {
-    const { store, reports, sharing } = this.#options;
+    const { store, reports, sharing, settings } = this.#options;
     const { tries, lines, holders, signal } = how;
     const { hash, folder, name, peer } = this.#transfers.get(id);
     const [file] = manifest.files;
@@ -332,11 +387,16 @@ export class Incoming {
               });
             }
           } finally {
+            lines.close(); // nothing moves any more
             await ledger.flush();
           }
         }
         signal.throwIfAborted();
-        const path = await part.finish(safeName(name), (intended) => store.savePath(id, intended));
+        const path = await part.finish(
+          safeName(name),
+          (intended) => store.savePath(id, intended),
+          settings.control(id).conflict,
+        );
         await sharing.keep(hash, path);
         this.#done(id, path);
       } finally {
