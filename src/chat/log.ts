@@ -111,8 +111,7 @@ export class EntryLog {
     const seq = 'seq' in from ? from.seq : this.firstSince(conversation, author, 1, from.at);
     if (seq === undefined) return;
     for (const { id } of this.withdraw(conversation, author, seq)) {
-      this.#sql.of('DELETE FROM search WHERE rowid = (SELECT doc FROM messages WHERE entry = ?)').run(id);
-      for (const table of ['messages', 'acts']) this.#sql.of(`DELETE FROM ${table} WHERE entry = ?`).run(id);
+      this.derived.dropped(id);
       this.#sql.of('DELETE FROM entries WHERE id = ?').run(id);
     }
   }
@@ -149,8 +148,9 @@ export class EntryLog {
 
   /** `(conversation, author, seq)` is unique: a second entry for one place throws, whatever was checked before. */
   append({ entry, id, bytes }: Parsed, now: number, { proven }: { proven: boolean }): Stored {
+    const doc = this.derived.docFor(entry.kind);
     this.#sql
-      .of(`INSERT INTO entries (${COLUMNS}, proven) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)`)
+      .of(`INSERT INTO entries (${COLUMNS}, proven, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)`)
       .run(
         entry.conversation,
         entry.author,
@@ -164,8 +164,9 @@ export class EntryLog {
         bytes,
         now,
         Number(proven),
+        doc,
       );
-    this.derived.added({ entry, id });
+    this.derived.added({ entry, id }, doc);
     return { entry, id, bytes, storedAt: now, withdrawn: false };
   }
 
