@@ -77,7 +77,9 @@ export class Derived {
     if (doc === null) return;
     const { text, deleted } = this.shown({ ...entry, id }); // what is done to it may have come before it
     this.#sql
-      .of('INSERT INTO messages (doc, entry, conversation, author, seq, removed, mentioned) VALUES (?, ?, ?, ?, ?, ?, ?)')
+      .of(
+        'INSERT INTO messages (doc, entry, conversation, author, seq, removed, mentioned) VALUES (?, ?, ?, ?, ?, ?, ?)',
+      )
       .run(doc, id, entry.conversation, entry.author, entry.seq, Number(deleted), Number(this.#isMentioned(text)));
     if (!deleted) this.#index(doc, text);
   }

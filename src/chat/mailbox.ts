@@ -24,6 +24,7 @@ import {
 } from './letter.ts';
 import type { Owed } from './letters.ts';
 import { CALL_BYTES, DEPOSIT_LETTERS, deposit, fetch, remove, waiting } from './mailbox-wire.ts';
+import { read } from './reading.ts';
 import { type Deliver, receiptNotice } from './wire.ts';
 
 type Wait = { signal: AbortSignal };
@@ -316,7 +317,7 @@ export class Mailbox implements AsyncDisposable {
       const { entries, receipts } = await openLetter(this.#key, letter);
       await abortable(this.#post.introduce(from, { signal }), signal);
       const { answer, seen } = store.transaction(() => {
-        const taken = this.#intake.take(from, entries);
+        const taken = this.#intake.take(from, read(entries));
         for (const receipt of taken.answer.receipts) letters.owe(receipt, clock.now()); // [M-13]
         return taken;
       });
