@@ -103,10 +103,10 @@ export class Mailbox implements AsyncDisposable {
     this.#timer = setInterval(() => this.sweep(), SWEEP_MS).unref();
   }
 
-  /** What is held no longer is tried again. */
+  /** What is held no longer, or soon will not be, is left anew. */
   sweep(): void {
     try {
-      for (const account of this.#ledger.releaseExpired()) this.#wake(account);
+      for (const account of this.#ledger.renewHolds()) this.#wake(account);
     } catch (error) {
       this.#log.error({ err: error }, 'the store cannot be written to; held messages are looked at again later');
     }
