@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Thread } from './thread.ts';
 
 test('answers come in order; a question that fails fails alone, and one after the end starts another thread', async () => {
-  const thread = new Thread<number | string, number>('thread-fixture', import.meta.url);
+  const thread = new Thread<number | string, number>('fixture-thread', import.meta.url);
   const answers = await Promise.allSettled([1, 'no number', 3].map((question) => thread.ask(question)));
   expect(answers).toMatchObject([
     { status: 'fulfilled', value: 2 },
