@@ -351,7 +351,7 @@ test('who comes back where the home’s clock is ahead is heard as soon as the c
   await dave.chat.rooms.invite(id, erin.id);
   await erin.room(id, ({ standing }) => standing === 'invited');
   await erin.chat.rooms.join(id);
-  await dave.room(id, ({ members }) => members.length === 2);
+  for (const each of [dave, erin]) await each.room(id, ({ members }) => members.length === 2);
 
   const first = erin.chat.say(id, { text: 'back' });
   const second = erin.chat.say(id, { text: 'and on' }); // takes nothing of it back
@@ -372,11 +372,13 @@ test('a home whose clock is days ahead is said to be so, rather than what is wri
   const { id } = await dave.chat.rooms.create('team', { members: [erin.id] });
   await erin.room(id, ({ standing }) => standing === 'invited');
   await erin.chat.rooms.join(id);
+  for (const each of [dave, erin]) await each.room(id, ({ members }) => members.length === 2);
   await erin.chat.rooms.leave(id);
   await dave.room(id, ({ members }) => members.length === 1);
   await dave.chat.rooms.invite(id, erin.id);
   await erin.room(id, ({ standing }) => standing === 'invited');
   await erin.chat.rooms.join(id);
+  await erin.room(id, ({ standing }) => standing === 'member');
   expect(() => erin.chat.say(id, { text: 'back' })).toThrow(code('wrong_state'));
 });
 
