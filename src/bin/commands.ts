@@ -1,6 +1,7 @@
 /** The commands that are processes of their own. What they need is loaded when they run. */
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { naming } from '../api/operation.ts';
 import type { Verified } from '../chat/export.ts';
 import { type ProcessCommand, processCommand } from '../cli/process-command.ts';
 import { parseSpan } from '../cli/units.ts';
@@ -114,7 +115,11 @@ const demo = processCommand({
   example: 'netapp demo holiday.mp4',
   faults: ['unreadable', 'hash_mismatch', 'timeout'],
   input: z.object({
-    file: z.string().optional().meta({ positional: true, description: 'what to send; default: 64 MiB made for it' }),
+    file: z
+      .string()
+      .optional()
+      .meta({ positional: true, description: 'what to send; default: 64 MiB made for it' })
+      .register(naming, { of: 'path' }),
   }),
   async run(input, shell) {
     const { demo } = await import('./demo.ts');
@@ -130,8 +135,15 @@ const restore = processCommand({
   example: 'netapp restore /mnt/usb/netapp.backup --home ~/netapp',
   faults: ['agent_running', 'exists', 'unauthenticated', 'unreadable', 'unwritable', 'corrupt', 'disk_full'],
   input: z.object({
-    file: z.string().meta({ positional: true, description: 'what "netapp backup" made' }),
-    passphraseFile: z.string().optional().describe('file whose first line is the passphrase'),
+    file: z
+      .string()
+      .meta({ positional: true, description: 'what "netapp backup" made' })
+      .register(naming, { of: 'path' }),
+    passphraseFile: z
+      .string()
+      .optional()
+      .describe('file whose first line is the passphrase')
+      .register(naming, { of: 'path' }),
   }),
   async run({ file, passphraseFile }, shell) {
     const [{ restore }, { readPassphrase }] = await Promise.all([
@@ -159,7 +171,9 @@ const verifyExport = processCommand({
   description: 'Every signature, every chain, the order, and that nothing is missing. Needs no agent and no network.',
   example: 'netapp conversations verify-export bob.ndjson',
   faults: ['unreadable', 'corrupt', 'bad_signature', 'forked', 'too_large'],
-  input: z.object({ file: z.string().meta({ positional: true, description: 'the NDJSON file' }) }),
+  input: z.object({
+    file: z.string().meta({ positional: true, description: 'the NDJSON file' }).register(naming, { of: 'path' }),
+  }),
   async run({ file }, shell) {
     const [{ verifyExport }, { linesOf }] = await Promise.all([
       import('../chat/export.ts'),
