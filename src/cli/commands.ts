@@ -9,6 +9,7 @@ import { FAULTS, type FaultCode } from '../base/fault.ts';
 import { completionCommand } from './completion/command.ts';
 import { describe, lineSchema } from './fields.ts';
 import { type AnyCommand, type Entry, exitCodesHelp, GROUPS, rootHelp, setHelp } from './help.ts';
+import { pipeCommand } from './pipe/command.ts';
 import type { ProcessCommand } from './process-command.ts';
 import type { Shell } from './shell.ts';
 
@@ -41,6 +42,7 @@ export function buildProgram(context: Context, processCommands: readonly Process
 
   for (const { name, summary, description, example, faults, input, run } of [
     ...processCommands,
+    pipeCommand,
     completionCommand(() => built),
   ]) {
     entries.push({ words: name, summary, group: 'process' });
