@@ -192,4 +192,34 @@ function verifiedLine({ entries, members, gaps }: Verified): string {
   return `${what}; at ${gaps} places earlier ones are missing: the room does not show newcomers all that was said`;
 }
 
-export const processCommands: readonly ProcessCommand[] = [up, tracker, demo, restore, verifyExport];
+const doctor = processCommand({
+  name: 'doctor',
+  summary: 'Look whether all is well, and say what to do where it is not',
+  description:
+    'Program, home, disk, store, agent, port, trackers with their keys and clocks, people. The exit code is 0 where nobody has to act, else that of the first thing to do.',
+  example: 'netapp doctor --json',
+  faults: [
+    'unsupported_version',
+    'unreadable',
+    'forbidden',
+    'disk_full',
+    'corrupt',
+    'agent_running',
+    'agent_down',
+    'port_taken',
+    'peer_unreachable',
+    'tracker_down',
+    'timeout',
+    'wrong_key',
+    'bad_invite',
+    'clock_ahead',
+    'key_changed',
+  ],
+  input: z.object({}),
+  async run(_input, shell) {
+    const [{ doctor }, { readVersion }] = await Promise.all([import('../doctor/doctor.ts'), import('./version.ts')]);
+    return doctor(shell, await readVersion());
+  },
+});
+
+export const processCommands: readonly ProcessCommand[] = [up, tracker, doctor, demo, restore, verifyExport];
