@@ -18,6 +18,7 @@ const may: Record<string, string[]> = {
   agent: ['base', 'api', 'node'],
   im: ['base', 'api', 'node'],
   cli: ['base', 'api'],
+  tui: ['base', 'api', 'cli'],
   doctor: ['base', 'link', 'directory', 'node', 'api', 'cli'],
   bin: [
     'base',

@@ -1,7 +1,7 @@
 /** The commands that are processes of their own. What they need is loaded when they run. */
 import { resolve } from 'node:path';
 import { z } from 'zod';
-import { naming } from '../api/operation.ts';
+import { naming, targetInput } from '../api/operation.ts';
 import type { Verified } from '../chat/export.ts';
 import { type ProcessCommand, processCommand } from '../cli/process-command.ts';
 import { parseSpan } from '../cli/units.ts';
@@ -222,4 +222,22 @@ const doctor = processCommand({
   },
 });
 
-export const processCommands: readonly ProcessCommand[] = [up, tracker, doctor, demo, restore, verifyExport];
+const chat = processCommand({
+  name: 'chat',
+  summary: 'Chat in the whole terminal: people, rooms, messages, files',
+  description:
+    'It needs a terminal and a running agent. ? shows the keys; a line that begins with / is any netapp command.',
+  example: 'netapp chat bob',
+  faults: ['wrong_state', 'agent_down', 'unknown_handle', 'unknown_zone', 'unknown_id', 'tracker_down', 'link_closed'],
+  input: z.object({
+    with: targetInput
+      .optional()
+      .meta({ positional: true, description: 'whom to talk to first: a handle, or a room as #name' }),
+  }),
+  async run(input, shell) {
+    const { chat } = await import('../tui/chat.ts');
+    return chat(input, shell);
+  },
+});
+
+export const processCommands: readonly ProcessCommand[] = [up, chat, tracker, doctor, demo, restore, verifyExport];
