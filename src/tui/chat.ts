@@ -44,6 +44,7 @@ export async function chat({ with: who }: { with?: string | undefined }, shell: 
   if (signal.aborted) stop();
   try {
     await app.waitUntilExit();
+    if (signal.aborted) throw new Fault('cancelled', 'the chat was ended');
     return 0;
   } finally {
     signal.removeEventListener('abort', stop);

@@ -21,7 +21,19 @@ export const KEYS: readonly (readonly [string, string])[] = [
   ['Ctrl-C, /quit', 'leave; what waits goes on by itself'],
 ];
 
+/** What one read of the terminal gave. Keys that come faster than they are taken arrive together. */
 export function press(screen: Screen, input: string, key: Key): void {
+  if (!/[\u0000-\u001f\u007f]/.test(input)) return pressOne(screen, input, key);
+  for (const part of input.match(/[\u0000-\u001f\u007f]|[^\u0000-\u001f\u007f]+/g) ?? []) {
+    const code = part.charCodeAt(0);
+    const control = code < 32 && code !== 9 && code !== 13;
+    const letter = control ? String.fromCharCode(code + 96) : part;
+    const alone = { ...key, return: code === 13, tab: code === 9, backspace: code === 127, ctrl: control };
+    pressOne(screen, code === 13 || code === 9 || code === 127 ? '' : letter, alone);
+  }
+}
+
+function pressOne(screen: Screen, input: string, key: Key): void {
   const { mode, line } = screen;
   if (key.ctrl && control(screen, input)) return;
   if (key.pageUp) return over(screen, -screen.page);
@@ -97,7 +109,7 @@ function write(screen: Screen, input: string, key: Key): void {
   else if (key.ctrl && input === 'a') line.home();
   else if (key.return) line.insert('\n');
   else if (!key.ctrl && !key.meta && input !== '') {
-    line.insert(input.replaceAll('\r', '\n'));
+    line.insert(input);
     screen.typed();
   }
   screen.model.changed();

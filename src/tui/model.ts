@@ -23,6 +23,8 @@ const PAGE = 100;
 const TYPING_MS = 3000;
 /** Milliseconds that changes are gathered before a list is asked for again. */
 const GATHER_MS = 100;
+/** Milliseconds between two drawings, at least. */
+const FRAME_MS = 10;
 
 export type Note = { text: string; bad: boolean };
 
@@ -48,6 +50,7 @@ export class Model {
   #places: { version: number; list: Place[] } = { version: -1, list: [] };
   #typed = { target: '', at: 0 };
   #cursor: number | undefined;
+  #telling = false;
 
   constructor(socketPath: string, signal: AbortSignal) {
     this.client = createClient({ socketPath });
@@ -59,9 +62,15 @@ export class Model {
     return () => this.#listeners.delete(listener);
   };
 
+  /** Told once for all that changes within a frame: a burst of events is drawn once. */
   changed(): void {
     this.version += 1;
-    for (const listener of this.#listeners) listener();
+    if (this.#telling) return;
+    this.#telling = true;
+    setTimeout(() => {
+      this.#telling = false;
+      for (const listener of this.#listeners) listener();
+    }, FRAME_MS).unref();
   }
 
   say(note: Note | undefined): void {
@@ -108,6 +117,8 @@ export class Model {
     const events = await this.client.events.follow(from, { signal });
     this.me = await this.client.status.show(undefined, { signal });
     await Promise.all([this.#loadConversations(), this.#loadRooms(), this.#loadPeople(), this.#loadFiles()]);
+    // After a while without events, also what none of them tells any more.
+    await Promise.all([...this.#timelines].map(([target, timeline]) => this.#catchUp(target, timeline)));
     this.trouble = undefined;
     this.changed();
     return events;
@@ -244,6 +255,14 @@ export class Model {
     if (page && before === undefined) timeline.replace(page, page.length < PAGE);
     else if (page) timeline.prepend(page, page.length < PAGE);
     this.changed();
+  }
+
+  async #catchUp(target: string, timeline: Timeline): Promise<void> {
+    if (!timeline.loaded) return;
+    const page = await this.client.messages.list({ handle: target, limit: PAGE }, { signal: this.#signal });
+    const overlaps = page.some(({ id }) => timeline.messages.some((known) => known.id === id));
+    if (overlaps || page.length === 0) for (const message of page) timeline.put(message);
+    else timeline.replace(page, page.length < PAGE);
   }
 
   /** Tells the authors that all of it was seen. */

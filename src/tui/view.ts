@@ -26,7 +26,8 @@ export function Chat({ screen }: { screen: Screen }): ReactElement {
   setCursorPosition(shown.cursor);
   return h(
     Box,
-    { flexDirection: 'column', width: columns, height: rows },
+    // As wide as the terminal is, also in the moment in which it has changed and the rows have not.
+    { flexDirection: 'column', height: rows, overflow: 'hidden' },
     shown.rows.map((row, at) => h(Line, { row, key: at })),
   );
 }
