@@ -12,7 +12,7 @@ import { disk, versions } from './machine.ts';
 import { trackers } from './trackers.ts';
 
 /** In the order in which one thing stands on the other. */
-export const CHECKS: readonly Check[] = [versions, home, settings, disk, store, lock, agent, port, trackers, people];
+const CHECKS: readonly Check[] = [versions, home, settings, disk, store, lock, agent, port, trackers, people];
 
 const styles: Record<Finding['level'], Style> = { ok: 'green', note: 'yellow', bad: 'red' };
 

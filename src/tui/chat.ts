@@ -63,7 +63,7 @@ async function targetOf(model: Model, who: string): Promise<string> {
   return (await model.client.people.find({ handle: who })).handle;
 }
 
-export function screenOf(model: Model, shell: Shell, exit: () => void): Screen {
+function screenOf(model: Model, shell: Shell, exit: () => void): Screen {
   const { agentPath, env, cwd, signal, stdout } = shell;
   let program: Promise<Program> | undefined;
   const screen = new Screen(model, {

@@ -116,7 +116,8 @@ export class Model {
     const from = this.#cursor === undefined ? {} : { from: this.#cursor };
     const events = await this.client.events.follow(from, { signal });
     this.me = await this.client.status.show(undefined, { signal });
-    await Promise.all([this.#loadConversations(), this.#loadRooms(), this.#loadPeople(), this.#loadFiles()]);
+    await Promise.all([this.#loadConversations(), this.#loadRooms(), this.#loadFiles()]);
+    this.#gather(this.#loadPeople); // asks the trackers, for whom nothing waits
     // After a while without events, also what none of them tells any more.
     await Promise.all([...this.#timelines].map(([target, timeline]) => this.#catchUp(target, timeline)));
     this.trouble = undefined;

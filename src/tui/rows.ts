@@ -43,7 +43,7 @@ export const wrapped = (text: string, columns: number): string[] =>
 const COLORS = { queued: 'yellow', held: 'yellow', delivered: undefined, read: 'green', failed: 'red' } as const;
 const BAR = 16;
 
-export function fileWords(file: FileInfo): string {
+function fileWords(file: FileInfo): string {
   const { state, size, progress, rate, error } = file;
   if (state === 'failed') return `failed: ${cleanLine(error?.message ?? '')}`;
   if (state !== 'fetching' && state !== 'serving') return state;
