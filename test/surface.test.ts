@@ -31,7 +31,7 @@ test('the operations, their routes, fields, faults and commands are the golden o
     const { name, method, httpPath, meta, stream } = operation;
     const { words, textbook } = meta.command;
     return [
-      `${name}(${fieldsOf(operation)})${stream ? ' stream' : ''}`,
+      `${name}(${fieldsOf(operation)})${stream ? ' stream' : ''}${meta.job ? ' job' : ''}`,
       `  ${method} ${httpPath}`,
       `  netapp ${words.join(' ')}${textbook ? `, netapp ${textbook}` : ''}`,
       `  ${meta.faults.join(' ') || '-'}`,

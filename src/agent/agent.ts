@@ -45,6 +45,7 @@ export class Agent {
     const { backend, log, socketPath, http, tokenPath } = this.#options;
     const door = { backend, log, closing: this.#closing.signal, limits: { ...LIMITS, ...this.#options.limits } };
     try {
+      backend.jobs.start();
       const local = createDoor(door);
       await listenOnSocket(local, socketPath);
       this.#servers.push(local);
@@ -62,7 +63,7 @@ export class Agent {
   /** Ends open streams with `link_closed`, then the connections. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Fault('link_closed', 'the agent is closing'));
-    await Promise.all(this.#servers.splice(0).map(closeServer));
+    await Promise.all([...this.#servers.splice(0).map(closeServer), this.#options.backend.jobs[Symbol.asyncDispose]()]);
   }
 }
 

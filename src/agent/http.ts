@@ -10,6 +10,7 @@ import { FAULTS, Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { readBody } from './body.ts';
 import type { Limits } from './limits.ts';
+import { asPreferred, type Preference, preferenceOf, withPreference } from './prefer.ts';
 import type { Session } from './session.ts';
 import { cutSlowFollower, KEEP_ALIVE_MS } from './stream.ts';
 
@@ -24,7 +25,9 @@ export type Door = {
 
 /** A server that does not listen yet. */
 export function createDoor(door: Door): Server {
-  const handler = new OpenAPIHandler<OperationContext>(operations, {
+  const handler = new OpenAPIHandler<OperationContext & { preference?: Preference | undefined }>(operations, {
+    interceptors: [withPreference],
+    clientInterceptors: [asPreferred],
     eventIteratorKeepAliveInterval: KEEP_ALIVE_MS,
     customErrorResponseBodyEncoder: (error) => answerOf(faultOf(error) ?? new Fault('internal', 'a defect in NetApp')),
   });
@@ -49,7 +52,8 @@ export function createDoor(door: Door): Server {
       if (followers.size < limits.followers) return;
       throw new Fault('too_many', `following "${path}": ${followers.size} followers are connected already`);
     };
-    const context = { backend, log, closing, admitStream };
+    const preference = preferenceOf(request);
+    const context = { backend, log, closing, admitStream, preference };
     const { matched } = await handler.handle(Object.assign(request, { body }), response, { context });
     if (!matched) {
       throw new Fault('unknown_operation', `asking for "${request.method} ${path}": there is none; see /openapi.json`);

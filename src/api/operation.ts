@@ -12,7 +12,13 @@ type Form =
   /** Values with commas between. */
   | 'list'
   /** A number of bytes with an optional unit (`10MB`, `1GiB`), or `none` for null. */
-  | 'bytes';
+  | 'bytes'
+  /** A value as JSON. */
+  | 'json'
+  /** A time of this machine's clock, such as `18:30` or `2026-03-01 18:30`. */
+  | 'time'
+  /** Needs of a job, with commas between; `space:10GB` in any unit. */
+  | 'needs';
 
 /** How an operation looks on a command line. Everything here is data: the CLI has no code for a single command. */
 type CommandShape = {
@@ -40,7 +46,22 @@ type CommandShape = {
   settles?: { by: readonly [string, string]; during: readonly string[] };
 };
 
+/** What makes an operation one that can be asked for as a job. Whatever it does, it does once for one `key`. */
+export type JobShape = {
+  /** The input field that says whom it concerns: jobs are bounded and put in order for each. */
+  peer?: string;
+  /** For one peer it is done in the order in which it was asked for. */
+  ordered?: boolean;
+  /** The command line waits for it as for a job, which can be left behind. */
+  long?: boolean;
+  /** It may be left for an agent that is not running: nobody waits for what it answers. */
+  spool?: boolean;
+  /** The operation that undoes what it has begun, by the id of its answer, where it is cancelled. */
+  cancelledBy?: readonly [string, string];
+};
+
 export type OperationMeta = {
+  job?: JobShape;
   /** The codes that this operation can give, beyond those that every one can (`FAULTS_OF_ALL`). */
   faults: readonly FaultCode[];
   /** A command line that works. */

@@ -1,4 +1,5 @@
 /** How each noun of the API looks to a person. With `--json` none of this is used. */
+import { type Job, job } from '../api/job.ts';
 import { followedMessage } from '../api/messages.ts';
 import {
   type BackupInfo,
@@ -26,7 +27,8 @@ import {
   safety,
   status,
 } from '../api/shapes.ts';
-import { cleanText } from './clean.ts';
+import { cleanText, jsonLine } from './clean.ts';
+import { jobName, jobStanding } from './job-progress.ts';
 import type { Cell, Style } from './term.ts';
 import { showAgo, showBytes, showTime } from './units.ts';
 
@@ -66,6 +68,8 @@ const styles: Record<string, Style> = {
   busy: 'yellow',
   held: 'yellow',
   queued: 'yellow',
+  waiting: 'yellow',
+  running: 'cyan',
   connecting: 'yellow',
   failed: 'red',
   down: 'red',
@@ -219,6 +223,26 @@ const messagesInFull = noun<MessageInFull>(messageInFull, {
   ],
 });
 
+const jobs = noun<Job>(job, {
+  head: ['ID', 'WHAT', 'STATE', 'ASKED', 'HOW'],
+  none: 'no jobs',
+  row: (j) => [j.id, { text: jobName(j), style: 'bold' }, state(j.state), showAgo(j.at), jobStanding(j)],
+  detail: (j) => [
+    ['id', j.id],
+    ['what', { text: jobName(j), style: 'bold' }],
+    ['state', state(j.state)],
+    ['how', jobStanding(j)],
+    ['asked', showTime(j.at)],
+    ...(j.startedAt ? [['tried', `${showTime(j.startedAt)}, ${j.attempts} times`] satisfies [string, Cell]] : []),
+    ...(j.endedAt ? [['ended', showTime(j.endedAt)] satisfies [string, Cell]] : []),
+    ...(j.due ? [[j.state === 'waiting' ? 'next try by' : 'due', showTime(j.due)] satisfies [string, Cell]] : []),
+    ...(j.deadline ? [['deadline', showTime(j.deadline)] satisfies [string, Cell]] : []),
+    ...(j.schedule ? [['schedule', j.schedule] satisfies [string, Cell]] : []),
+    ...(j.key ? [['key', j.key] satisfies [string, Cell]] : []),
+    ...(j.answer == null ? [] : [['answer', jsonLine(j.answer)] satisfies [string, Cell]]),
+  ],
+});
+
 function progressOf(f: FileInfo): string {
   if (f.state !== 'fetching' && f.state !== 'serving') return '';
   return `${f.size === 0 ? 100 : Math.floor((f.progress / f.size) * 100)}%`;
@@ -335,6 +359,7 @@ const nouns = new Map<unknown, Noun>([
   [conversation, conversations],
   [backupInfo, backups],
   [file, files],
+  [job, jobs],
   [room, rooms],
   [linkInfo, links],
   [status, me],
