@@ -138,7 +138,11 @@ describe('files', () => {
 
   test('are not followed with --detach', async () => {
     const { out } = await run(['files', 'send', 'bob', 'x', '--detach', '--json']);
-    expect(JSON.parse(out)).toMatchObject({ operation: 'files.send', state: 'queued', input: { path: join(home, 'x') } });
+    expect(JSON.parse(out)).toMatchObject({
+      operation: 'files.send',
+      state: 'queued',
+      input: { path: join(home, 'x') },
+    });
   });
 
   test('that cannot be prepared fail with their own code', async () => {

@@ -1,9 +1,10 @@
 /** Jobs through the doors: asked for, waited for, retried, cancelled, bounded; by header, by operation, by key. */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Client, createClient } from '../src/api/client.ts';
 import type { Job } from '../src/api/job.ts';
@@ -51,22 +52,38 @@ describe.each(['in process', 'socket', 'http'])('%s', (name) => {
   test('a job is asked for, answers at once, and comes to what the operation answers', async () => {
     const words = `by a job, ${name}`;
     const job = await door().jobs.create({ operation: 'messages.say', input: { handle: 'bob', text: words } });
-    expect(job).toMatchObject({ operation: 'messages.say', state: 'queued', attempts: 0, answer: null, source: 'asked' });
+    expect(job).toMatchObject({
+      operation: 'messages.say',
+      state: 'queued',
+      attempts: 0,
+      answer: null,
+      source: 'asked',
+    });
     const last = await ended(door(), job.id);
-    expect(last).toMatchObject({ id: job.id, state: 'done', error: null, attempts: 1, answer: { text: words, to: 'bob@lab' } });
+    expect(last).toMatchObject({
+      id: job.id,
+      state: 'done',
+      error: null,
+      attempts: 1,
+      answer: { text: words, to: 'bob@lab' },
+    });
     expect(await door().jobs.show({ id: job.id.slice(0, 8) })).toEqual(last);
     expect((await door().jobs.list({ state: 'done' })).at(-1)?.id).toBe(job.id);
     await alice.event('job.done', ({ id }) => id === job.id);
   });
 
   test('what is wrong with it is said at once, or is what it came to', async () => {
-    await expect(door().jobs.create({ operation: 'messages.shout' })).rejects.toMatchObject({ code: 'unknown_operation' });
+    await expect(door().jobs.create({ operation: 'messages.shout' })).rejects.toMatchObject({
+      code: 'unknown_operation',
+    });
     await expect(door().jobs.create({ operation: 'people.list' })).rejects.toMatchObject({ code: 'unknown_operation' });
     await expect(
       door().jobs.create({ operation: 'messages.say', input: { handle: 'bob', text: '' } }),
     ).rejects.toMatchObject({ code: 'invalid_argument', data: { field: 'text' } });
     const say = { operation: 'messages.say', input: { handle: 'bob', text: 'x' } };
-    await expect(door().jobs.create({ ...say, every: 'now and then' })).rejects.toMatchObject({ code: 'invalid_argument' });
+    await expect(door().jobs.create({ ...say, every: 'now and then' })).rejects.toMatchObject({
+      code: 'invalid_argument',
+    });
     await expect(door().jobs.create({ ...say, in: '5m', every: '@daily' })).rejects.toMatchObject({
       code: 'invalid_argument',
     });
@@ -97,7 +114,10 @@ describe.each(['in process', 'socket', 'http'])('%s', (name) => {
       in: '1h',
     });
     expect(job).toMatchObject({ state: 'scheduled', due: expect.any(String) });
-    expect(await door().jobs.cancel({ id: job.id })).toMatchObject({ state: 'cancelled', error: { code: 'cancelled' } });
+    expect(await door().jobs.cancel({ id: job.id })).toMatchObject({
+      state: 'cancelled',
+      error: { code: 'cancelled' },
+    });
     await expect(door().messages.search({ query: words })).resolves.toEqual([]);
     await door().jobs.retry({ id: job.id });
     expect(await ended(door(), job.id)).toMatchObject({ state: 'done', answer: { text: words } });
@@ -133,8 +153,12 @@ describe('a job that waits', () => {
     await alice.client.people.find({ handle: 'carol' });
     const port = carol.node.port;
     await net.stop(carol);
-    await alice.event('person.changed', ({ handle, status }) => handle === 'carol@lab' && status === 'offline');
-    const job = await alice.client.jobs.create({ operation: 'links.connect', input: { target: 'carol' }, when: ['peer'] });
+    await alice.event('person.offline', ({ handle }) => handle === 'carol@lab');
+    const job = await alice.client.jobs.create({
+      operation: 'links.connect',
+      input: { target: 'carol' },
+      when: ['peer'],
+    });
     const say = await alice.client.jobs.create({
       operation: 'messages.say',
       input: { handle: 'carol', text: 'when you are there' },
@@ -150,11 +174,10 @@ describe('a job that waits', () => {
 
   test('for a tracker goes on when it is back; a message behind it does not overtake it', async () => {
     const own = await net.tracker({ name: 'other', zone: 'other' });
-    const erin = await net.member('erin', own);
     const frank = await net.member('frank', own);
-    const { port } = own;
+    const { port, invite } = own;
     await net.stop(own);
-    await erin.event('tracker.changed', ({ state }) => state === 'down');
+    const erin = await net.member('erin', { invite }, { ready: false }); // who so knows nobody yet
     const say = (words: string) =>
       erin.client.jobs.create({ operation: 'messages.say', input: { handle: 'frank', text: words } });
     const jobs = [await say('first'), await say('second')];
@@ -190,17 +213,15 @@ describe('a job that waits', () => {
 test('the transfer of a job that is cancelled is cancelled with it', async () => {
   const path = join(net.folder, 'waits.bin');
   await writeFile(path, Buffer.alloc(100_000, 1));
-  const { id } = await bob.client.files.send({ handle: 'alice', path });
+  const dave = await net.member('dave', tracker);
+  await dave.client.files.send({ handle: 'alice', path });
   const offer = await alice.event('file.offered', ({ name }) => name === 'waits.bin');
-  await rm(path); // so that the fetch cannot end
-  const job = await alice.client.jobs.create({ operation: 'files.get', input: { id: String(offer.data.id) } });
+  await net.stop(dave); // so that the fetch waits
+  const id = String(offer.data.id);
+  const job = await alice.client.jobs.create({ operation: 'files.get', input: { id } });
   for await (const { answer } of await alice.client.jobs.wait({ id: job.id })) if (answer) break;
-  const cancelled = await alice.client.jobs.cancel({ id: job.id });
-  expect(['cancelled', 'failed']).toContain(cancelled.state);
-  if (cancelled.state === 'cancelled') {
-    expect(await alice.client.files.show({ id: String(offer.data.id) })).toMatchObject({ state: 'cancelled' });
-  }
-  expect(id).toBeTruthy();
+  expect(await alice.client.jobs.cancel({ id: job.id })).toMatchObject({ state: 'cancelled' });
+  expect(await alice.client.files.show({ id })).toMatchObject({ state: 'cancelled' });
 });
 
 describe('over HTTP', () => {
@@ -245,7 +266,10 @@ describe('over HTTP', () => {
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
     expect(new Set(answers.map(({ body }) => body.id)).size).toBe(1);
     await expect.poll(() => saidOf('keyed')).toBe(1);
-    expect(await say({ 'idempotency-key': '"k1"' }, 'other')).toMatchObject({ status: 422, body: { code: 'key_reused' } });
+    expect(await say({ 'idempotency-key': '"k1"' }, 'other')).toMatchObject({
+      status: 422,
+      body: { code: 'key_reused' },
+    });
     expect(await say({ 'idempotency-key': 'a b' }, 'x')).toMatchObject({ status: 400 });
     expect(await ask('PUT', '/v1/people/me/status', { 'idempotency-key': 'k2' }, {})).toMatchObject({
       status: 400,
@@ -259,17 +283,16 @@ describe('over HTTP', () => {
 
   test('a full queue says when to come again', async () => {
     const later = { operation: 'messages.say', input: { handle: 'bob', text: 'x' }, in: '1h' };
-    const made: string[] = [];
-    const local = doors['in process'] ?? expect.fail('no door');
-    let refused: unknown;
-    while (!refused && made.length <= 10_000) {
-      const { id } = await local.jobs.create(later).catch((error: unknown) => {
-        refused = error;
-        return { id: '' };
-      });
-      if (id) made.push(id);
-    }
-    expect(refused).toMatchObject({ code: 'queue_full' });
+    const { jobs } = alice.backend;
+    const fill = (made: string[] = []): string[] => {
+      try {
+        for (;;) made.push(jobs.create(later).id);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'queue_full' });
+        return made;
+      }
+    };
+    const made = fill();
     expect(made.length).toBeGreaterThan(9_900);
     const { status, headers, body } = await say({ prefer: 'respond-async' }, 'no room');
     expect({ status, code: body.code, after: headers['retry-after'] }).toEqual({
@@ -278,13 +301,12 @@ describe('over HTTP', () => {
       after: '5',
     });
     expect((await say({}, 'without a job')).status).toBe(200);
-    for (const id of made) await alice.backend.jobs.cancel(id);
+    for (const id of made) await jobs.cancel(id);
     expect((await say({ prefer: 'respond-async' }, 'room again')).status).toBe(202);
   });
 });
 
 test('a room is made once for a key, and jobs of it keep their order', async () => {
-  await mkdir(join(net.folder, 'x'), { recursive: true });
   const create = { operation: 'rooms.create', input: { name: 'by job', members: ['bob'] }, key: 'room-1' };
   const [first] = await Promise.all([alice.client.jobs.create(create), alice.client.jobs.create(create)]);
   expect(await ended(alice.client, first.id)).toMatchObject({ state: 'done', answer: { name: 'by job' } });

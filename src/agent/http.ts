@@ -26,7 +26,7 @@ export type Door = {
 /** A server that does not listen yet. */
 export function createDoor(door: Door): Server {
   const handler = new OpenAPIHandler<OperationContext & { preference?: Preference | undefined }>(operations, {
-    interceptors: [withPreference],
+    rootInterceptors: [withPreference],
     clientInterceptors: [asPreferred],
     eventIteratorKeepAliveInterval: KEEP_ALIVE_MS,
     customErrorResponseBodyEncoder: (error) => answerOf(faultOf(error) ?? new Fault('internal', 'a defect in NetApp')),
