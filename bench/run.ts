@@ -3,7 +3,8 @@
  *
  *   node bench/run.ts [row...] [--runs 5] [--size N]
  *
- * `--size` is MiB for a file (2048), thousands of entries for a catch-up (100).
+ * `--size` is MiB for a file (2048), thousands of entries for a catch-up (100), thousands of
+ * reads for requests (20).
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -15,6 +16,7 @@ import { parseArgs } from 'node:util';
 import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
 import { messageRow } from './message.ts';
+import { requestsRow } from './requests.ts';
 import { startRow } from './start.ts';
 
 /** One measured thing: figures of all runs, under the names that the table shows. */
@@ -28,7 +30,7 @@ export type Measured = {
 
 export type Row = { name: string; run(options: { runs: number; size: number | undefined }): Promise<Measured> };
 
-const rows: Row[] = [catchupRow, fileRow, messageRow, startRow];
+const rows: Row[] = [catchupRow, fileRow, messageRow, requestsRow, startRow];
 
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);

@@ -16,7 +16,7 @@ import { ended, followed } from './waiting.ts';
 export type OperationContext = {
   backend: Backend;
   log: Log;
-  /** Aborts when the agent closes: streams end with `link_closed`. */
+  /** Aborts when the agent closes, and with it the signal of whoever asks: streams end with `link_closed`. */
   closing?: AbortSignal | undefined;
   /** Throws `too_many` where one more open stream is too many for its door. */
   admitStream?: (() => void) | undefined;
@@ -34,8 +34,7 @@ const base = implement(contract).$context<OperationContext>();
 /** Whatever is thrown leaves as a coded fault; a defect is logged here and told nobody. */
 const coded = base.middleware(async ({ context, next, path, signal: asked }) => {
   const { closing, log } = context;
-  const signals = [asked, closing].filter((signal) => signal !== undefined);
-  const signal = AbortSignal.any(signals);
+  const signal = asked ?? closing ?? new AbortController().signal;
   const failure = (error: unknown): Error => {
     if (closing?.aborted) return errorOf(new Fault('link_closed', 'the agent is closing'));
     if (asked?.aborted) return errorOf(new Fault('cancelled', 'it was cancelled'));
