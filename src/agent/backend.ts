@@ -11,6 +11,7 @@ import { Jobs } from './jobs.ts';
 import { worldOf } from './needs.ts';
 
 const DAY_MS = 86_400_000;
+const WHOLE_ID = /^[a-z2-7]{52}$/;
 
 type Wait = { signal?: AbortSignal | undefined };
 /** What is done for a key is done once. */
@@ -215,7 +216,7 @@ export function backendOf(
         return chat.list({ account: who, ...page, ...bounds }).map(node.messageView);
       },
       async show(text, { history } = {}) {
-        const id = messageId(text);
+        const id = WHOLE_ID.test(text) ? text : messageId(text); // what is no id is none to `chat.show` either
         const versions = history ? chat.history.versions(id) : undefined;
         return {
           ...node.messageView(chat.show(id)),

@@ -24,6 +24,9 @@ export type JobsOptions = {
   clock: Clock;
   log: Log;
   emit(type: string, data: Record<string, unknown>): void;
+  /** For tests: milliseconds after which the clock is looked at again, and of the first wait between tries. */
+  lookMs?: number;
+  againMs?: number;
 };
 
 /** Jobs that are not over, and bytes of what they are asked; past either, `queue_full`. */
@@ -361,7 +364,8 @@ export class Jobs implements JobDesk {
   }
 
   #wait(row: JobRow, need: Need | undefined, message: string): void {
-    const backoff = this.#backoffs.get(row.id) ?? new Backoff(AGAIN);
+    const backoff =
+      this.#backoffs.get(row.id) ?? new Backoff({ ...AGAIN, firstMs: this.#options.againMs ?? AGAIN.firstMs });
     this.#backoffs.set(row.id, backoff);
     // Nobody tells when the disk has room again.
     const ms = need === undefined || need.what === 'space' ? backoff.next() : EVENT_MISSED_MS * (1 + Math.random());
@@ -401,7 +405,7 @@ export class Jobs implements JobDesk {
     try {
       if (this.#unsure) this.#remember();
       for (const row of this.#jobs.dueBy(now)) this.#come(row, now);
-      this.#arm(Math.min(this.#jobs.nextTime(now), now + LOOK_MS));
+      this.#arm(Math.min(this.#jobs.nextTime(now), now + (this.#options.lookMs ?? LOOK_MS)));
     } catch (error) {
       this.#options.log.warn({ err: error }, 'jobs could not be looked at; they will be again');
       this.#arm(now + AGAIN.firstMs);

@@ -46,7 +46,8 @@ const coded = base.middleware(async ({ context, next, path, signal: asked }) => 
   try {
     if (context.key === undefined && !unattended.has(path.join('.'))) context.backend.used();
     const result = await next({ context: { signal } });
-    const settled = context.backend.settled();
+    // A job's answer is heard through another operation, which waits.
+    const settled = context.key === undefined ? context.backend.settled() : undefined;
     if (settled) await settled;
     if (!isStream(result.output)) return result;
     context.admitStream?.();
