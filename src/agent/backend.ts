@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Node } from '../node/node.ts';
+import { takeRestored } from '../node/restored.ts';
 import { readPassphrase } from '../node/sealed.ts';
 import { JobStore } from './job-store.ts';
 import { Jobs } from './jobs.ts';
@@ -118,6 +119,7 @@ export function backendOf(
       clock: options.clock,
       log: options.log,
       emit: (type, data) => events.emit(type, data),
+      restored: () => takeRestored(node.store),
     },
     () => backend,
   );

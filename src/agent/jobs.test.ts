@@ -17,7 +17,7 @@ let changed: Parameters<World['watch']>[0];
 let isThere: boolean;
 const events: string[] = [];
 
-function begin(): Jobs {
+function begin(restored?: number): Jobs {
   const world: World = {
     missing: async () => (isThere ? undefined : 'nobody is there'),
     watch: async (listener) => {
@@ -31,6 +31,7 @@ function begin(): Jobs {
       clock: { now: () => Date.now() + offset },
       log: silentLog(),
       emit: (type, data) => events.push(`${type} ${data.id}`),
+      restored: () => restored,
       lookMs: 10,
       againMs: 5,
     },
@@ -178,4 +179,20 @@ test('ended jobs are let go of after a week', async () => {
   await jobs[Symbol.asyncDispose]();
   jobs = begin();
   expect(() => jobs.show(id)).toThrow(Fault);
+});
+
+test('a restored home does not do again what may have been done; what is still to come stays', async () => {
+  isThere = false;
+  const waits = jobs.create({ ...say('waits'), when: ['peer'] });
+  await reaches(waits.id, 'waiting');
+  const coming = jobs.create({ ...say('tomorrow'), in: '1d' });
+  await jobs[Symbol.asyncDispose]();
+  isThere = true;
+  jobs = begin(Date.parse('2026-03-01T10:00:00Z'));
+  expect(jobs.show(waits.id)).toMatchObject({ state: 'cancelled', error: { code: 'cancelled' } });
+  expect(jobs.show(waits.id).error?.message).toContain('backup of 2026-03-01T10:00:00.000Z');
+  expect(jobs.show(coming.id)).toMatchObject({ state: 'scheduled' });
+  expect(backend.said).toEqual([]);
+  jobs.retry(waits.id);
+  await reaches(waits.id, 'done');
 });

@@ -24,6 +24,8 @@ export type JobsOptions = {
   clock: Clock;
   log: Log;
   emit(type: string, data: Record<string, unknown>): void;
+  /** When the backup was taken of which this home came, told once. */
+  restored?: () => number | undefined;
   /** For tests: milliseconds after which the clock is looked at again, and of the first wait between tries. */
   lookMs?: number;
   againMs?: number;
@@ -79,6 +81,7 @@ export class Jobs implements JobDesk {
     const { clock, world, log } = this.#options;
     this.#jobs.trim(clock.now());
     this.#load = this.#jobs.load();
+    this.#jobs.store.transaction(() => this.#shelve());
     for (const row of this.#jobs.open('running')) this.#takeUp(row);
     for (const row of this.#jobs.open('waiting')) this.#hold(row);
     for (const row of this.#jobs.open('queued')) this.#queue.add(ticketOf(row));
@@ -86,6 +89,26 @@ export class Jobs implements JobDesk {
       .watch((what, isFor) => this.#mayHold(what, isFor), this.#stop.signal)
       .catch((error: unknown) => log.error({ err: error }, 'jobs wait by the clock alone'));
     this.#look();
+  }
+
+  /** After a backup was restored nobody knows what of this was done since it was taken: a person is to say. */
+  #shelve(): void {
+    const at = this.#options.restored?.();
+    if (at === undefined) return;
+    const now = this.#options.clock.now();
+    for (const row of [...this.#jobs.open('scheduled'), ...this.#jobs.open('waiting')]
+      .concat(this.#jobs.open('running'), this.#jobs.open('queued'))
+      .filter(({ state, due }) => state !== 'scheduled' || (due ?? 0) <= now)) {
+      if (row.every !== null) {
+        this.#jobs.change(row, { due: nextRun(row.every, now) ?? null });
+        continue;
+      }
+      const error = new Fault(
+        'cancelled',
+        `running the job "${row.id}": this home was restored from a backup of ${new Date(at).toISOString()}, and whether it was done since is not known; if not, try it again with "netapp jobs retry ${row.id}"`,
+      );
+      this.#end(row, 'cancelled', { error });
+    }
   }
 
   /** It ran when the agent ended without a word. */
