@@ -159,6 +159,7 @@ describe('the spool', () => {
     expect(JSON.parse(second.stdout)).toMatchObject({ state: 'spooled', operation: 'files.send' });
     await as('alice', 'say', 'bob', 'and another');
     expect(await as('alice', 'say', 'bob', 'not this', '--no-spool')).toMatchObject({ code: FAULTS.agent_down.exit });
+    expect((await as('alice', 'say', 'bob', 'x', '--every', 'bad')).code).toBe(FAULTS.invalid_argument.exit);
     expect((await as('alice', 'people', 'list')).code).toBe(FAULTS.agent_down.exit);
     const names = await readdir(join(home('alice'), 'spool'));
     expect(names).toHaveLength(3);

@@ -2,11 +2,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { invalidArgument } from '../api/failure.ts';
 import { type JobRequest, jobOptions, spanMs } from '../api/job.ts';
+import { checkCron, nextRun } from '../api/schedule.ts';
 import { canonical, toBase32 } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import { KEY_KEPT_MS, type NewRow } from './job-store.ts';
 import { jobOperations } from './job-view.ts';
-import { checkCron, nextRun } from './schedule.ts';
 
 export type Asked = {
   row: NewRow;
@@ -16,7 +16,7 @@ export type Asked = {
 };
 
 /** 80 random bits in base32: 16 characters, as files have. */
-export const newJobId = (): string => toBase32(randomBytes(10));
+const newJobId = (): string => toBase32(randomBytes(10));
 
 /** Throws `unknown_operation`, `invalid_argument`. */
 export function draftOf(

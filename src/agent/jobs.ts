@@ -5,6 +5,7 @@
 import type { Backend, JobDesk } from '../api/backend.ts';
 import { isOver, type Job, type JobRequest } from '../api/job.ts';
 import { localClient } from '../api/operations.ts';
+import { nextRun, runsBetween } from '../api/schedule.ts';
 import { Backoff } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
@@ -16,7 +17,6 @@ import type { JobRow, JobStore } from './job-store.ts';
 import { childId, isPassing, jobView, keyOf, lateFault, peerOf, ticketOf } from './job-view.ts';
 import { type Need, needAfter, needOf, type World } from './needs.ts';
 import { perform } from './perform.ts';
-import { nextRun, runsBetween } from './schedule.ts';
 
 export type JobsOptions = {
   jobs: JobStore;

@@ -18,7 +18,7 @@ export const RUNGS: readonly string[] = ['local', 'lan', 'direct', 'punched', 'r
 /** What a job needs before it runs. */
 const needForm = 'expected "peer", "tracker", "rung:lan" (or direct, punched, relay), or "space:BYTES"';
 
-export const needInput = z
+const needInput = z
   .string()
   .max(64, needForm)
   .regex(/^(peer|tracker|rung:(local|lan|direct|punched|relay)|space:\d{1,15})$/, needForm);

@@ -82,6 +82,13 @@ export const FAULTS_OF_ALL = [
   'agent_down',
 ] as const satisfies readonly FaultCode[];
 
+/** Codes that an operation can give, and those that its jobs can. */
+export function faultsOf({ faults, job }: OperationMeta): FaultCode[] {
+  return [
+    ...new Set<FaultCode>([...faults, ...(job ? (['queue_full', 'key_reused'] as const) : []), ...FAULTS_OF_ALL]),
+  ];
+}
+
 type OperationRoute = {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH';
   path: `/v1/${string}`;
@@ -93,11 +100,14 @@ type OperationRoute = {
 
 /** Starts the contract of an operation; `.input()` and `.output()` follow. */
 export function operation({ tag, ...route }: OperationRoute, meta: OperationMeta) {
-  const faults = [...meta.faults, ...FAULTS_OF_ALL];
-  return oc.$meta<OperationMeta>(meta).route({ ...route, tags: [tag], spec: (spec) => describeFaults(spec, faults) });
+  const describe = <S extends Spec>(spec: S): S => {
+    const described = describeFaults(spec, faultsOf(meta));
+    return meta.job ? describeJob(described) : described;
+  };
+  return oc.$meta<OperationMeta>(meta).route({ ...route, tags: [tag], spec: describe });
 }
 
-type Spec = { responses?: Record<string, unknown> };
+type Spec = { responses?: Record<string, unknown>; parameters?: unknown[] };
 
 /** The error answers of an operation in OpenAPI: one per HTTP status, with the codes that it can carry. */
 function describeFaults<S extends Spec>(spec: S, codes: readonly FaultCode[]): S {
@@ -122,6 +132,33 @@ function describeFaults<S extends Spec>(spec: S, codes: readonly FaultCode[]): S
     };
   }
   return { ...spec, responses };
+}
+
+/** The headers that make a job of a request, and the answer of one that is not waited for. */
+function describeJob<S extends Spec>(spec: S): S {
+  const header = (name: string, description: string) => ({
+    in: 'header',
+    name,
+    description,
+    schema: { type: 'string' },
+  });
+  const accepted = {
+    description: 'it goes on as a job, where the request said "Prefer: respond-async"',
+    headers: { location: { description: 'where the job is shown', schema: { type: 'string' } } },
+    content: { 'application/json': { schema: { $ref: '#/components/schemas/Job' } } },
+  };
+  return {
+    ...spec,
+    parameters: [
+      ...(spec.parameters ?? []),
+      header(
+        'Prefer',
+        '"respond-async" answers 202 with a job; "respond-async, wait=10" waits so many seconds for its end',
+      ),
+      header('Idempotency-Key', 'the same request with the same key is one job with one answer'),
+    ],
+    responses: { ...spec.responses, 202: accepted },
+  };
 }
 
 // A dot segment would change the path of the URL that carries it; a slash or a space never stands in a name.

@@ -42,13 +42,17 @@ export async function isHome(home: string): Promise<boolean> {
 
 /**
  * Leaves a request; durable when this settles. Answers with its id, which is the job's later on, and its file. Throws
- * `queue_full`, `too_large`, `unwritable`, `disk_full`.
+ * `invalid_argument`, `queue_full`, `too_large`, `unwritable`, `disk_full`.
  */
 export async function leaveInSpool(
   home: string,
   { in: span, ...request }: JobRequest,
   now = Date.now(),
 ): Promise<{ id: string; file: string }> {
+  if (request.every !== undefined) {
+    const { checkCron } = await import('./schedule.ts'); // most requests need none of it
+    checkCron(request.every);
+  }
   const id = toBase32(randomBytes(10));
   // Counted from now, not from when somebody looks.
   const at = span === undefined ? {} : { at: new Date(now + (spanMs(span) ?? 0)).toISOString() };

@@ -21,7 +21,7 @@ export function progressLine(f: FileInfo): string {
 }
 
 /** What a snapshot of a file or of a job is in one line; a job that moves a file shows the file. */
-export function snapshotLine(snapshot: unknown): string {
+function snapshotLine(snapshot: unknown): string {
   const moved = file.safeParse(snapshot);
   if (moved.success) return progressLine(moved.data);
   const known = job.parse(snapshot);
