@@ -7,6 +7,7 @@ import { localClient } from '../src/api/operations.ts';
 import type { FileInfo } from '../src/api/shapes.ts';
 import { silentLog } from '../src/base/log.ts';
 import { homePaths } from '../src/node/home.ts';
+import { AreaClient } from './area-client.ts';
 import { type Member, TestNet, until } from './testnet.ts';
 
 let net: TestNet;
@@ -17,18 +18,20 @@ let doors: Record<string, Client>;
 beforeAll(async () => {
   net = await TestNet.create();
   const tracker = await net.tracker();
-  alice = await net.member('alice', tracker, { http: true });
+  const area = join(net.folder, 'area');
+  alice = await net.member('alice', tracker, { http: true, sharedMemory: { path: area, size: 1024 } });
   bob = await net.member('bob', tracker);
   const token = (await readFile(homePaths(alice.home).token, 'utf8')).trim();
   doors = {
     'in process': localClient({ backend: alice.backend, log: silentLog() }),
     socket: alice.client,
     http: createClient({ url: `http://127.0.0.1:${alice.agent.httpPort}`, token }),
+    'shared memory': new AreaClient(area, 1024).client(),
   };
 });
 afterAll(() => net[Symbol.asyncDispose]());
 
-describe.each(['in process', 'socket', 'http'])('%s', (name) => {
+describe.each(['in process', 'socket', 'http', 'shared memory'])('%s', (name) => {
   const door = (): Client => doors[name] ?? expect.fail(`no door "${name}"`);
 
   test('status', async () => {

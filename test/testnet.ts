@@ -51,6 +51,7 @@ export class TestNet implements AsyncDisposable {
     options: {
       port?: number;
       http?: boolean;
+      sharedMemory?: { path: string; size: number };
       presence?: PresenceScope;
       awayAfterMs?: number;
       clock?: Clock;
@@ -78,6 +79,7 @@ export class TestNet implements AsyncDisposable {
       socketPath: paths.socket,
       tokenPath: paths.token,
       http: options.http ? { port: 0 } : undefined,
+      sharedMemory: options.sharedMemory,
       log: silentLog(),
     });
     await agent.start();

@@ -1,6 +1,7 @@
 /** `netapp up`: this machine's node and agent, and a tracker inside where none is configured, until told to end. */
 import { once } from 'node:events';
 import { userInfo } from 'node:os';
+import { resolve } from 'node:path';
 import { Agent } from '../agent/agent.ts';
 import { backendOf } from '../agent/backend.ts';
 import { Spool } from '../agent/spool.ts';
@@ -26,6 +27,10 @@ export type UpOptions = {
   trackerPort?: number | undefined;
   mailbox?: boolean | undefined;
   httpPort?: number | undefined;
+  /** A path, relative to the shell's folder. */
+  sharedMemory?: string | undefined;
+  /** Bytes of the shared memory. */
+  size?: number | undefined;
   presence?: 'zone' | 'contacts' | undefined;
   awayAfter?: number | null | undefined;
 };
@@ -73,6 +78,10 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       socketPath: shell.agentPath,
       tokenPath: homePaths(shell.home).token,
       http: options.httpPort === undefined ? undefined : { port: options.httpPort },
+      sharedMemory:
+        options.sharedMemory === undefined
+          ? undefined
+          : { path: resolve(shell.cwd, options.sharedMemory), size: options.size },
       log,
     }),
   );
