@@ -7,6 +7,7 @@ import type { Log } from '../base/log.ts';
 import type { Node } from '../node/node.ts';
 import { takeRestored } from '../node/restored.ts';
 import { readPassphrase } from '../node/sealed.ts';
+import { fileControlOf } from './files.ts';
 import { JobStore } from './job-store.ts';
 import { Jobs } from './jobs.ts';
 import { worldOf } from './needs.ts';
@@ -306,10 +307,11 @@ export function backendOf(
       },
       list: async () => files.list().map(node.fileView),
       show: async (id) => node.fileView(files.show(fileId(id))),
-      accept: async (id, { to }) => node.fileView(await files.accept(fileId(id), { to })),
+      accept: async (id, options) => node.fileView(await files.accept(fileId(id), options)),
       decline: async (id) => node.fileView(files.decline(fileId(id))),
       cancel: async (id) => node.fileView(await files.cancel(fileId(id))),
       follow: followFile,
+      ...fileControlOf(node, { account, find }),
     },
 
     links: {

@@ -12,6 +12,7 @@ export function outcome(f: FileInfo): Fault | undefined {
     return new Fault(isFaultCode(code) ? code : 'internal', f.error?.message ?? `${what}: it failed`);
   }
   if (f.state === 'cancelled') return new Fault('cancelled', `${what}: it was cancelled`);
+  if (f.state === 'declined' && isFaultCode(f.error?.code)) return new Fault(f.error.code, f.error.message);
   if (f.state === 'declined') return new Fault('cancelled', `${what}: it was declined`);
   return new Fault('link_closed', `${what}: the agent's answer ended in state "${f.state}"`);
 }

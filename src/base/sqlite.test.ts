@@ -29,6 +29,30 @@ test('a transaction is all or nothing, and its listeners hear of it only after t
   expect([count.get()?.n, heard]).toEqual([2, ['kept']]);
 });
 
+test('works of one turn share a commit, and each stands or falls by itself', async () => {
+  using store = new Store(':memory:');
+  store.migrate('test', ['CREATE TABLE t (n INTEGER) STRICT']);
+  const insert = store.prepare('INSERT INTO t VALUES (?)');
+  const all = store.prepare<{ n: number }>('SELECT n FROM t ORDER BY n');
+  const heard: number[] = [];
+  const add = (n: number): Promise<number> =>
+    store.grouped(() => {
+      insert.run(n);
+      store.afterCommit(() => heard.push(n));
+      if (n === 2) throw new Fault('cancelled', 'not this one');
+      return n;
+    });
+  const [undone, works] = [store.undone, [add(1), add(2), add(3)]];
+  expect(all.all()).toEqual([]);
+  const ends = await Promise.allSettled(works);
+  expect(ends.map((end) => (end.status === 'fulfilled' ? end.value : end.reason.message))).toEqual([
+    1,
+    'not this one',
+    3,
+  ]);
+  expect([all.all().map(({ n }) => n), heard, store.undone - undone]).toEqual([[1, 3], [1, 3], 1]);
+});
+
 test('each step of a room’s schema runs once ever', () => {
   using store = new Store(':memory:');
   store.migrate('a', ['CREATE TABLE a (n INTEGER) STRICT']);

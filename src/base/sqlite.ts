@@ -57,12 +57,17 @@ const CHECKPOINT_PAGES = 4000;
 /** Pages copied at once: 4 MiB, some milliseconds. */
 const SNAPSHOT_PAGES = 1024;
 
+/** One of the works that share a transaction. */
+type Grouped = { run(): void; done(): void; fail(error: unknown): void };
+
 export class Store implements Disposable {
   readonly #db: DatabaseSync;
   readonly #walPath: string | undefined;
   #wal: number | undefined;
   #depth = 0;
   #after: (() => void)[] = [];
+  #group: Grouped[] = [];
+  #undone = 0;
   /** Counts changes; all up to `#safe` are on the disk. */
   #written = 0;
   #safe = 0;
@@ -136,6 +141,65 @@ export class Store implements Disposable {
     return result;
   }
 
+  /**
+   * As `transaction`, together with all others that are asked for in this turn of the event loop: one commit serves all, and
+   * each stands or falls by itself. `work` must not wait.
+   */
+  grouped<T>(work: () => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      let result: { value: T } | undefined;
+      const run = (): void => {
+        result = { value: work() };
+      };
+      const done = (): void => {
+        if (result) resolve(result.value);
+      };
+      this.#group.push({ run, done, fail: reject });
+      if (this.#group.length === 1) setImmediate(() => this.#runGroup());
+    });
+  }
+
+  #runGroup(): void {
+    const group = this.#group;
+    this.#group = [];
+    const kept: Grouped[] = [];
+    try {
+      this.transaction(() => {
+        for (const each of group) {
+          const failed = this.#within(() => each.run());
+          if (failed) each.fail(failed.error);
+          else kept.push(each);
+        }
+      });
+    } catch (error) {
+      for (const each of group) each.fail(error);
+      return;
+    }
+    for (const each of kept) each.done();
+  }
+
+  /** Undoes what `work` did, and that alone, if it throws; gives what it threw. */
+  #within(work: () => void): { error: unknown } | undefined {
+    const heard = this.#after.length;
+    this.#db.exec('SAVEPOINT one');
+    try {
+      work();
+      this.#db.exec('RELEASE one');
+      return undefined;
+    } catch (error) {
+      if (!this.#db.isTransaction) throw error; // SQLite gave all of it up: a full disk, perhaps
+      this.#db.exec('ROLLBACK TO one; RELEASE one');
+      this.#after.length = heard;
+      this.#undone += 1;
+      return { error: toFault(error, 'writing to the store') };
+    }
+  }
+
+  /** Counts transactions that were undone: what somebody keeps in memory of one of them is not so. */
+  get undone(): number {
+    return this.#undone;
+  }
+
   #commit<T>(work: () => T): T {
     try {
       this.#db.exec('BEGIN IMMEDIATE');
@@ -146,6 +210,7 @@ export class Store implements Disposable {
       return result;
     } catch (error) {
       this.#after = [];
+      this.#undone += 1;
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
       throw toFault(error, 'writing to the store');
     } finally {

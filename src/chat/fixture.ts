@@ -106,6 +106,8 @@ type PersonOptions = {
   boot?: boolean;
   /** Where letters are left. */
   post?: (person: Person) => Post;
+  /** Milliseconds; see `ChatOptions`. */
+  relayMs?: number;
 };
 
 export class Person {
@@ -135,6 +137,7 @@ export class Person {
   readonly links = new Set<Link>();
   readonly #world: World;
   readonly #post: Post | undefined;
+  readonly #relayMs: number;
   readonly file: string;
 
   constructor(world: World, key: Key, file: string, options: PersonOptions) {
@@ -146,6 +149,7 @@ export class Person {
     this.node = options.node ?? Key.generate();
     this.dial = (account) => this.#reach(account);
     this.#post = options.post?.(this);
+    this.#relayMs = options.relayMs ?? 20;
   }
 
   get chat(): ChatService {
@@ -176,7 +180,8 @@ export class Person {
       reach: (account, options) => this.dial(account, options),
       post: this.#post,
       homes: () => (this.#world.home ? [this.#world.home.key.id] : []),
-      relayMs: 20,
+      relayMs: this.#relayMs,
+      readMs: 20,
       emitRoom: (type, event) =>
         store.afterCommit(() => {
           this.roomEvents.push({ type, event });

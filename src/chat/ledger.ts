@@ -225,7 +225,7 @@ export class Ledger {
   /** What a change of membership makes of entries and of what waits. [R-10] [R-11] */
   #roomStep({ before, after, ordered, effective, moderates }: Stepped): void {
     const { change, number, at } = ordered;
-    this.rooms.settleChange(change);
+    if (change.author === this.self) this.rooms.settleChange(change);
     if (!effective) return;
     const { id } = after;
     const who = change.target ?? change.author;
@@ -479,15 +479,18 @@ export class Ledger {
 
   /**
    * What this side has of a conversation, and its word for it; of a room also how far its order is here, and what others
-   * said of the entries of `reader`, who may have missed it. [R-21]
+   * said of the entries of `reader`, who may have missed it. [R-21] `isTold`: receipts that `reader` has been given.
    */
-  standing(conversation: Conversation, reader: string): Standing {
+  standing(conversation: Conversation, reader: string, isTold: (receipt: Receipt) => boolean = () => false): Standing {
     const { id, kind } = conversation;
     const authors = this.authors(conversation);
-    const newest = (author: string, account: string): Receipt[] =>
-      (['delivered', 'read'] as const).flatMap(
-        (state) => this.receipts.newest({ conversation: id, author }, account, state) ?? [],
-      );
+    const newest = (author: string, account: string): Receipt[] => {
+      const chain = { conversation: id, author };
+      const read = this.receipts.newest(chain, account, 'read');
+      const delivered = this.receipts.newest(chain, account, 'delivered');
+      const isMore = delivered && delivered.seq > (read?.seq ?? 0); // else the other says it, too
+      return [...(isMore ? [delivered] : []), ...(read ? [read] : [])].filter((receipt) => !isTold(receipt));
+    };
     const others = kind === 'room' ? authors.filter((account) => account !== this.self && account !== reader) : [];
     const receipts = [
       ...newest(reader, this.self),

@@ -159,6 +159,11 @@ export class Statements {
     this.#store = store;
   }
 
+  /** See `Store.undone`. */
+  get undone(): number {
+    return this.#store.undone;
+  }
+
   /** `R` states the shape of the rows that `sql` gives. */
   of<R extends Record<string, unknown>>(sql: string): Statement<R> {
     let statement = this.#prepared.get(sql);

@@ -6,7 +6,7 @@ import type { Operation } from '../api/catalogue.ts';
 import { invalidArgument } from '../api/failure.ts';
 import { Fault } from '../base/fault.ts';
 import { type JobLine, jobFlags, jobOf, listOf, NO_JOB, needsOf, timeOf } from './job-line.ts';
-import { parseBytes } from './units.ts';
+import { parseBytes, parseSeconds } from './units.ts';
 
 /** The longest text an operation takes, in UTF-8, and a little: what comes after is read no more. */
 const STDIN_BYTES_MAX = 4 * 65_536;
@@ -94,6 +94,7 @@ export async function inputOf(
     if (value === undefined) continue;
     if (form === 'path') fields[field] = resolve(place.cwd, String(value));
     else if (form === 'bytes') fields[field] = parseBytes(String(value));
+    else if (form === 'seconds') fields[field] = parseSeconds(String(value));
     else if (form === 'list') fields[field] = listOf(String(value));
     else if (form === 'json') fields[field] = jsonOf(field, String(value));
     else if (form === 'time') fields[field] = timeOf(String(value));
