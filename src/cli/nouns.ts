@@ -215,6 +215,7 @@ const messagesInFull = noun<MessageInFull>(messageInFull, {
     ['to', { text: m.to, style: 'bold' }],
     ['written', showTime(m.at)],
     ['state', state(m.state)],
+    ...(m.error ? [['why', `${m.error.message} (${m.error.code})`] satisfies [string, Cell]] : []),
     ...(m.held ?? []).map(
       ({ to, by, at, until, letter, sig }) =>
         [
