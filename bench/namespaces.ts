@@ -14,7 +14,7 @@ const QUEUE = '50ms';
 export type Place = {
   name: string;
   /** Its address in this network. */
-  ip: string;
+  host: string;
   /** What to put before a command so that it runs there. */
   within: readonly string[];
 };
@@ -70,11 +70,11 @@ export class Namespaces implements AsyncDisposable {
   async add(mbit?: number): Promise<Place> {
     const n = this.places.length + 1;
     const name = `nap-${process.pid}-${n}`;
-    const place: Place = { name, ip: `10.77.0.${n}`, within: ['ip', 'netns', 'exec', name] };
+    const place: Place = { name, host: `10.77.0.${n}`, within: ['ip', 'netns', 'exec', name] };
     await sh('ip', 'netns', 'add', name);
     this.places.push(place);
     await sh('ip', '-n', name, 'link', 'add', 'line', 'type', 'veth', 'peer', 'name', `p${n}`, 'netns', this.#hub);
-    await sh('ip', '-n', name, 'addr', 'add', `${place.ip}/24`, 'dev', 'line');
+    await sh('ip', '-n', name, 'addr', 'add', `${place.host}/24`, 'dev', 'line');
     await sh('ip', '-n', name, 'link', 'set', 'lo', 'up');
     await sh('ip', '-n', name, 'link', 'set', 'line', 'up');
     await sh('ip', '-n', this.#hub, 'link', 'set', `p${n}`, 'master', 'bridge0', 'up');

@@ -77,17 +77,18 @@ export class Running implements AsyncDisposable {
 }
 
 /**
- * Starts `netapp ARGS --home HOME --host IP --json`, at 127.0.0.1 unless told otherwise; throws what it said if it ends
- * before its first line. `within` stands before the command.
+ * Starts `netapp ARGS --home HOME --host 127.0.0.1 --json`; throws what it said if it ends before its first line. `host`: null for
+ * all addresses; `within`: a command that runs another one elsewhere.
  */
 export async function start(
   home: string,
   args: readonly string[],
-  options: { env?: Record<string, string>; node?: string[]; ip?: string; within?: readonly string[] } = {},
+  options: { env?: Record<string, string>; node?: string[]; host?: string | null; within?: readonly string[] } = {},
 ): Promise<Running> {
-  const { node = [], ip = '127.0.0.1', within = [] } = options;
-  const [program = '', ...before] = [...within, process.execPath];
-  const child = spawn(program, [...before, ...node, MAIN, ...args, '--host', ip, '--home', home, '--json'], {
+  const { host = '127.0.0.1', within = [] } = options;
+  const at = host === null ? [] : ['--host', host];
+  const [command = process.execPath, ...words] = [...within, process.execPath];
+  const child = spawn(command, [...words, ...(options.node ?? []), MAIN, ...args, ...at, '--home', home, '--json'], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...options.env },
   });
