@@ -11,7 +11,7 @@ const MOST_OPEN = 4;
 const IDLE_MS = 10_000;
 
 /** What was offered: where it is, and what shows that it is still the same. */
-export type SharedFolder = { manifest: Uint8Array; path: string; stamps: Uint8Array };
+export type SharedFolder = { manifest: Uint8Array; path: string; stamps: Uint8Array; asSent: boolean };
 
 type Open = { thread: FolderThread; layout: Promise<Layout>; readers: number; idle: NodeJS.Timeout | undefined };
 
@@ -40,9 +40,10 @@ export class FolderReaders implements AsyncDisposable {
         await thread.ask('read', buffer, base + position, base + position + length);
       return {
         name,
+        layout,
         size: which === 'all' ? layout.size : layout.fileSize(which),
         read,
-        begin: async (position) => void (await read(Buffer.alloc(1), 1, position)),
+        begin: async ({ start }) => void (await read(Buffer.from(new SharedArrayBuffer(1)), 1, start)),
         check: async () => {}, // each file was checked when it was read
         [Symbol.asyncDispose]: async () => close(),
       };
@@ -51,6 +52,12 @@ export class FolderReaders implements AsyncDisposable {
       await this.#end(hash, open);
       throw error;
     }
+  }
+
+  /** What is read of it is not what it was when it was opened: whoever comes next opens it anew. */
+  async forget(hash: string): Promise<void> {
+    const open = this.#open.get(hash);
+    if (open) await this.#end(hash, open);
   }
 
   /** Takes over a thread that has hashed the folder, so that it is open for whoever asks soon; false if it has no place. */
@@ -71,9 +78,9 @@ export class FolderReaders implements AsyncDisposable {
     const known = this.#open.get(hash);
     if (known) return known;
     const thread = new FolderThread();
-    const { manifest, path, stamps } = load();
+    const { manifest, path, stamps, asSent } = load();
     const layout = thread
-      .ask('openSource', manifest, hash, path, stamps)
+      .ask('openSource', manifest, hash, path, stamps, asSent)
       .then(({ chunk, sizes }) => new Layout(chunk, sizes));
     layout.catch(() => {}); // whoever opened it hears of it
     const open: Open = { thread, layout, readers: 0, idle: undefined };

@@ -119,7 +119,7 @@ export type HashedFolder = {
   leftOut: LeftOut;
 };
 
-const stampOf = ({ dev, ino, mtimeNs }: BigIntStats): readonly [bigint, bigint, bigint] => [
+export const stampOf = ({ dev, ino, mtimeNs }: BigIntStats): readonly [bigint, bigint, bigint] => [
   BigInt.asUintN(64, dev),
   BigInt.asUintN(64, ino),
   BigInt.asUintN(64, mtimeNs),

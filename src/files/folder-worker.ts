@@ -1,9 +1,10 @@
 /** The thread beside the event loop that walks, hashes, reads and writes one folder: calls that wait for the disk, by message. */
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { fromBase32 } from '../base/encoding.ts';
 import { Fault, type FaultCode, toFault } from '../base/fault.ts';
 import { Bitmap } from './bitmap.ts';
-import { type CheckedFolder, checkFolder } from './folder-check.ts';
-import { FolderSource, type HashedFolder, hashFolder } from './folder-source.ts';
+import { type CheckedFolder, checkFolder, placesAsWritten } from './folder-check.ts';
+import { FolderSource, type HashedFolder, hashFolder, placesAsSent } from './folder-source.ts';
 import { FolderWriter } from './folder-writer.ts';
 import { type Manifest, parseManifest } from './manifest.ts';
 import type { PartIdentity } from './part.ts';
@@ -22,7 +23,8 @@ export type Outline = {
 export type Calls = {
   /** Also opens it to be read. */
   hash(root: string, name: string): Omit<HashedFolder, 'manifest'> & { outline: Outline };
-  openSource(bytes: Uint8Array, hash: string, root: string, stamps: Uint8Array): Outline;
+  /** `asSent`: its names are those of the manifest; else it was received, and they are as they were written. */
+  openSource(bytes: Uint8Array, hash: string, root: string, stamps: Uint8Array, asSent: boolean): Outline;
   /** Into memory that both sides see. Gives how many bytes; fewer where a file has changed. */
   read(block: Uint8Array, start: number, end: number): number;
   openPart(
@@ -35,7 +37,14 @@ export type Calls = {
       /** What the ticket says. */
       ticket: { name: string; size: number; entries: number };
     },
-  ): { outline: Outline; identity: PartIdentity; fresh: boolean; leftOut: string[]; renamed: number };
+  ): {
+    outline: Outline;
+    digests: Uint8Array;
+    identity: PartIdentity;
+    fresh: boolean;
+    leftOut: string[];
+    renamed: number;
+  };
   put(block: Uint8Array, length: number, position: number): number[];
   write(block: Uint8Array, length: number, position: number): void;
   /** As `read`, of the part; gives how many bytes there were. */
@@ -47,7 +56,8 @@ export type Calls = {
   /** Name of a file of the folder that is read. */
   nameOf(file: number): string | undefined;
   verify(size: number, maybe: Uint8Array, from: number, to: number): number[];
-  complete(): void;
+  /** Gives the files' stamps, if they are wanted. */
+  complete(withStamps: boolean): Uint8Array | undefined;
   syncEach(): void;
   synced(): void;
 };
@@ -68,6 +78,20 @@ function outlineOf({ name, size, chunk, files, folders = [], links = [] }: Manif
     entries: files.length + folders.length + links.length,
     files: files.length,
   };
+}
+
+/** The hashes of all chunks, one after the other. */
+function digestsOf({ files }: Manifest): Uint8Array {
+  const count = files.reduce((sum, { chunks }) => sum + chunks.length, 0);
+  const digests = new Uint8Array(32 * count);
+  let at = 0;
+  for (const { chunks } of files) {
+    for (const chunk of chunks) {
+      digests.set(fromBase32(chunk) ?? [], at);
+      at += 32;
+    }
+  }
+  return digests;
 }
 
 /** The manifest of a folder. Throws as `parseManifest`, and `malformed` for one of a single file. */
@@ -93,9 +117,10 @@ export function folderCalls(isStopped: () => boolean): Calls {
       source = new FolderSource(root, manifest, hashed.stamps);
       return { ...hashed, outline: outlineOf(manifest) };
     },
-    openSource(bytes, hash, root, stamps) {
+    openSource(bytes, hash, root, stamps, asSent) {
       const manifest = parseFolder(bytes, hash);
-      source = new FolderSource(root, manifest, new BigUint64Array(Uint8Array.from(stamps).buffer));
+      const places = asSent ? placesAsSent(manifest) : placesAsWritten(root, manifest);
+      source = new FolderSource(root, manifest, new BigUint64Array(Uint8Array.from(stamps).buffer), places);
       return outlineOf(manifest);
     },
     read(block, start, end) {
@@ -111,7 +136,7 @@ export function folderCalls(isStopped: () => boolean): Calls {
       }
       writer = FolderWriter.open({ ...options, manifest });
       const { identity, fresh, plan } = writer;
-      return { outline, identity, fresh, leftOut: plan.leftOut, renamed: plan.renamed };
+      return { outline, digests: digestsOf(manifest), identity, fresh, leftOut: plan.leftOut, renamed: plan.renamed };
     },
     write: (block, length, position) => writing().write(buffer(block), length, position),
     readPart: (block, length, position) => writing().read(buffer(block), length, position),
@@ -123,7 +148,10 @@ export function folderCalls(isStopped: () => boolean): Calls {
     nameOf: (file) => source?.nameOf(file),
     put: (block, length, position) => writing().put(buffer(block), length, position),
     verify: (size, maybe, from, to) => writing().verify(new Bitmap(size, maybe), from, to),
-    complete: () => writing().complete(),
+    complete: (withStamps) => {
+      writing().complete();
+      return withStamps ? new Uint8Array(writing().stamps().buffer) : undefined;
+    },
     syncEach: () => writing().syncEach(),
     synced: () => writing().synced(),
   };

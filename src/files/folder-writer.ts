@@ -27,7 +27,7 @@ import { toBase32 } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import type { Bitmap } from './bitmap.ts';
 import { Descent } from './descend.ts';
-import { fill } from './folder-source.ts';
+import { fill, stampOf } from './folder-source.ts';
 import { Layout, type Place } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import type { PartIdentity } from './part.ts';
@@ -334,6 +334,13 @@ export class FolderWriter implements Disposable {
       if (fd === undefined) utimesSync(this.#descent.prefix(number), secondsOf(mtime), secondsOf(mtime));
       else futimesSync(fd, secondsOf(mtime), secondsOf(mtime));
     }
+  }
+
+  /** Of each file what shows that it is still the one that was written. */
+  stamps(): BigUint64Array {
+    return BigUint64Array.from(
+      this.plan.files.flatMap((_, file) => stampOf(lstatSync(this.#path(file), { bigint: true }))),
+    );
   }
 
   /** The size, mode and time of a file that came in several pieces. */

@@ -1,23 +1,28 @@
 /** Files that others offer to this user: asked about, fetched when wanted, and taken up again until they are whole. */
 import { access, constants } from 'node:fs/promises';
-import { isAbsolute, join } from 'node:path';
+import { basename, isAbsolute, join } from 'node:path';
 import { Backoff } from '../base/async.ts';
+import { hash as hashOf } from '../base/encoding.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Binding } from '../link/binding.ts';
 import { BlockPool } from './blocks.ts';
 import { BlobClient, type Bulk } from './client.ts';
+import { contentOf } from './content.ts';
 import { fetchContent, MOST_STRIKES } from './fetch.ts';
 import { FolderThread } from './folder-thread.ts';
 import { Ledger } from './ledger.ts';
 import type { Traffic } from './limits.ts';
+import { Lines } from './lines.ts';
 import { CHUNK_BYTES, MOST_FOLDER_MANIFEST_BYTES, MOST_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { checkSpace, isFinished, makeFolder, type Part, PartFile, removePart } from './part.ts';
 import { PartFolder } from './part-folder.ts';
 import { safeName } from './paths.ts';
 import { plan } from './queue.ts';
 import type { Reports } from './reports.ts';
+import { reuse } from './reuse.ts';
 import type { Settings } from './settings.ts';
+import type { Sharing } from './sharing.ts';
 import type { FileStore } from './store.ts';
 import type { Contents, Transfer } from './transfer.ts';
 import type { Transfers } from './transfers.ts';
@@ -33,6 +38,7 @@ export type IncomingOptions = {
   store: FileStore;
   transfers: Transfers;
   reports: Reports;
+  sharing: Sharing;
   bulk: Bulk;
   binding: () => Binding;
   downloads: string;
@@ -53,7 +59,7 @@ type Running = {
   yielding: boolean;
 };
 /** What is known of a transfer's tries so far. */
-type Tries = { backoff: Backoff; room: Backoff; strikes: number };
+type Tries = { backoff: Backoff; room: Backoff; strikes: number; banned: Set<string> };
 
 export class Incoming {
   readonly #options: IncomingOptions;
@@ -136,8 +142,17 @@ export class Incoming {
 
   /** The account was seen: what waits for it is tried now. */
   wake(account: string): void {
+    this.#wake(({ peer, hash }) => peer === account || this.#options.sharing.membersOf(hash).has(account));
+  }
+
+  /** Somebody fetches what is under this hash too, and may have some of it. */
+  wanted(hash: string): void {
+    this.#wake((transfer) => transfer.hash === hash);
+  }
+
+  #wake(fits: (transfer: Transfer) => boolean): void {
     for (const [id, waiting] of this.#waiting) {
-      if (this.#transfers.get(id).peer !== account) continue;
+      if (!fits(this.#transfers.get(id))) continue;
       waiting.notBefore = 0;
       this.#tries.get(id)?.backoff.reset();
     }
@@ -197,6 +212,7 @@ export class Incoming {
       backoff: new Backoff(this.#options.retry ?? RETRY),
       room: new Backoff(ROOM),
       strikes: 0,
+      banned: new Set<string>(),
     };
     this.#tries.set(id, tries);
     const running: Running = { stop, done: Promise.resolve(), yielding: false };
@@ -250,28 +266,52 @@ export class Incoming {
     if (known && !known.inPlace && (await isFinished(path, known))) return this.#done(id, path); // named, then killed
     if (!known && contents) await checkSpace(folder, size, contents.entries);
     const thread = contents && new FolderThread();
-    let client: BlobClient | undefined;
-    const connect = async (): Promise<BlobClient> => {
-      client ??= await BlobClient.open({
-        bulk: this.#options.bulk,
-        account: peer,
-        credential: encodeAccount(this.#options.binding()),
-        signal,
-        ...(this.#options.stallMs !== undefined && { stallMs: this.#options.stallMs }),
-      });
-      return client;
-    };
+    const lines = new Lines({
+      dial: (account) =>
+        BlobClient.open({
+          bulk: this.#options.bulk,
+          account,
+          credential: encodeAccount(this.#options.binding()),
+          signal,
+          ...(this.#options.stallMs !== undefined && { stallMs: this.#options.stallMs }),
+        }),
+      onOpen: (account, client) => {
+        const { address } = client;
+        const flow = this.#options.traffic.open({ transfer: id, direction: 'in', peer: account, address });
+        client.meter = (count) => flow.moved(count, signal);
+        return flow;
+      },
+    });
     try {
       thread?.start(); // meanwhile the manifest comes
-      const manifest = store.manifest(hash) ?? (await this.#fetchManifest(id, await connect()));
-      await this.#fetchInto(id, manifest, thread, tries, connect, signal);
+      const holders = [peer, ...this.#options.sharing.othersOf(hash, peer, this.#self)];
+      const manifest = store.manifest(hash) ?? (await this.#manifestOf(id, holders, lines));
+      await this.#fetchInto(id, manifest, { thread, tries, lines, holders, signal });
     } finally {
       await thread?.[Symbol.asyncDispose]();
-      client?.destroy(new Fault('cancelled', 'fetching: no more is wanted'));
+      lines.close();
     }
   }
 
-  /** The manifest's bytes, not yet believed. */
+  get #self(): string {
+    return this.#options.binding().account;
+  }
+
+  /** The manifest from who wrote the ticket, or else from any of the others. */
+  async #manifestOf(id: string, holders: readonly string[], lines: Lines): Promise<Buffer> {
+    let first: unknown;
+    for (const account of holders) {
+      try {
+        return await this.#fetchManifest(id, await lines.use(account));
+      } catch (error) {
+        lines.forget(account);
+        first ??= error;
+      }
+    }
+    throw first;
+  }
+
+  /** The manifest's bytes: what they say is not believed yet. */
   async #fetchManifest(id: string, client: BlobClient): Promise<Buffer> {
     const { hash, size, contents } = this.#transfers.get(id);
     const pieces: Buffer[] = [];
@@ -280,11 +320,17 @@ export class Incoming {
       mostBytes: contents ? mostManifestBytes(size, contents) : MOST_MANIFEST_BYTES,
       body: (buffer, from, to) => void pieces.push(Buffer.from(buffer.subarray(from, to))),
     });
-    return Buffer.concat(pieces);
+    const bytes = Buffer.concat(pieces);
+    if (hashOf(bytes) !== hash) throw new Fault('hash_mismatch', 'fetching a manifest: the bytes have another hash');
+    return bytes;
   }
 
   /** The part of a transfer, opened by its manifest, which is kept once it is believed. */
-  async #open(id: string, manifest: Uint8Array, thread: FolderThread | undefined): Promise<Part> {
+  async #open(
+    id: string,
+    manifest: Uint8Array,
+    { thread, isShared }: { thread: FolderThread | undefined; isShared: boolean },
+  ): Promise<Part> {
     const { store } = this.#options;
     const { hash, folder, name, size, contents, path } = this.#transfers.get(id);
     const { part } = store.marks(id);
@@ -293,7 +339,7 @@ export class Incoming {
     const known = isGone ? undefined : part;
     if (contents && thread) {
       const ticket = { name, size, entries: contents.entries };
-      const part = await PartFolder.open({ folder, id, known, path, manifest, hash, ticket, thread });
+      const part = await PartFolder.open({ folder, id, known, path, manifest, hash, ticket, thread, isShared });
       await store.saveLargeManifest(hash, manifest);
       const paths = part.leftOut
         .slice(0, 100)
@@ -315,65 +361,93 @@ export class Incoming {
   async #fetchInto(
     id: string,
     manifest: Uint8Array,
-    thread: FolderThread | undefined,
-    tries: Tries,
-    connect: () => Promise<BlobClient>,
-    signal: AbortSignal,
+    how: {
+      thread: FolderThread | undefined;
+      tries: Tries;
+      lines: Lines;
+      holders: readonly string[];
+      signal: AbortSignal;
+    },
   ): Promise<void> {
-    const { store, reports, settings } = this.#options;
-    const { hash, folder, name, contents } = this.#transfers.get(id);
-    const part = await this.#open(id, manifest, thread);
+    const { store, reports, sharing, settings } = this.#options;
+    const { thread, tries, lines, holders, signal } = how;
+    const { hash, folder, name, peer, contents } = this.#transfers.get(id);
+    const isShared = holders.length > 1;
+    const part = await this.#open(id, manifest, { thread, isShared });
     const { layout } = part;
+    const content = contentOf(part, `/blobs/${hash}/${contents ? 'all' : 0}`);
     try {
       const ledger = await Ledger.open({ store, id, part, signal });
       const { have } = ledger;
-      if (!have.full) {
-        let bytes = layout.bytesOf((index) => have.has(index));
-        const whole = contents && new WholeFiles(layout, have);
-        await checkSpace(folder, layout.size - bytes, whole ? whole.files - whole.count : 1);
-        const client = await connect();
-        const { peer } = this.#transfers.get(id);
-        using flow = this.#options.traffic.open({ transfer: id, direction: 'in', peer, address: client.address });
-        client.meter = (count) => flow.moved(count, signal);
-        this.#transfers.change(id, { state: 'fetching', progress: bytes, error: null });
-        reports.progress(id);
-        try {
-          await fetchContent({
-            client,
-            path: `/blobs/${hash}/${contents ? 'all' : 0}`,
-            have,
-            part,
-            pool: this.#pool,
-            onAsk: (first, count) => ledger.ask(first, count),
-            onChunks: (indexes, count) => {
-              bytes += count;
-              for (const index of indexes) whole?.add(index);
-              tries.backoff.reset();
-              tries.room.reset();
-              this.#transfers.progress(id, bytes, whole?.count);
-              reports.progress(id);
-              ledger.wrote(count, (error) => client.destroy(toFault(error)));
-            },
-            onStrike: (index) => {
-              tries.strikes += 1;
-              if (tries.strikes < MOST_STRIKES) return;
-              throw new Fault(
-                'hash_mismatch',
-                `fetching chunk ${index}: the holder gave wrong data ${MOST_STRIKES} times`,
-              );
-            },
-          });
-        } finally {
-          await ledger.flush();
+      const share = isShared ? sharing.begin(content, { hash, have, part }) : undefined;
+      try {
+        if (!have.full) {
+          let bytes = layout.bytesOf((index) => have.has(index));
+          const whole = contents && new WholeFiles(layout, have);
+          await checkSpace(folder, layout.size - bytes, whole ? whole.files - whole.count : 1);
+          let client: BlobClient | undefined;
+          const onChunks = (indexes: readonly number[], count: number): void => {
+            bytes += count;
+            for (const index of indexes) whole?.add(index);
+            tries.backoff.reset();
+            tries.room.reset();
+            this.#transfers.progress(id, bytes, whole?.count);
+            reports.progress(id);
+            ledger.wrote(count, (error) => {
+              client?.destroy(toFault(error));
+              share?.fail(toFault(error));
+            });
+          };
+          const onAsk = (first: number, count: number): void => ledger.ask(first, count);
+          this.#transfers.change(id, { state: 'fetching', progress: bytes, error: null });
+          reports.progress(id);
+          try {
+            await reuse({ store, id, content, have, part, onAsk, onChunks, signal });
+            share?.know(have);
+            if (have.full) {
+              // All of it was on this machine.
+            } else if (share) {
+              await share.fetch({ author: peer, holders, banned: tries.banned, lines, onAsk, onChunks, signal });
+            } else {
+              client = await lines.use(peer);
+              await fetchContent({
+                client,
+                path: content.path,
+                have,
+                part,
+                pool: this.#pool,
+                onAsk,
+                onChunks,
+                onStrike: (index) => {
+                  tries.strikes += 1;
+                  if (tries.strikes < MOST_STRIKES) return;
+                  throw new Fault(
+                    'hash_mismatch',
+                    `fetching chunk ${index}: the holder gave wrong data ${MOST_STRIKES} times`,
+                  );
+                },
+              });
+            }
+          } finally {
+            lines.close(); // nothing moves any more
+            await ledger.flush();
+          }
         }
+        signal.throwIfAborted();
+        const { conflict } = settings.control(id);
+        // What is fetched again takes the place that it had, also where that was another one than its own.
+        const own = conflict === 'overwrite' ? basename(this.#transfers.get(id).path) : safeName(name);
+        const path = await part
+          .finish(own, (intended) => store.savePath(id, intended), conflict)
+          .catch((error: unknown) => {
+            ledger.distrust();
+            throw error;
+          });
+        if (!contents || part.stamps) await sharing.keep(hash, path, part.stamps);
+        this.#done(id, path);
+      } finally {
+        await share?.end({ whole: have.full });
       }
-      signal.throwIfAborted();
-      const intend = (path: string): void => store.savePath(id, path);
-      const path = await part.finish(safeName(name), intend, settings.control(id).conflict).catch((error: unknown) => {
-        ledger.distrust();
-        throw error;
-      });
-      this.#done(id, path);
     } finally {
       await part.close();
     }

@@ -3,9 +3,12 @@ import { basename, isAbsolute } from 'node:path';
 import { Backoff, Budget, sleep } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import { shapeOf } from './content.ts';
 import { FolderReaders } from './folder-readers.ts';
 import { FolderThread } from './folder-thread.ts';
-import { encodeManifest } from './manifest.ts';
+import type { Shape } from './held.ts';
+import { Layout } from './layout.ts';
+import { encodeManifest, parseManifest } from './manifest.ts';
 import { offeredName, safeName } from './paths.ts';
 import type { Bytes, Offered } from './serve.ts';
 import { hashSource, isFolder, realSource, Source } from './source.ts';
@@ -152,7 +155,7 @@ export class Outgoing {
     await this.#store.saveLargeManifest(hash, bytes);
     if (this.#folders.adopt(hash, thread, outline)) ending.move();
     this.#store.transaction(() => {
-      this.#store.saveFolder(hash, path, new Uint8Array(stamps.buffer));
+      this.#store.saveFolder(hash, { path, stamps: new Uint8Array(stamps.buffer), asSent: true });
       this.#transfers.change(id, { hash, size, contents: { entries, files, filesDone: 0, leftOut } });
     });
   }
@@ -186,6 +189,31 @@ export class Outgoing {
       },
       open: (which) => this.#open(hash, which),
     };
+  }
+
+  /** How a content is cut that is whole here, and as far as it looks not changed since; undefined where it is not. */
+  async whole(hash: string): Promise<Shape | undefined> {
+    const bytes = await this.#open(hash, 'all').catch(() => undefined);
+    if (!bytes) return undefined;
+    await using source = bytes;
+    const manifest = source.layout ? undefined : this.#store.manifest(hash);
+    if (!source.layout && !manifest) return undefined;
+    return shapeOf(source.layout ?? new Layout(parseManifest(manifest ?? new Uint8Array(), hash).chunk, [source.size]));
+  }
+
+  /** A file or folder came whole, and is here: from now on it is served from there. */
+  async keep(hash: string, path: string, stamps: Uint8Array | undefined): Promise<void> {
+    if (stamps) {
+      const own = this.#store.folder(hash);
+      if (own && own.path !== path && (await isFolder(own.path).catch(() => false))) return;
+      await this.#folders.forget(hash);
+      return this.#store.saveFolder(hash, { path, stamps, asSent: false });
+    }
+    await using source = await Source.open(path);
+    const own = this.#store.share(hash, 0);
+    const isOwnThere = own && (await Source.reopen(own.path, own.stamp).catch(() => undefined));
+    await isOwnThere?.[Symbol.asyncDispose]();
+    if (!isOwnThere) this.#store.saveShare(hash, 0, path, source.stamp);
   }
 
   #manifestOf(hash: string) {
@@ -222,13 +250,14 @@ export class Outgoing {
     this.#serving.set(id, serving);
     clearTimeout(serving.idle);
     serving.count += 1;
-    const { state } = this.#transfers.get(id);
-    if (!isEnd(state) && state !== 'serving') this.#transfers.change(id, { state: 'serving' });
+    const { state, direction } = this.#transfers.get(id);
+    if (direction === 'out' && !isEnd(state) && state !== 'serving') this.#transfers.change(id, { state: 'serving' });
   }
 
   onBytes(id: string, bytes: number): void {
     // How much of it each of many has is theirs to say; the sum would say nothing.
-    if (!this.isToMany(this.#transfers.get(id))) this.#transfers.advance(id, bytes);
+    const transfer = this.#transfers.get(id);
+    if (transfer.direction === 'out' && !this.isToMany(transfer)) this.#transfers.advance(id, bytes);
   }
 
   isToMany({ peer }: Transfer): boolean {

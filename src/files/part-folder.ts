@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { toBase32 } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import type { Bitmap } from './bitmap.ts';
 import type { FolderThread } from './folder-thread.ts';
@@ -28,12 +29,21 @@ export class PartFolder implements Part {
   readonly #folder: string;
   readonly #path: string;
   readonly #thread: FolderThread;
+  readonly #digests: Uint8Array;
+  readonly #isShared: boolean;
+  #stamps: Uint8Array | undefined;
 
-  private constructor(folder: string, path: string, thread: FolderThread, opened: ReturnType<Calls['openPart']>) {
-    const { outline, identity, fresh, leftOut, renamed } = opened;
+  private constructor(
+    { folder, thread, isShared }: { folder: string; thread: FolderThread; isShared: boolean },
+    path: string,
+    opened: ReturnType<Calls['openPart']>,
+  ) {
+    const { outline, digests, identity, fresh, leftOut, renamed } = opened;
     this.#folder = folder;
     this.#path = path;
     this.#thread = thread;
+    this.#digests = digests;
+    this.#isShared = isShared;
     this.outline = outline;
     this.layout = new Layout(outline.chunk, outline.sizes);
     this.identity = identity;
@@ -57,17 +67,28 @@ export class PartFolder implements Part {
     ticket: { name: string; size: number; entries: number };
     /** From now on the part's to end. */
     thread: FolderThread;
+    /** It is served to others once it has its name. */
+    isShared: boolean;
   }): Promise<PartFolder> {
     const { folder, id, known, manifest, hash, ticket, thread } = options;
     const path = known?.inPlace ? options.path : join(folder, partName(id));
     try {
       await makeFolder(folder);
       const opened = await thread.ask('openPart', manifest, hash, { root: path, known, ticket });
-      return new PartFolder(folder, path, thread, opened);
+      return new PartFolder(options, path, opened);
     } catch (error) {
       await thread[Symbol.asyncDispose]();
       throw writing(error, path);
     }
+  }
+
+  get stamps(): Uint8Array | undefined {
+    return this.#stamps;
+  }
+
+  hashOf(chunk: number): string | undefined {
+    const digest = this.#digests.subarray(32 * chunk, 32 * chunk + 32);
+    return digest.length === 32 ? toBase32(digest) : undefined;
   }
 
   async #ask<N extends keyof Calls>(name: N, ...args: Parameters<Calls[N]>): Promise<ReturnType<Calls[N]>> {
@@ -106,7 +127,7 @@ export class PartFolder implements Part {
   /** As every part; but what has the name already is never replaced by a folder: then `overwrite` throws `exists` too. [F-22] */
   async finish(name: string, intend: (path: string) => void, conflict: Conflict = 'rename'): Promise<string> {
     const what = `naming "${join(this.#folder, name)}"`;
-    await this.#ask('complete');
+    this.#stamps = await this.#ask('complete', this.#isShared);
     await this.sync();
     try {
       if (!samePart(await identityAt(this.#path), this.identity)) {

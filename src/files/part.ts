@@ -34,6 +34,10 @@ export interface Part {
   readonly identity: PartIdentity;
   /** True if nothing of an earlier part could be used. */
   readonly fresh: boolean;
+  /** Of a folder that is served too: what shows that its files are still what was written; there once it has its name. */
+  readonly stamps?: Uint8Array | undefined;
+  /** What a chunk must hash to. */
+  hashOf(chunk: number): string | undefined;
   /** Bytes, and milliseconds, after which what was written is worth a `sync`. */
   readonly syncAfter: { bytes: number; ms: number };
   /**
@@ -156,6 +160,10 @@ export class PartFile implements Part {
     pieces.writes.push(writing);
     await (isLast ? Promise.all(pieces.writes) : writing);
     return [];
+  }
+
+  hashOf(chunk: number): string | undefined {
+    return this.#file.chunks[chunk];
   }
 
   #isChunk(number: number, digest: Buffer): boolean {

@@ -5,10 +5,11 @@ import { Budget, reasonOf } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { formatAddress, plainIp } from '../link/address.ts';
-import { bindingHolds } from '../link/binding.ts';
+import { type Binding, bindingHolds } from '../link/binding.ts';
 import type { HttpHandler } from '../link/listen.ts';
 import { BlockPool } from './blocks.ts';
 import { CAPABILITY_PARAMETER } from './capability.ts';
+import type { Layout } from './layout.ts';
 import type { Flow } from './limits.ts';
 import { type ByteRange, namesEtag, readRange } from './range.ts';
 import { BLOCK_BYTES } from './source.ts';
@@ -21,6 +22,14 @@ const MOST_QUEUED = 256;
 const MOST_PER_PEER = 8;
 /** Bytes of one write: larger ones gain nothing, smaller ones cost a system call each. */
 const WRITE_BYTES = 256 * 1024;
+/** Milliseconds for which a connection's right to a content is not looked up again. */
+const OFFERED_MS = 1000;
+/**
+ * Bytes of one write near the end of a body. Node's server stops its parser when more than 64 KiB wait in the socket, and
+ * cuts the connection ("Parse Error: Paused") if the next request comes before it has noticed that they left: so at the end
+ * of a body, when the reader may ask for more, there are never as many.
+ */
+const LAST_WRITE_BYTES = 60 * 1024;
 /** Milliseconds in which a reader must take one write: slower than 4 KB/s is cut. [F-15] */
 const STALL_MS = 60_000;
 /** Blocks for read-ahead: two a body. */
@@ -37,8 +46,10 @@ export interface Bytes extends AsyncDisposable {
   readonly size: number;
   /** Of a file in a folder. */
   readonly name?: string | undefined;
-  /** Throws `changed` where not even the byte at `position` can be had: then no answer has begun. */
-  begin?(position: number): Promise<void>;
+  /** Of a folder. */
+  readonly layout?: Layout | undefined;
+  /** Throws where not even the first byte of the range can be had: then no answer has begun. `changed`, or `wrong_state`. */
+  begin?(range: ByteRange): Promise<void>;
   /** Fills `buffer` from `position`, gives how many bytes: fewer where what follows has changed. Throws `changed`, `unreadable`. */
   read(buffer: Buffer, length: number, position: number): Promise<number>;
   /** Throws `changed` if what was read is no longer what was hashed. [F-14] */
@@ -59,6 +70,8 @@ export type Offered = {
 export type BlobServerOptions = {
   /** Undefined if `account` was not offered this. Asked before anything is verified: it must cost little. */
   offered(account: string, hash: string): Offered | undefined;
+  /** Another number whenever what is offered to somebody may have changed. */
+  version?(): number;
   /** Somebody for whom nobody is here: their connection is cut without a word. */
   blocked?: ((account: string) => boolean) | undefined;
   clock: Clock;
@@ -78,7 +91,10 @@ type Connection = {
   closed: AbortSignal;
   /** The account header that was believed, so that a signature is checked once; and until when. */
   header: string;
+  claimed: Binding | undefined;
   until: number;
+  /** What its account was offered last, so that one look into the tables does for many ranges. */
+  offered: { account: string; hash: string; at: number; version: number | undefined; what: Offered } | undefined;
   /** Who that is. */
   account: string | null;
 };
@@ -145,20 +161,20 @@ export class BlobServer {
     if (typeof header !== 'string') {
       throw new Fault('unauthenticated', `asking for a blob: the header "${ACCOUNT_HEADER}" is missing`);
     }
-    const claimed = decodeAccount(header);
+    const connection = this.#connection(request.socket);
+    const claimed = connection.header === header && connection.claimed ? connection.claimed : decodeAccount(header);
     const now = this.#options.clock.now();
     if (this.#options.blocked?.(claimed.account)) {
       request.socket.destroy(); // [D-60]
       throw new Fault('link_closed', 'asking for a blob: nobody is here');
     }
-    const offered = this.#options.offered(claimed.account, hash);
-    if (!offered) throw new Fault('forbidden', 'asking for a blob: this account was not offered it');
-    const connection = this.#connection(request.socket);
+    const offered = this.#offered(connection, claimed.account, hash);
     if (connection.header !== header || connection.until <= now) {
       if (!bindingHolds(claimed, peer, now)) {
         throw new Fault('forbidden', 'asking for a blob: the account does not vouch for this node, or no longer');
       }
       connection.header = header;
+      connection.claimed = claimed;
       connection.until = claimed.until;
       connection.account = claimed.account;
     }
@@ -172,13 +188,31 @@ export class BlobServer {
     throw new Fault('forbidden', 'asking for a blob: this link gives nothing here, or no longer; ask for a new one');
   }
 
+  #offered(connection: Connection, account: string, hash: string): Offered {
+    const last = connection.offered;
+    const [at, version] = [performance.now(), this.#options.version?.()];
+    const isSame = last?.account === account && last.hash === hash && last.version === version;
+    if (isSame && at - last.at < OFFERED_MS) return last.what;
+    const what = this.#options.offered(account, hash);
+    if (!what) throw new Fault('forbidden', 'asking for a blob: this account was not offered it');
+    connection.offered = { account, hash, at, version, what };
+    return what;
+  }
+
   #connection(socket: Socket): Connection {
     const known = this.#connections.get(socket);
     if (known) return known;
     const stop = new AbortController();
     const gone = (): void => stop.abort(new Fault('link_closed', 'serving: the reader went away'));
     socket.once('close', gone);
-    const connection: Connection = { closed: stop.signal, header: '', until: 0, account: null };
+    const connection: Connection = {
+      closed: stop.signal,
+      header: '',
+      claimed: undefined,
+      until: 0,
+      offered: undefined,
+      account: null,
+    };
     this.#connections.set(socket, connection);
     return connection;
   }
@@ -222,7 +256,7 @@ export class BlobServer {
     await using source = await offered.open(which, closed);
     if (!source) throw new Fault('unknown_id', `asking for a blob: the manifest has no file ${which}`);
     response.setHeader('content-disposition', disposition(offered.link && (source.name ?? offered.link.name)));
-    const begin = async ({ start }: ByteRange): Promise<void> => await source.begin?.(start);
+    const begin = async (range: ByteRange): Promise<void> => await source.begin?.(range);
     const range = await this.#head(request, response, source.size, 'application/octet-stream', begin);
     if (!range) return;
     await using writer = new Writer(response, closed, this.#options.stallMs ?? STALL_MS);
@@ -304,7 +338,8 @@ export class BlobServer {
         const isCut = length < Math.min(BLOCK_BYTES, end - at);
         if (!isCut && at + BLOCK_BYTES < end) reading = read(next, at + BLOCK_BYTES);
         for (let from = 0; from < length; ) {
-          const to = Math.min(length, from + pace.piece());
+          const isNearEnd = end - at - from <= WRITE_BYTES;
+          const to = Math.min(length, from + Math.min(pace.piece(), isNearEnd ? LAST_WRITE_BYTES : WRITE_BYTES));
           await writer.write(current.subarray(from, to));
           const wait = pace.onBytes(to - from);
           if (wait) await wait;

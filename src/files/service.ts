@@ -13,6 +13,7 @@ import type { HttpHandler } from '../link/listen.ts';
 import { needsAccount, type Router } from '../link/router.ts';
 import type { Bulk } from './client.ts';
 import { FileControl } from './control.ts';
+import { attachExchange } from './exchange.ts';
 import { Incoming } from './incoming.ts';
 import { Traffic } from './limits.ts';
 import { type Audience, type Offer, Outgoing } from './outgoing.ts';
@@ -20,6 +21,7 @@ import { safeName } from './paths.ts';
 import { type Reach, Reports } from './reports.ts';
 import { BlobServer, type Offered } from './serve.ts';
 import { type Conflict, Settings } from './settings.ts';
+import { Sharing } from './sharing.ts';
 import { Spool } from './spool.ts';
 import { FileStore } from './store.ts';
 import { isEnd, roomOf, type Transfer } from './transfer.ts';
@@ -37,6 +39,8 @@ export type FileServiceOptions = {
   offer: Offer;
   /** Without it, files go to accounts alone. */
   audience?: Audience;
+  /** Members of the conversation in which an entry stands, now; without it, who sent a file alone serves it. */
+  members?: (entry: string) => readonly string[];
   clock: Clock;
   log: Log;
   emit: (type: FileEvent, transfer: Transfer) => void;
@@ -59,6 +63,7 @@ type Parts = {
   reports: Reports;
   incoming: Incoming;
   outgoing: Outgoing;
+  sharing: Sharing;
   control: FileControl;
   traffic: Traffic;
   stop: AbortController;
@@ -72,7 +77,11 @@ export class FileService implements AsyncDisposable {
   constructor(options: FileServiceOptions) {
     this.#options = options;
     this.#server = new BlobServer({
-      offered: (account, hash) => this.#unpaused(this.#started.outgoing.offered(account, hash)),
+      offered: (account, hash) => {
+        const { outgoing, sharing } = this.#started;
+        return this.#unpaused(outgoing.offered(account, hash) ?? sharing.offered(account, hash));
+      },
+      version: () => this.#started.transfers.version,
       capability: (text, hash) => this.#unpaused(this.control.linked(text, hash)),
       flow: (transfer, peer, address) => this.#started.traffic.open({ transfer, direction: 'out', peer, address }),
       blocked: options.blocked,
@@ -89,6 +98,7 @@ export class FileService implements AsyncDisposable {
     router.handle(report, (params, { link }) => this.#take(params, link.account?.account ?? ''), {
       needs: needsAccount,
     });
+    attachExchange(router, () => this.#started.sharing.exchange);
   }
 
   /** For `Listener.route('/blobs/', ...)`. */
@@ -111,9 +121,19 @@ export class FileService implements AsyncDisposable {
     });
     const reports = new Reports({ store, transfers, reach, log, signal });
     const outgoing = new Outgoing({ store, transfers, offer, audience, log, signal });
+    const sharing = new Sharing({
+      store,
+      reach,
+      members: this.#options.members ?? (() => []),
+      outgoing,
+      onWanted: (hash) => incoming.wanted(hash),
+      clock,
+      log,
+      signal,
+    });
     const traffic = new Traffic(settings);
     const fetching = { store, transfers, reports, settings, traffic, downloads, log, signal };
-    const incoming = new Incoming({ ...fetching, bulk, binding, stallMs, retry });
+    const incoming: Incoming = new Incoming({ ...fetching, sharing, bulk, binding, stallMs, retry });
     const control = new FileControl({
       ...fetching,
       incoming,
@@ -123,7 +143,7 @@ export class FileService implements AsyncDisposable {
       key,
       spool: spoolFolder,
     });
-    this.#parts = { store, transfers, reports, incoming, outgoing, control, traffic, stop };
+    this.#parts = { store, transfers, reports, incoming, outgoing, sharing, control, traffic, stop };
     await spool.sweep(transfers);
     outgoing.start();
     await incoming.start();
@@ -146,17 +166,24 @@ export class FileService implements AsyncDisposable {
   }
 
   /**
-   * Sends the file or folder at `path` (absolute) to `account`, called `name` where one is given: answers once that is durable, in state `preparing`; hashing and
-   * offering go on. Throws `unreadable`, `invalid_argument`, `too_large` or `bad_name`.
+   * Sends the file or folder at `path` (absolute) to `account`, called `name` where one is given: answers once that is
+   * durable, in state `preparing`; hashing and offering go on. What was sent under the same `id` is not sent again. Throws
+   * `unreadable`, `invalid_argument`, `too_large` or `bad_name`.
    */
-  async send(account: string, path: string, options: { name?: string | undefined } = {}): Promise<Transfer> {
+  async send(
+    account: string,
+    path: string,
+    options: { id?: string | undefined; name?: string | undefined } = {},
+  ): Promise<Transfer> {
+    const known = options.id === undefined ? undefined : this.#started.store.byId(options.id);
+    if (known) return this.#started.transfers.get(known.id);
     if (this.#options.blocked?.(account)) {
       throw new Fault(
         'wrong_state',
         `sending "${path}": you have blocked its recipient; let them in again first, with "netapp people unblock"`,
       );
     }
-    const base = { id: newId(), peer: account, at: this.#options.clock.now() };
+    const base = { id: options.id ?? newId(), peer: account, at: this.#options.clock.now() };
     return await this.#started.outgoing.send(base, path, options.name);
   }
 
@@ -328,6 +355,7 @@ export class FileService implements AsyncDisposable {
   /** The account can be reached: what waits for it goes on. */
   peerOnline(account: string): void {
     this.#parts?.reports.push(account);
+    this.#parts?.sharing.exchange.online(account);
     this.#parts?.incoming.wake(account);
   }
 

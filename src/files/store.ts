@@ -1,6 +1,7 @@
 /** What the file room remembers: shares, manifests, transfers, reports that are owed, and whose files come unasked. */
 import { canonical } from '../base/encoding.ts';
 import type { Statement, Store } from '../base/sqlite.ts';
+import type { SharedFolder } from './folder-readers.ts';
 import type { PartIdentity } from './part.ts';
 import type { Stamp } from './source.ts';
 import type { Transfer, TransferState } from './transfer.ts';
@@ -68,6 +69,8 @@ const MIGRATIONS = [
    ) STRICT, WITHOUT ROWID;
    -- What is known of a transfer that is a folder, as JSON.
    ALTER TABLE file_transfers ADD COLUMN contents TEXT;`,
+  // A folder that was received stands under the names that it was written as.
+  `ALTER TABLE file_folders ADD COLUMN received INTEGER NOT NULL DEFAULT 0;`,
 ];
 
 /** Bytes of one piece of a manifest, and of one that is kept in one: written within a millisecond or two. */
@@ -197,6 +200,24 @@ export class FileStore {
     ).all(hash);
   }
 
+  /** Transfers by which this account has or fetches what is under a hash, and so may give it to others. */
+  copies(hash: string): { id: string; entry: string }[] {
+    return this.#sql<{ id: string; entry: string }>(
+      `SELECT id, entry FROM file_transfers WHERE hash = ? AND direction = 'in' AND entry IS NOT NULL
+       AND state NOT IN ('cancelled', 'declined')`,
+    ).all(hash);
+  }
+
+  /** Entries whose ticket names a hash, and was neither withdrawn nor declined here. */
+  entriesOf(hash: string): string[] {
+    return this.#sql<{ entry: string }>(
+      `SELECT DISTINCT entry FROM file_transfers WHERE hash = ? AND entry IS NOT NULL
+       AND state NOT IN ('cancelled', 'declined')`,
+    )
+      .all(hash)
+      .map(({ entry }) => entry);
+  }
+
   /** Whom the ticket of an entry went to. */
   sentWith(entry: string): { id: string; peer: string }[] {
     return this.#sql<{ id: string; peer: string }>(
@@ -252,14 +273,20 @@ export class FileStore {
     return size === undefined ? undefined : this.manifestRange(hash, 0, size);
   }
 
-  saveFolder(hash: string, path: string, stamps: Uint8Array): void {
-    this.#sql('INSERT OR REPLACE INTO file_folders (hash, path, stamps) VALUES (?, ?, ?)').run(hash, path, stamps);
+  saveFolder(hash: string, { path, stamps, asSent }: Omit<SharedFolder, 'manifest'>): void {
+    this.#sql('INSERT OR REPLACE INTO file_folders (hash, path, stamps, received) VALUES (?, ?, ?, ?)').run(
+      hash,
+      path,
+      stamps,
+      asSent ? 0 : 1,
+    );
   }
 
-  folder(hash: string): { path: string; stamps: Uint8Array } | undefined {
-    return this.#sql<{ path: string; stamps: Uint8Array }>('SELECT path, stamps FROM file_folders WHERE hash = ?').get(
-      hash,
-    );
+  folder(hash: string): Omit<SharedFolder, 'manifest'> | undefined {
+    const row = this.#sql<{ path: string; stamps: Uint8Array; received: number }>(
+      'SELECT path, stamps, received FROM file_folders WHERE hash = ?',
+    ).get(hash);
+    return row && { path: row.path, stamps: row.stamps, asSent: row.received === 0 };
   }
 
   isFolder(hash: string): boolean {
@@ -280,6 +307,25 @@ export class FileStore {
       'SELECT path, stamp FROM file_shares WHERE hash = ? AND file = ?',
     ).get(hash, file);
     return row && { path: row.path, stamp: JSON.parse(row.stamp) };
+  }
+
+  /**
+   * Files and parts that are on this machine, the newest first: of a part which chunks are marked, and the folder and id that
+   * name it. Without those of transfer `id`.
+   */
+  places(id: string): { hash: string; file: number; path: string; part?: string; marked?: Uint8Array }[] {
+    const shares = this.#sql<{ hash: string; file: number; path: string }>(
+      `SELECT s.hash, s.file, s.path FROM file_shares s JOIN file_manifests m ON m.hash = s.hash
+       ORDER BY m.rowid DESC LIMIT 1000`,
+    ).all();
+    const parts = this.#sql<{ hash: string; folder: string; id: string; marked: Uint8Array }>(
+      `SELECT hash, folder, id, marked FROM file_transfers WHERE direction = 'in' AND part IS NOT NULL
+       AND marked IS NOT NULL AND id <> ? ORDER BY seq DESC LIMIT 1000`,
+    ).all(id);
+    return [
+      ...shares,
+      ...parts.map(({ hash, folder, id, marked }) => ({ hash, file: 0, path: folder, part: id, marked })),
+    ];
   }
 
   /** All transfers of a content. */
