@@ -370,7 +370,6 @@ class SwarmRun implements Listener {
         if (filled < wanted) return;
         if (isSmall) {
           if (growing && small) {
-            growing.open.delete(slice);
             small.chunks.push({ chunk, growing });
             small.length += length;
           } else this.#picker.spent(source.account, chunk, slice);
@@ -400,6 +399,7 @@ class SwarmRun implements Listener {
   /** Verifies and writes many small chunks at once; one that is wrong came from this holder alone, which had it whole. */
   #put({ piece, length, position, chunks }: Small, account: string, client: BlobClient): void {
     const { part, content, have, onChunks } = this.#options;
+    for (const { growing } of chunks) growing.open.delete(0);
     const putting = part.put(piece, length, position).then((wrong) => {
       const right: number[] = [];
       let bytes = 0;
