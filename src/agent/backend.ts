@@ -1,9 +1,10 @@
 /** A running node as what the operations need. */
 import type { Backend } from '../api/backend.ts';
-import type { AgentEvent, FileInfo, Person, Status } from '../api/shapes.ts';
+import type { FileInfo, Person, Status } from '../api/shapes.ts';
 import { Fault } from '../base/fault.ts';
 import type { Node } from '../node/node.ts';
 import { readPassphrase } from '../node/sealed.ts';
+import { doorsOf } from './doors.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -70,9 +71,17 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
     for await (const transfer of files.follow(fileId(id), { signal })) yield node.fileView(transfer);
   }
 
-  async function* followEvents(wait: Wait & { from: number; match?: string | undefined }): AsyncGenerator<AgentEvent> {
-    yield* events.follow(wait);
-  }
+  /** People name conversations by handle or #room, too; events carry their ids. */
+  const resolved = (patterns: readonly string[], wait: Wait): Promise<string[]> =>
+    Promise.all(
+      patterns.map(async (pattern) => {
+        const [, meant] = /^conversation:(.+)$/.exec(pattern) ?? [];
+        return meant === undefined ? pattern : `conversation:${await conversation(meant, wait)}`;
+      }),
+    );
+
+  const followEvents: Backend['events']['follow'] = async ({ match, ...options }) =>
+    events.follow({ ...options, match: match && (await resolved(match, options)) });
 
   return {
     async status(): Promise<Status> {
@@ -267,5 +276,6 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
     },
 
     events: { last: () => events.last, follow: followEvents },
+    ...doorsOf(node, resolved),
   };
 }

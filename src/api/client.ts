@@ -93,7 +93,11 @@ function overHttp(
   outgoing.on('error', (error) => reject(connectFault(agent, error)));
   outgoing.on('response', (incoming) => {
     const type = incoming.headers['content-type'] ?? '';
-    const read = /^text\/event-stream\b/.test(type) ? events : /^application\/json\b/.test(type) ? json : undefined;
+    const read = /^text\/event-stream\b/.test(type)
+      ? events
+      : /^application\/(?:problem\+)?json\b/.test(type)
+        ? json
+        : undefined;
     if (read) {
       resolve({ status: incoming.statusCode ?? 500, headers: incoming.headers, body: () => read(incoming) });
     } else {

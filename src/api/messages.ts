@@ -59,6 +59,7 @@ export const say = operation(
       'disk_full',
       'queue_full',
     ],
+    scope: 'messages:send',
     example: 'netapp say bob "see you at three"',
     command: { words: ['say'], positionals: ['handle', 'text'], forms: { text: 'text' }, shows: 'line' },
   },
@@ -118,6 +119,7 @@ export const reply = operation(
   { method: 'POST', path: '/v1/messages/{id}/reply', summary: 'Answer a message', tag },
   {
     faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
+    scope: 'messages:send',
     example: 'netapp messages reply 5vq7 "at four, then"',
     command: { words: ['messages', 'reply'], positionals: ['id', 'text'], forms: { text: 'text' }, shows: 'line' },
   },
@@ -260,7 +262,11 @@ export const follow = operation(
     description: 'Without `from`: what happens from now on. A message comes again whenever its delivery state changes.',
     tag,
   },
-  { faults: ['queue_full', 'too_many'], example: 'netapp messages follow', command: { words: ['messages', 'follow'] } },
+  {
+    faults: ['cursor_gone', 'queue_full', 'too_many'],
+    example: 'netapp messages follow',
+    command: { words: ['messages', 'follow'] },
+  },
 )
   .input(z.object({ from: cursorInput.optional().describe('cursor: what came after it first') }))
   .output(eventIterator(followedMessage));

@@ -6,7 +6,7 @@ import { operationList } from '../api/catalogue.ts';
 import { faultOf } from '../api/failure.ts';
 import { FAULTS_OF_ALL } from '../api/operation.ts';
 import { FAULTS, type FaultCode } from '../base/fault.ts';
-import { describe, lineSchema } from './fields.ts';
+import { describe, isList, lineSchema } from './fields.ts';
 import { type AnyCommand, type Entry, exitCodesHelp, GROUPS, rootHelp, setHelp } from './help.ts';
 import type { ProcessCommand } from './process-command.ts';
 import type { Shell } from './shell.ts';
@@ -20,6 +20,10 @@ type Context = {
 type Tree = { [word: string]: AnyProcedure | Tree };
 
 export type Program = { command: Command; entries: readonly Entry[] };
+
+/** A list may stand several times, with commas, or both. */
+const together = (value: string, before: unknown): string =>
+  typeof before === 'string' ? `${before},${value}` : value;
 
 export function buildProgram(context: Context, processCommands: readonly ProcessCommand[], version: string): Program {
   const router: Tree = {};
@@ -74,7 +78,8 @@ export function buildProgram(context: Context, processCommands: readonly Process
   program
     .option('--home <dir>', 'folder of this node’s data (NETAPP_HOME)')
     .option('--agent-path <socket>', 'the agent’s socket; default: agent.sock in the home (NETAPP_AGENT_PATH)')
-    .option('--json', 'data as JSON: one value a line');
+    .option('--json', 'data as JSON: one value a line')
+    .option('-q, --quiet', 'data and errors alone: no notes, no progress');
   program.version(version, '--version', 'show the version');
   const exitCodes = program.command('exit-codes').description('Show what each exit code means');
   exitCodes.action(() => exitCodes.outputHelp());
@@ -149,7 +154,7 @@ function settle(command: AnyCommand, words: readonly string[], inputs: ReadonlyM
       option.flags = `${flag} <${option.variadic ? 'value...' : 'value'}>`;
       option.optional = false;
       option.required = true;
-      if (!option.variadic) option.parseArg = undefined;
+      if (!option.variadic) option.parseArg = isList(field) ? together : undefined;
     }
   }
   if (words.length > 0) {

@@ -44,13 +44,20 @@ export function lineSchema({ meta: { command }, input, name }: Operation): z.Zod
     }
     const optional = schema.safeParse(undefined).success;
     const positional = positionals.includes(field) ? { positional: true } : {};
-    shape[field] = (optional ? written.optional() : written).meta({ description: describe(schema), ...positional });
+    const list = command.forms?.[field] === 'list' ? { list: true } : {};
+    const about = { description: describe(schema), ...positional, ...list };
+    shape[field] = (optional ? written.optional() : written).meta(about);
   }
   if (command.qr?.flag) shape.qr = z.boolean().optional().describe('show it as a QR code, too');
   if (command.settles) {
     shape.detach = z.boolean().optional().describe('answer at once with the id; the work goes on');
   }
   return z.object(shape);
+}
+
+/** Whether a field of a line's schema takes values with commas between. */
+export function isList(schema: unknown): boolean {
+  return schema instanceof z.ZodType && schema.meta()?.list === true;
 }
 
 /** What a field is for, and what it is where nothing is said. */

@@ -26,7 +26,7 @@ export async function runOperation(
   const callOf = ([noun, verb]: readonly [string, string]) =>
     (client as unknown as Record<string, Record<string, Call>>)[noun]?.[verb];
   const answer = await callOf(operation.path)?.(input, { signal });
-  const { settles, shows, qr: coded } = operation.meta.command;
+  const { settles, shows, qr: coded, opens } = operation.meta.command;
 
   if (isStream(answer)) {
     if (shows === 'progress') await showTransfer(answer, operation, shell);
@@ -47,11 +47,21 @@ export async function runOperation(
   if (shows === 'line') await showNext(answer, operation, shell);
   else await showValue(answer, operation.output, shell);
   if (coded && (qr || !coded.flag)) await showQr(answer, coded.field, shell);
+  if (opens !== undefined && !shell.json) await openIn(fieldOf(answer, opens), shell);
+}
+
+const fieldOf = (answer: unknown, field: string): unknown =>
+  typeof answer === 'object' && answer !== null ? Reflect.get(answer, field) : undefined;
+
+async function openIn(url: unknown, shell: Shell): Promise<void> {
+  if (typeof url !== 'string') return;
+  const { openInBrowser } = await import('./browser.ts');
+  if (await openInBrowser(url, shell)) await shell.notes.line('The browser opens it.');
 }
 
 /** For people alone: a program has the text itself. */
 async function showQr(answer: unknown, field: string, { json, out }: Shell): Promise<void> {
-  const text: unknown = typeof answer === 'object' && answer !== null ? Reflect.get(answer, field) : undefined;
+  const text = fieldOf(answer, field);
   if (json || typeof text !== 'string') return;
   const { qrLines } = await import('./qr.ts');
   await out.line('');

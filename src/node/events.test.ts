@@ -5,7 +5,7 @@ import { EventLog } from './events.ts';
 
 async function take(log: EventLog, from: number, count: number, match?: string): Promise<[number, string][]> {
   const seen: [number, string][] = [];
-  for await (const { cursor, type } of log.follow({ from, match })) {
+  for await (const { cursor, type } of log.follow({ from, match: match === undefined ? undefined : [match] })) {
     seen.push([cursor, type]);
     if (seen.length === count) break;
   }

@@ -13,6 +13,7 @@ import { Store } from '../base/sqlite.ts';
 import { askAllAgain } from '../chat/marks.ts';
 import { loadOrCreateKey } from '../link/identity.ts';
 import { MANIFEST, manifest, measure, PARTS, syncFolder } from './backup.ts';
+import { skipCursors } from './events.ts';
 import { homePaths } from './home.ts';
 import { unseal } from './sealed.ts';
 
@@ -132,6 +133,7 @@ async function verify(head: Manifest, folder: string): Promise<void> {
 function refresh(path: string, account: string): void {
   using store = new Store(path);
   askAllAgain(store, account);
+  skipCursors(store);
 }
 
 function checkStore(path: string): void {
