@@ -1,6 +1,6 @@
 /** Scopes of tokens, as the table of operations has them. */
-import leven from 'leven';
 import { Fault } from '../base/fault.ts';
+import { nearest } from '../base/nearest.ts';
 import type { Caller, Scope } from './caller.ts';
 import { demand, may } from './caller.ts';
 import { type Operation, operationList } from './catalogue.ts';
@@ -28,10 +28,11 @@ export function permit(caller: Caller | undefined, path: readonly string[]): voi
 export function checkScopes(scopes: readonly Scope[], caller: Caller | undefined): void {
   for (const scope of scopes) {
     if (!allScopes.includes(scope)) {
-      const [near] = [...allScopes].sort((a, b) => leven(a, scope) - leven(b, scope));
+      const near = nearest(scope, allScopes);
+      const meant = near === undefined ? '' : `; did you mean "${near}"?`;
       throw new Fault(
         'invalid_argument',
-        `making a token for "${scope}": there is no such scope; did you mean "${near}"? An operation's scope is noun:verb`,
+        `making a token for "${scope}": there is no such scope${meant} An operation's scope is noun:verb`,
         { data: { field: 'scope' } },
       );
     }

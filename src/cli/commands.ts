@@ -154,7 +154,8 @@ function settle(command: AnyCommand, words: readonly string[], inputs: ReadonlyM
       option.flags = `${flag} <${option.variadic ? 'value...' : 'value'}>`;
       option.optional = false;
       option.required = true;
-      if (!option.variadic) option.parseArg = isList(field) ? together : undefined;
+      if (!option.variadic) option.parseArg = undefined;
+      if (isList(field)) option.argParser<string | undefined>(together);
     }
   }
   if (words.length > 0) {
