@@ -64,7 +64,7 @@ export const contract = {
     follow: files.follow,
   },
   links: { list: links.list, connect: links.connect },
-  events: { follow: events.follow },
+  events: { follow: events.follow, last: events.last },
   webhooks: {
     create: webhooks.create,
     list: webhooks.list,

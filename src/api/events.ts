@@ -15,8 +15,8 @@ export const follow = operation(
   },
   {
     faults: ['cursor_gone', 'unknown_handle', 'unknown_id', 'queue_full', 'too_many'],
-    example: 'netapp events --from 0 --match "message.*,file.done"',
-    command: { words: ['events'], forms: { match: 'list' }, shows: 'json' },
+    example: 'netapp events follow --from 0 --match "message.*,file.done"',
+    command: { words: ['events', 'follow'], isDefault: true, forms: { match: 'list' }, shows: 'json' },
   },
 )
   .input(
@@ -26,3 +26,13 @@ export const follow = operation(
     }),
   )
   .output(eventIterator(event));
+
+export const last = operation(
+  {
+    method: 'GET',
+    path: '/v1/events/last',
+    summary: 'Show the cursor of the newest event, to follow from',
+    tag: 'events',
+  },
+  { faults: [], example: 'netapp events last', command: { words: ['events', 'last'], shows: 'json' } },
+).output(z.object({ last: z.number().int().nonnegative().describe('0 if there was none yet') }));

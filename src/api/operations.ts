@@ -191,6 +191,7 @@ export const operations = os.router({
       const from = input.from ?? cursorOf(lastEventId) ?? backend.events.last();
       return numbered(await backend.events.follow({ signal, from, match: input.match }));
     }),
+    last: os.events.last.handler(({ context: { backend } }) => ({ last: backend.events.last() })),
   },
   webhooks: {
     create: os.webhooks.create.handler(({ context: { backend, signal, caller }, input: { url, match } }) => {

@@ -21,7 +21,7 @@ export const GROUPS: Readonly<Record<string, { title: string; about: string }>> 
   },
   files: { title: 'Files', about: 'Files and folders: offered by one, fetched by the other, verified.' },
   links: { title: 'Links', about: 'Direct connections to other nodes and to trackers.' },
-  events: { title: 'Events', about: '' },
+  events: { title: 'Events', about: 'All that happens, in order, with cursors to resume from.' },
   webhooks: {
     title: 'Webhooks',
     about: 'Events, posted to a program’s own address: signed, in order, until they are taken.',

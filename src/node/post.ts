@@ -1,10 +1,10 @@
 /** One signed POST to an address that a user named: where it may go, and what it may cost. */
-import { createHmac } from 'node:crypto';
 import { lookup } from 'node:dns';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { Fault, toFault } from '../base/fault.ts';
+import { webhookMac } from '../base/webhook.ts';
 
 /** Milliseconds for connecting, sending and the head of the answer. */
 const ANSWER_MS = 10_000;
@@ -59,12 +59,7 @@ const lookupOwn: LookupFunction = (hostname, options, done) => {
 
 export type Posted = { status: number };
 
-/** Id, time in seconds and body, signed: https://github.com/standard-webhooks/standard-webhooks */
-export function signature(secret: string, { id, at, body }: { id: string; at: number; body: string }): string {
-  const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
-  return `v1,${createHmac('sha256', key).update(`${id}.${at}.${body}`).digest('base64')}`;
-}
-
+/** `at`: seconds since 1970. */
 export type Letter = { id: string; at: number; body: string };
 
 /** The status of the answer, of which nothing else is read; redirects are not followed. Throws coded faults. */
@@ -83,7 +78,7 @@ export function post(url: URL, letter: Letter, options: { secret: string; signal
       'user-agent': 'netapp',
       'webhook-id': id,
       'webhook-timestamp': at,
-      'webhook-signature': signature(options.secret, letter),
+      'webhook-signature': `v1,${webhookMac(options.secret, letter).toString('base64')}`,
     },
   });
   // A deadline for all of it: the socket's own timeout would begin anew with each byte that drips.

@@ -5,6 +5,7 @@ import { toBase32 } from '../base/encoding.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Store } from '../base/sqlite.ts';
+import { WEBHOOK_SECRET_PREFIX } from '../base/webhook.ts';
 import type { EventLog } from './events.ts';
 import { checkTarget } from './post.ts';
 import { failureOf, type HookState, Webhook, type WebhookOptions } from './webhook.ts';
@@ -53,7 +54,7 @@ export class Webhooks implements AsyncDisposable {
     const { events, targets, clock } = this.#options;
     const { href } = checkTarget(url, targets);
     if (this.#hooks.size >= MOST) throw new Fault('too_many', `making a webhook: there are ${MOST} already`);
-    const secret = `whsec_${randomBytes(SECRET_BYTES).toString('base64')}`;
+    const secret = `${WEBHOOK_SECRET_PREFIX}${randomBytes(SECRET_BYTES).toString('base64')}`;
     const id = toBase32(randomBytes(ID_BYTES));
     const hook = { id, url: href, match, secret, at: clock.now(), cursor: events.last, delivered: 0 };
     this.#store.add(hook);
