@@ -29,7 +29,6 @@ export type WebhookOptions = {
   clock: Clock;
   log: Log;
   retry?: { firstMs: number; mostMs: number } | undefined;
-  giveUpMs?: number | undefined;
 };
 
 export class Webhook implements AsyncDisposable {
@@ -141,12 +140,12 @@ export class Webhook implements AsyncDisposable {
 
   /** Undefined once it is taken, or the hook ends; else why it is given up. */
   async #deliver(event: NodeEvent, signal: AbortSignal): Promise<Fault | undefined> {
-    const { clock, giveUpMs = GIVE_UP_MS } = this.#options;
+    const { clock } = this.#options;
     let refused = 0;
     for (let attempts = 1; !signal.aborted; attempts += 1) {
       const { failingSince, error } = this.#state;
-      const old = clock.now() - Date.parse(event.at) > giveUpMs;
-      if (error && old && failingSince !== null && clock.now() - failingSince > giveUpMs) return error;
+      const old = clock.now() - Date.parse(event.at) > GIVE_UP_MS;
+      if (error && old && failingSince !== null && clock.now() - failingSince > GIVE_UP_MS) return error;
       this.#set({ state: attempts > 1 ? 'retrying' : 'posting', attempts });
       const failure = await this.#try(event);
       if (signal.aborted) return undefined;

@@ -27,7 +27,7 @@ type Options = {
   targets: readonly string[];
   clock: Clock;
   log: Log;
-} & Pick<WebhookOptions, 'retry' | 'giveUpMs'>;
+} & Pick<WebhookOptions, 'retry'>;
 
 export class Webhooks implements AsyncDisposable {
   readonly #options: Options;
@@ -132,8 +132,8 @@ export class Webhooks implements AsyncDisposable {
   }
 
   #open(hook: Hook): Webhook {
-    const { events, targets, clock, log, retry, giveUpMs } = this.#options;
-    const opened = new Webhook({ hook, store: this.#store, events, targets, clock, log, retry, giveUpMs });
+    const { events, targets, clock, log, retry } = this.#options;
+    const opened = new Webhook({ hook, store: this.#store, events, targets, clock, log, retry });
     this.#hooks.set(hook.id, opened);
     opened.start();
     return opened;
