@@ -80,11 +80,11 @@ export class Running implements AsyncDisposable {
 export async function start(
   home: string,
   args: readonly string[],
-  options: { env?: Record<string, string>; node?: string[] } = {},
+  options: { env?: Record<string, string>; node?: string[]; main?: string } = {},
 ): Promise<Running> {
   const child = spawn(
     process.execPath,
-    [...(options.node ?? []), MAIN, ...args, '--host', '127.0.0.1', '--home', home, '--json'],
+    [...(options.node ?? []), options.main ?? MAIN, ...args, '--host', '127.0.0.1', '--home', home, '--json'],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
