@@ -79,7 +79,7 @@ async function session(): Promise<string> {
 
 const tokenOf = async (scope: string[], ttl = '1h') => (await alice.client.tokens.create({ scope, ttl })).token;
 
-describe('pages of other origins', () => {
+describe('pages of other origins [E-11]', () => {
   test('DNS rebinding: a name of theirs that leads here', async () => {
     for (const host of [
       'evil.example',
@@ -394,7 +394,7 @@ test('slow drips end in time, and cost others nothing', async () => {
   await rm(folder, { recursive: true });
 });
 
-test('lists say when they are the same as before', async () => {
+test('lists say when they are the same as before [E-14]', async () => {
   const list = () => ask({ path: '/v1/tokens' });
   const { headers, body } = await list();
   const tag = String(headers.etag);

@@ -1,4 +1,4 @@
-/** How an HTTP answer looks: JSON with an ETag, problem details, pages. */
+/** How an HTTP answer looks: JSON with an ETag, problem details, pages. [E-14] */
 import { hash } from 'node:crypto';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';

@@ -1,7 +1,7 @@
 /**
  * Who may use the loopback HTTP door. Any page in the user's browser can send requests to it, and any program of any
  * user of the machine can: so a request must name this door as its host, must not come from another origin, and must
- * show a token, or the cookie of a session that a one-time link opened.
+ * show a token, or the cookie of a session that a one-time link opened. [E-11]
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { chmod, readFile, rename, writeFile } from 'node:fs/promises';

@@ -11,7 +11,7 @@ const nouns = [...new Set(operationList.map(({ path: [noun] }) => `${noun}:*`))]
 const verbs = operationList.flatMap(({ path, meta }) => [path.join(':'), ...(meta.scope ? [meta.scope] : [])]);
 
 /** Every scope that there is, `*` the first. */
-export const allScopes: readonly Scope[] = ['*', ...nouns, ...new Set(verbs)];
+const allScopes: readonly Scope[] = ['*', ...nouns, ...new Set(verbs)];
 
 const byName = new Map(operationList.map((operation) => [operation.name, named(operation)]));
 

@@ -1,4 +1,4 @@
-/** How a webhook's POST is signed: https://github.com/standard-webhooks/standard-webhooks, symmetric, version 1. */
+/** How a webhook's POST is signed: https://github.com/standard-webhooks/standard-webhooks, symmetric, version 1. [E-7] */
 import { createHmac } from 'node:crypto';
 
 /** Marks the secret of a webhook, for people and for scanners of leaked secrets. */

@@ -13,7 +13,7 @@ function setUp() {
 
 const coded = (code: string) => expect.objectContaining({ code });
 
-test('a token opens what it says until its time is over, also after a restart, and is kept as a hash', () => {
+test('a token opens what it says until its time is over, also after a restart, and is kept as a hash [E-12]', () => {
   const { store, clock, open, keeper } = setUp();
   const { token, id } = keeper.createToken({ scopes: ['people:list'], ttlMs: 10 * MINUTE, name: 'bot' });
   expect(keeper.ofToken(token)).toMatchObject({ name: 'the token "bot"', scopes: ['people:list'] });
@@ -56,7 +56,7 @@ test('there are at most 256 tokens at once', () => {
   expect(make).not.toThrow();
 });
 
-test('a one-time code opens one session, once, for two minutes', () => {
+test('a one-time code opens one session, once, for two minutes [E-13]', () => {
   const { keeper, clock, open } = setUp();
   const { code } = keeper.issue({ scopes: ['*'], ttlMs: 60 * MINUTE });
   const { value, seconds } = keeper.redeem(code);

@@ -1,4 +1,4 @@
-/** Whom the HTTP door lets in: programs by token, browsers by a cookie that a one-time code was changed for. */
+/** Whom the HTTP door lets in: programs by token, browsers by a cookie that a one-time code was changed for. [E-13] */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';

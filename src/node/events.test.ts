@@ -67,7 +67,7 @@ test('cursors go on after a restart, and a follower ends with its signal', async
   expect(seen).toEqual(['before', 'after']);
 });
 
-test('old events are dropped: 0 means the oldest kept, and a cursor from before says what is gone', async () => {
+test('old events are dropped: 0 means the oldest kept, and a cursor from before says what is gone [E-2] [E-3]', async () => {
   using store = new Store(':memory:');
   const log = new EventLog(store, systemClock);
   store.transaction(() => {
@@ -125,7 +125,7 @@ test('a cursor that was never given is refused, rather than waited for', async (
   expect((await next).value).toMatchObject({ cursor: 2 });
 });
 
-test('one of several patterns is enough, and a conversation is one', async () => {
+test('one of several patterns is enough, and a conversation is one [E-4]', async () => {
   using store = new Store(':memory:');
   const log = new EventLog(store, systemClock);
   log.emit('message.received', { id: 'm', conversation: 'c1' });
@@ -156,7 +156,7 @@ test('a restored home numbers its events beyond those of the home that it copies
   expect(log.last).toBeGreaterThan(1_000_000_000);
 });
 
-test('after an unclean end, cursors go on beyond any that may have been seen', () => {
+test('after an unclean end, cursors go on beyond any that may have been seen [E-1]', () => {
   using store = new Store(':memory:');
   new EventLog(store, systemClock).emit('seen', {});
   const log = new EventLog(store, systemClock); // the one before was never ended

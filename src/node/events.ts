@@ -6,7 +6,7 @@ import { matcher } from './patterns.ts';
 
 export type NodeEvent = { cursor: number; at: string; type: string; data: Record<string, unknown> };
 
-/** Events kept at most, and milliseconds that one is kept; what is beyond is dropped. Counted in steps of `TRIM`. */
+/** Events kept at most, and milliseconds that one is kept; what is beyond is dropped. Counted in steps of `TRIM`. [E-2] */
 const KEPT = 20_000;
 const KEPT_MS = 7 * 86_400_000;
 const TRIM = 1000;
@@ -78,7 +78,7 @@ export class EventLog implements Disposable {
 
   /**
    * Followers see events before a power cut could no longer take them, so after anything but a clean end cursors go on far
-   * beyond those that may have been seen: none is ever given to two events.
+   * beyond those that may have been seen: none is ever given to two events. [E-1]
    */
   #reopen(): void {
     this.#store.transaction(() => {
@@ -132,7 +132,7 @@ export class EventLog implements Disposable {
   /**
    * Events after `from`, kept ones first, then live ones until `signal` aborts, of those that fit one of the patterns. Each
    * follower reads from the log at its own speed, so a slow one costs no memory. Throws `cursor_gone`, at once or later, where
-   * events between its place and the next one are no longer kept, and for a cursor that was never given.
+   * events between its place and the next one are no longer kept, and for a cursor that was never given. [E-3]
    */
   follow(options: Follow): AsyncGenerator<NodeEvent, void, void> {
     const { from } = options;

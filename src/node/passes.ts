@@ -1,4 +1,4 @@
-/** Keys that open the agent's doors for a while: tokens of programs and sessions of browsers. Kept as hashes. */
+/** Keys that open the agent's doors for a while: tokens of programs and sessions of browsers. Kept as hashes. [E-12] */
 import { createHash, randomBytes } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { toBase32 } from '../base/encoding.ts';

@@ -1,4 +1,4 @@
-/** Which events a follower wants: by type (`file.done`), by prefix (`message.*`), or by conversation (`conversation:ID`). */
+/** Which events a follower wants: by type (`file.done`), by prefix (`message.*`), or by conversation (`conversation:ID`). [E-4] */
 
 type Seen = { type: string; data: Record<string, unknown> };
 

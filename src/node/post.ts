@@ -20,7 +20,7 @@ const hostOf = (url: URL): string => url.hostname.replace(/^\[|\]$/g, '');
 
 /**
  * The address, if it may be posted to: http or https, on this machine, or at a host (`hooks.example.org`, or with a port) of
- * `targets`. Throws `invalid_argument`, `forbidden`.
+ * `targets`. Throws `invalid_argument`, `forbidden`. [E-10]
  */
 export function checkTarget(address: string, targets: readonly string[]): URL {
   const what = `posting to "${address}"`;

@@ -1,4 +1,4 @@
-/** One webhook at work: follows the events from its cursor, and posts each, in order, until it is taken or given up. */
+/** One webhook at work: follows the events from its cursor, and posts each, in order, until it is taken or given up. [E-8] */
 import { Backoff, sleep } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
@@ -7,7 +7,7 @@ import type { EventLog, NodeEvent } from './events.ts';
 import { checkTarget, type Letter, type Posted, post } from './post.ts';
 import type { Hook, WebhookStore } from './webhook-store.ts';
 
-/** Milliseconds that a target may fail, without a break, until events older than that are given up. */
+/** Milliseconds that a target may fail, without a break, until events older than that are given up. [E-9] */
 const GIVE_UP_MS = 86_400_000;
 /** Answers by which a target says that this event is wrong, not the moment; tried so often. */
 const REFUSED_TRIES = 5;
@@ -70,7 +70,7 @@ export class Webhook implements AsyncDisposable {
     return await post(url, letter, { secret: this.#hook.secret, signal: AbortSignal.any(signals) });
   }
 
-  /** What an event is to the target: the same id and body however often it is posted. */
+  /** What an event is to the target: the same id and body however often it is posted. [E-6] */
   letterOf(event: NodeEvent): Letter {
     const { cursor, at, type, data } = event;
     return this.letter(cursor, JSON.stringify({ type, timestamp: at, cursor, data }));
