@@ -2,7 +2,6 @@
  * One suite through every door: in process, over the socket, over loopback HTTP with a token and with a session's cookie. Same
  * results, same faults, and every operation. A new door is one more line of `openDoors`.
  */
-
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -15,6 +14,7 @@ import { localClient } from '../src/api/operations.ts';
 import type { FileInfo } from '../src/api/shapes.ts';
 import { silentLog } from '../src/base/log.ts';
 import { homePaths } from '../src/node/home.ts';
+import { AreaClient } from './area-client.ts';
 import { type Member, TestNet, until } from './testnet.ts';
 
 let net: TestNet;
@@ -24,9 +24,9 @@ let doors: Record<string, Client>;
 /** By door, the operations that were called through it. */
 const called = new Map<string, Set<string>>();
 
-const DOORS = ['in process', 'socket', 'http with token', 'http with cookie'] as const;
+const DOORS = ['in process', 'socket', 'http with token', 'http with cookie', 'shared memory'] as const;
 
-async function openDoors(): Promise<Record<(typeof DOORS)[number], Client>> {
+async function openDoors(area: string): Promise<Record<(typeof DOORS)[number], Client>> {
   const { agent } = alice;
   const { origin: url = '' } = agent;
   const token = (await readFile(homePaths(alice.home).token, 'utf8')).trim();
@@ -36,6 +36,7 @@ async function openDoors(): Promise<Record<(typeof DOORS)[number], Client>> {
     socket: alice.client,
     'http with token': createClient({ url, token }),
     'http with cookie': createClient({ url, headers: { cookie: await signIn(alice.client, url), origin: url } }),
+    'shared memory': new AreaClient(area, 1024).client(),
   };
 }
 
@@ -69,9 +70,12 @@ function counted(door: string, client: Client): Client {
 beforeAll(async () => {
   net = await TestNet.create();
   const tracker = await net.tracker();
-  alice = await net.member('alice', tracker, { http: true });
+  const area = join(net.folder, 'area');
+  alice = await net.member('alice', tracker, { http: true, sharedMemory: { path: area, size: 1024 } });
   bob = await net.member('bob', tracker);
-  doors = Object.fromEntries(Object.entries(await openDoors()).map(([name, client]) => [name, counted(name, client)]));
+  doors = Object.fromEntries(
+    Object.entries(await openDoors(area)).map(([name, client]) => [name, counted(name, client)]),
+  );
 });
 afterAll(() => net[Symbol.asyncDispose]());
 

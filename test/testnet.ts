@@ -50,6 +50,7 @@ export class TestNet implements AsyncDisposable {
     options: {
       port?: number;
       http?: boolean;
+      sharedMemory?: { path: string; size: number };
       presence?: PresenceScope;
       awayAfterMs?: number;
       clock?: Clock;
@@ -77,6 +78,7 @@ export class TestNet implements AsyncDisposable {
       socketPath: paths.socket,
       tokenPath: paths.token,
       http: options.http ? { port: 0 } : undefined,
+      sharedMemory: options.sharedMemory,
       log: silentLog(),
     });
     await agent.start();

@@ -1,13 +1,15 @@
-/** The agent's doors for programs: its socket, and loopback HTTP where wanted. Both serve the same operations. */
+/** The agent's doors for programs: its socket, and loopback HTTP and shared memory where wanted. All serve the same operations. */
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Backend } from '../api/backend.ts';
+import { localClient } from '../api/operations.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { createDoor } from './http.ts';
 import { LIMITS, type Limits } from './limits.ts';
 import { loadToken, Session } from './session.ts';
+import { SharedMemory } from './shared-memory.ts';
 import { listenOnSocket } from './socket.ts';
 
 export type AgentOptions = {
@@ -16,6 +18,8 @@ export type AgentOptions = {
   socketPath: string;
   /** The loopback HTTP door; port 0 takes any. */
   http?: { port: number; host?: '127.0.0.1' | '::1' } | undefined;
+  /** A file that programs map, and how many bytes it has where it is made here. */
+  sharedMemory?: { path: string; size?: number | undefined } | undefined;
   /** File that keeps the HTTP door's bearer token, mode 0600. Made when the HTTP door first opens. */
   tokenPath: string;
   log: Log;
@@ -29,6 +33,7 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #closing = new AbortController();
   readonly #servers: Server[] = [];
+  #sharedMemory: SharedMemory | undefined;
   #httpPort: number | undefined;
 
   constructor(options: AgentOptions) {
@@ -48,13 +53,19 @@ export class Agent {
 
   /** Faults: `agent_running`, `port_taken`, `exists`, `invalid_argument`, `unwritable`. */
   async start(): Promise<void> {
-    const { backend, log, socketPath, http, tokenPath } = this.#options;
+    const { backend, log, socketPath, http, sharedMemory, tokenPath } = this.#options;
     const limits = { ...LIMITS, ...this.#options.limits };
     const door = { backend, log, closing: this.#closing.signal, limits, origin: () => this.origin };
     try {
       const local = createDoor(door);
       await listenOnSocket(local, socketPath);
       this.#servers.push(local);
+      if (sharedMemory) {
+        const client = localClient({ backend, log, closing: this.#closing.signal, origin: () => this.origin });
+        const door = new SharedMemory({ ...sharedMemory, client, log });
+        await door.start();
+        this.#sharedMemory = door;
+      }
       if (!http) return;
       const token = await loadToken(tokenPath, log);
       const session = new Session({ token, access: backend.access, port: () => this.#httpPort ?? 0 });
@@ -70,6 +81,7 @@ export class Agent {
   /** Ends open streams with `link_closed`, then the connections. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Fault('link_closed', 'the agent is closing'));
+    await this.#sharedMemory?.[Symbol.asyncDispose]();
     await Promise.all(this.#servers.splice(0).map(closeServer));
   }
 }

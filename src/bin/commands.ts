@@ -44,6 +44,16 @@ const upFlags = z.object({
     .optional()
     .describe('be away after so long without a use, such as 10m, or off; remembered; default: 10m'),
   httpPort: port.optional().describe('serve the agent’s HTTP API on this loopback port too; 0: any'),
+  sharedMemory: z
+    .string()
+    .optional()
+    .describe('serve programs that map this file, too: they write commands into it; see docs/shared-memory.md'),
+  size: z
+    .string()
+    .regex(/^\d{1,8}$/, 'expected a number of bytes from 100 to 16777216')
+    .transform(Number)
+    .optional()
+    .describe('bytes of the shared memory where it is made now, 100 to 16777216; default: 4096'),
 });
 
 const up = processCommand({

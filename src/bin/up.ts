@@ -1,5 +1,6 @@
 /** `netapp up`: this machine's node and agent, and a tracker inside where none is configured, until told to end. */
 import { once } from 'node:events';
+import { resolve } from 'node:path';
 import { Agent } from '../agent/agent.ts';
 import { backendOf } from '../agent/backend.ts';
 import { deadline } from '../base/async.ts';
@@ -25,6 +26,10 @@ export type UpOptions = {
   trackerPort?: number | undefined;
   mailbox?: boolean | undefined;
   httpPort?: number | undefined;
+  /** A path, relative to the shell's folder. */
+  sharedMemory?: string | undefined;
+  /** Bytes of the shared memory. */
+  size?: number | undefined;
   presence?: 'zone' | 'contacts' | undefined;
   awayAfter?: number | null | undefined;
 };
@@ -69,6 +74,10 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       socketPath: shell.agentPath,
       tokenPath: homePaths(shell.home).token,
       http: settings.httpPort === undefined ? undefined : { port: settings.httpPort },
+      sharedMemory:
+        options.sharedMemory === undefined
+          ? undefined
+          : { path: resolve(shell.cwd, options.sharedMemory), size: options.size },
       log,
     }),
   );
@@ -82,7 +91,7 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
 
 /** The flags of `up` as the settings that they are. */
 export function givenBy(options: UpOptions): HomeConfig {
-  const { join, tracker, awayAfter, ...rest } = options;
+  const { join, tracker, awayAfter, sharedMemory: _sharedMemory, size: _size, ...rest } = options;
   const trackers = [...(join === undefined ? [] : [join]), ...tracker];
   return { ...rest, trackers: trackers.length > 0 ? trackers : undefined, awayAfterMs: awayAfter };
 }
