@@ -87,7 +87,9 @@ const configShow = processCommand({
     'Flags win over the environment, that over config.json in the home, that over defaults. Takes the flags of up, to show what they would do.',
   example: 'netapp config show --origin',
   faults: ['corrupt', 'unreadable'],
-  input: upFlags.extend({ origin: z.boolean().optional().describe('say where each comes from') }),
+  input: upFlags
+    .omit({ sharedMemory: true, size: true })
+    .extend({ origin: z.boolean().optional().describe('say where each comes from') }),
   async run({ origin, ...options }, shell) {
     const { showConfig } = await import('./config.ts');
     return showConfig(options, { origin: origin === true }, shell);
