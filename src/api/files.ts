@@ -2,8 +2,10 @@
 import { isAbsolute } from 'node:path';
 import { eventIterator } from '@orpc/contract';
 import { z } from 'zod';
-import { idInput, operation, targetInput } from './operation.ts';
-import { file } from './shapes.ts';
+import { idInput, naming, operation, targetInput } from './operation.ts';
+import { conflict, file } from './shapes.ts';
+
+export * from './files-control.ts';
 
 const tag = 'files';
 
@@ -13,7 +15,15 @@ const absolutePath = z
   .refine((path) => isAbsolute(path) && !path.includes('\0'), 'expected an absolute path on the agent’s machine');
 
 const one = z.object({ id: idInput });
-const oneTo = one.extend({ to: absolutePath.optional().describe('folder to write to; default: the home’s downloads') });
+const oneTo = one.extend({
+  to: absolutePath
+    .optional()
+    .describe('folder to write to; default: the home’s downloads')
+    .register(naming, { of: 'folder' }),
+  conflict: conflict
+    .optional()
+    .describe('where the name is taken: rename (the default) writes beside it, overwrite replaces it, skip declines'),
+});
 
 export const send = operation(
   {

@@ -13,7 +13,9 @@ type Form =
   /** Values with commas between. */
   | 'list'
   /** A number of bytes with an optional unit (`10MB`, `1GiB`), or `none` for null. */
-  | 'bytes';
+  | 'bytes'
+  /** A time such as `90s`, `10m` or `1h`, sent as seconds. */
+  | 'seconds';
 
 /** How an operation looks on a command line. Everything here is data: the CLI has no code for a single command. */
 type CommandShape = {
@@ -32,9 +34,9 @@ type CommandShape = {
   phrase?: { choice: string; text: string };
   /**
    * `progress`: a stream of snapshots of one thing, until a final state; the CLI shows how far it is. `line`: one line is
-   * enough. `raw`: a stream of `{ line }`, each printed as it is. `json`: for programs; NDJSON also where nobody asked for it. Default: one value in full, a table for a list, a line for each value of a stream.
+   * enough. `bars`: a stream of snapshots of many things; a bar for each on a terminal, JSON elsewhere. `raw`: a stream of `{ line }`, each printed as it is. `json`: for programs; NDJSON also where nobody asked for it. Default: one value in full, a table for a list, a line for each value of a stream.
    */
-  shows?: 'progress' | 'line' | 'raw' | 'json';
+  shows?: 'progress' | 'bars' | 'line' | 'raw' | 'json';
   /** The field of the answer that people are also shown as a QR code: always, or where a flag `--qr` asks for it. */
   qr?: { field: string; flag?: boolean };
   /** The field of the answer that is an address, which the CLI opens in a browser where there is a desktop. */
@@ -112,6 +114,24 @@ function describeFaults<S extends Spec>(spec: S, codes: readonly FaultCode[]): S
   return { ...spec, responses };
 }
 
+/** What stands in a field that names something there is: for doors that can offer what there is to choose from. */
+type Naming =
+  /** A handle, of somebody that a list shows. */
+  | 'person'
+  /** A room, by its name. */
+  | 'room'
+  /** A handle, or a room as `#name`. */
+  | 'target'
+  /** The id of one that the operation `list` of the same noun shows. */
+  | 'id'
+  /** A file on the caller's machine. */
+  | 'path'
+  /** A folder on the caller's machine. */
+  | 'folder';
+
+/** Beside the schemas rather than in them, so that no other door shows it. What is described anew keeps its entry. */
+export const naming = z.registry<{ of: Naming }>();
+
 // A dot segment would change the path of the URL that carries it; a slash or a space never stands in a name.
 const segment = /^(?!\.{1,2}$)[^\s/\\]+$/u;
 
@@ -120,7 +140,8 @@ export const handleInput = z
   .string()
   .max(255, 'expected at most 255 characters')
   .regex(segment, 'expected a handle such as "bob" or "bob@lab"')
-  .describe('who: name@zone, or a name in your own zone');
+  .describe('who: name@zone, or a name in your own zone')
+  .register(naming, { of: 'person' });
 
 /** A target as users write it: a handle, a room as `#name`, or a conversation's id. At most 255 characters. */
 export const targetInput = z
@@ -130,7 +151,8 @@ export const targetInput = z
     /^(?:#[^\r\n]+|(?!\.{1,2}$)[^\s/\\]+)$/u,
     'expected a handle such as "bob", a room such as "#team", or the id of a conversation',
   )
-  .describe('where: a handle, a room as #name, or the id of a conversation');
+  .describe('where: a handle, a room as #name, or the id of a conversation')
+  .register(naming, { of: 'target' });
 
 /** True or false; as text where it stands in a URL. */
 export const flagInput = z.boolean().or(z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }));
@@ -140,14 +162,16 @@ export const roomInput = z
   .string()
   .max(255, 'expected at most 255 characters')
   .regex(/^(?!\.{1,2}$)[^/\\\r\n]+$/u, 'expected the name of a room, or its id where a name has a slash')
-  .describe('which room: its name, with or without #, or its id');
+  .describe('which room: its name, with or without #, or its id')
+  .register(naming, { of: 'room' });
 
 /** The id of a message or file, or the beginning of it. At most 255 characters. */
 export const idInput = z
   .string()
   .max(255, 'expected at most 255 characters')
   .regex(segment, 'expected an id, as a list shows it')
-  .describe('id, as a list shows it; at least 6 characters of its beginning');
+  .describe('id, as a list shows it; at least 6 characters of its beginning')
+  .register(naming, { of: 'id' });
 
 /** An event's cursor in a URL or on a command line. */
 export const cursorInput = z.coerce

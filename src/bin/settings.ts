@@ -2,10 +2,9 @@
 import { userInfo } from 'node:os';
 import { Fault } from '../base/fault.ts';
 import { parseSpan } from '../cli/units.ts';
-import { type HomeConfig, homeConfig } from '../node/home.ts';
+import { type HomeConfig, homeConfig, NODE_PORT } from '../node/home.ts';
 import { TRACKER_PORT } from '../tracker/tracker.ts';
 
-const NODE_PORT = 33_357;
 const ZONE = 'lab';
 /** Long enough for a talk at the door, short enough to be true. */
 const AWAY_AFTER_MS = 10 * 60_000;

@@ -5,12 +5,19 @@ import { z } from 'zod';
 import type { Operation } from '../api/catalogue.ts';
 import { invalidArgument } from '../api/failure.ts';
 import { Fault } from '../base/fault.ts';
-import { parseBytes } from './units.ts';
+import { parseBytes, parseSeconds } from './units.ts';
 
 /** The longest text an operation takes, in UTF-8, and a little: what comes after is read no more. */
 const STDIN_BYTES_MAX = 4 * 65_536;
 
-const WORDS = 'words';
+/** The field in which a phrase's words stand. */
+export const WORDS = 'words';
+
+/** The values of a field that has a closed list of them. */
+export function choicesOf(schema: unknown): string[] {
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodOptional) return choicesOf(schema.unwrap());
+  return schema instanceof z.ZodEnum ? schema.options.map(String) : [];
+}
 
 function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -90,6 +97,7 @@ export async function inputOf(
     if (value === undefined) continue;
     if (form === 'path') fields[field] = resolve(place.cwd, String(value));
     else if (form === 'bytes') fields[field] = parseBytes(String(value));
+    else if (form === 'seconds') fields[field] = parseSeconds(String(value));
     else if (form === 'list') fields[field] = listOf(String(value));
     else if (Array.isArray(value)) fields[field] = await textOf(value.map(String), place.stdin);
   }
@@ -115,11 +123,6 @@ const listOf = (text: string): string[] =>
     .split(',')
     .map((each) => each.trim())
     .filter((each) => each !== '');
-
-function choicesOf(schema: unknown): string[] {
-  const inner = schema instanceof z.ZodDefault ? schema.unwrap() : schema;
-  return inner instanceof z.ZodEnum ? inner.options.map(String) : [];
-}
 
 async function textOf(words: string[], stdin: Readable): Promise<string> {
   if (words.length !== 1 || words[0] !== '-') return words.join(' ');
