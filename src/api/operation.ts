@@ -163,6 +163,24 @@ function describeJob<S extends Spec>(spec: S): S {
   };
 }
 
+/** What stands in a field that names something there is: for doors that can offer what there is to choose from. */
+type Naming =
+  /** A handle, of somebody that a list shows. */
+  | 'person'
+  /** A room, by its name. */
+  | 'room'
+  /** A handle, or a room as `#name`. */
+  | 'target'
+  /** The id of one that the operation `list` of the same noun shows. */
+  | 'id'
+  /** A file on the caller's machine. */
+  | 'path'
+  /** A folder on the caller's machine. */
+  | 'folder';
+
+/** Beside the schemas rather than in them, so that no other door shows it. What is described anew keeps its entry. */
+export const naming = z.registry<{ of: Naming }>();
+
 // A dot segment would change the path of the URL that carries it; a slash or a space never stands in a name.
 const segment = /^(?!\.{1,2}$)[^\s/\\]+$/u;
 
@@ -171,7 +189,8 @@ export const handleInput = z
   .string()
   .max(255, 'expected at most 255 characters')
   .regex(segment, 'expected a handle such as "bob" or "bob@lab"')
-  .describe('who: name@zone, or a name in your own zone');
+  .describe('who: name@zone, or a name in your own zone')
+  .register(naming, { of: 'person' });
 
 /** A target as users write it: a handle, a room as `#name`, or a conversation's id. At most 255 characters. */
 export const targetInput = z
@@ -181,7 +200,8 @@ export const targetInput = z
     /^(?:#[^\r\n]+|(?!\.{1,2}$)[^\s/\\]+)$/u,
     'expected a handle such as "bob", a room such as "#team", or the id of a conversation',
   )
-  .describe('where: a handle, a room as #name, or the id of a conversation');
+  .describe('where: a handle, a room as #name, or the id of a conversation')
+  .register(naming, { of: 'target' });
 
 /** True or false; as text where it stands in a URL. */
 export const flagInput = z.boolean().or(z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }));
@@ -191,14 +211,16 @@ export const roomInput = z
   .string()
   .max(255, 'expected at most 255 characters')
   .regex(/^(?!\.{1,2}$)[^/\\\r\n]+$/u, 'expected the name of a room, or its id where a name has a slash')
-  .describe('which room: its name, with or without #, or its id');
+  .describe('which room: its name, with or without #, or its id')
+  .register(naming, { of: 'room' });
 
 /** The id of a message or file, or the beginning of it. At most 255 characters. */
 export const idInput = z
   .string()
   .max(255, 'expected at most 255 characters')
   .regex(segment, 'expected an id, as a list shows it')
-  .describe('id, as a list shows it; at least 6 characters of its beginning');
+  .describe('id, as a list shows it; at least 6 characters of its beginning')
+  .register(naming, { of: 'id' });
 
 /** An event's cursor in a URL or on a command line. */
 export const cursorInput = z.coerce

@@ -11,7 +11,7 @@ import { Fault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
 import type { Shell } from '../cli/shell.ts';
 import { formatInvite, type Invite, parseInvite } from '../directory/invite.ts';
-import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from '../node/home.ts';
+import { createHome, type HomeConfig, homePaths, NODE_PORT, readConfig, writeConfig } from '../node/home.ts';
 import { Node } from '../node/node.ts';
 import { TRACKER_PORT, Tracker } from '../tracker/tracker.ts';
 import { readTracker } from './invited.ts';
@@ -35,7 +35,6 @@ export type UpOptions = {
   awayAfter?: number | null | undefined;
 };
 
-const NODE_PORT = 33_357;
 const ZONE = 'lab';
 /** Long enough for a talk at the door, short enough to be true. */
 const AWAY_AFTER_MS = 10 * 60_000;

@@ -11,7 +11,14 @@ import { parseBytes, parseSeconds } from './units.ts';
 /** The longest text an operation takes, in UTF-8, and a little: what comes after is read no more. */
 const STDIN_BYTES_MAX = 4 * 65_536;
 
-const WORDS = 'words';
+/** The field in which a phrase's words stand. */
+export const WORDS = 'words';
+
+/** The values of a field that has a closed list of them. */
+export function choicesOf(schema: unknown): string[] {
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodOptional) return choicesOf(schema.unwrap());
+  return schema instanceof z.ZodEnum ? schema.options.map(String) : [];
+}
 
 function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -123,11 +130,6 @@ function jsonOf(field: string, text: string): unknown {
   } catch (error) {
     throw new Fault('invalid_argument', `<${kebab(field)}> "${text}": expected JSON`, { cause: error });
   }
-}
-
-function choicesOf(schema: unknown): string[] {
-  const inner = schema instanceof z.ZodDefault ? schema.unwrap() : schema;
-  return inner instanceof z.ZodEnum ? inner.options.map(String) : [];
 }
 
 async function textOf(words: string[], stdin: Readable): Promise<string> {
