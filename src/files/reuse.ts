@@ -11,6 +11,9 @@ import { partName } from './paths.ts';
 import { BLOCK_BYTES, Source } from './source.ts';
 import type { FileStore } from './store.ts';
 
+/** Chunks whose hashes are looked at in one turn of the event loop. */
+const TURN_CHUNKS = 4096;
+
 export type ReuseOptions = {
   store: FileStore;
   /** The transfer that wants them. */
@@ -27,12 +30,18 @@ export type ReuseOptions = {
 /** Copies what is here; believes only what hashes. Settles when no place is left to look at. Throws the faults of writing. */
 export async function reuse(options: ReuseOptions): Promise<void> {
   const { store, id, content, have, signal } = options;
+  const places = store.places(id);
+  if (places.length === 0) return;
   const wanted = new Map<string, number[]>();
   for (let chunk = 0; chunk < content.chunks; chunk++) {
+    if (chunk % TURN_CHUNKS === TURN_CHUNKS - 1) await setImmediate();
     const hash = content.hashOf(chunk);
-    if (hash !== undefined && !have.has(chunk)) wanted.set(hash, [...(wanted.get(hash) ?? []), chunk]);
+    if (hash === undefined || have.has(chunk)) continue;
+    const same = wanted.get(hash);
+    if (same) same.push(chunk);
+    else wanted.set(hash, [chunk]);
   }
-  for (const place of store.places(id)) {
+  for (const place of places) {
     if (wanted.size === 0) return;
     signal.throwIfAborted();
     await setImmediate(); // a large manifest takes a while to read

@@ -320,7 +320,7 @@ export class FileStore {
     ).all();
     const parts = this.#sql<{ hash: string; folder: string; id: string; marked: Uint8Array }>(
       `SELECT hash, folder, id, marked FROM file_transfers WHERE direction = 'in' AND part IS NOT NULL
-       AND marked IS NOT NULL AND id <> ? ORDER BY seq DESC LIMIT 1000`,
+       AND contents IS NULL AND marked IS NOT NULL AND id <> ? ORDER BY seq DESC LIMIT 1000`,
     ).all(id);
     return [
       ...shares,
