@@ -13,7 +13,7 @@ const GiB = 1024 * MiB;
 const MEMORY_DISK = '/dev/shm';
 const program = (name: string): string => join(import.meta.dirname, name);
 
-async function ours(home: string, source: string, size: number) {
+export async function ours(home: string, source: string, size: number) {
   await using nodes = await startNodes(home);
   const { alice, bob } = nodes;
   await Promise.all([alice.probe(), bob.probe()]);
@@ -50,7 +50,7 @@ async function ours(home: string, source: string, size: number) {
  * Writes as much and removes it, so that both find the same memory: on a virtual machine, pages that were free for a
  * while go back to the host, and to get them again can cost more than the transfer itself.
  */
-async function warm(home: string, size: number): Promise<void> {
+export async function warm(home: string, size: number): Promise<void> {
   const path = join(home, 'warm.bin');
   await makeFile(path, size);
   await rm(path);
@@ -69,7 +69,7 @@ async function reference(home: string, source: string, size: number): Promise<{ 
   return { rate, cpu: ((await cpu()) - cpuBefore) / (size / GiB) };
 }
 
-async function makeFile(path: string, size: number): Promise<void> {
+export async function makeFile(path: string, size: number): Promise<void> {
   const handle = await open(path, 'w');
   const block = randomBytes(16 * MiB);
   for (let at = 0; at < size; at += block.length) {

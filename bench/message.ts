@@ -12,7 +12,7 @@ import type { Measured, Row } from './run.ts';
 const WARM = 200;
 const COUNTED = 1000;
 
-const percentile = (sorted: number[], share: number): number =>
+export const percentile = (sorted: number[], share: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 
 async function ours(folder: string): Promise<number[]> {

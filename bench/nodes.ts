@@ -30,6 +30,17 @@ export class MeasuredNode {
     }
   }
 
+  /** As a power cut would end it. */
+  async kill(): Promise<void> {
+    await this.#program.kill();
+  }
+
+  /** Bytes that it has read so far: from files, and what others sent. */
+  async readBytes(): Promise<number> {
+    const io = await readFile(`/proc/${this.#program.child.pid}/io`, 'utf8');
+    return Number(/^rchar: (\d+)/m.exec(io)?.[1] ?? 0);
+  }
+
   /** Peak resident memory so far, in MB. */
   async peakMB(): Promise<number> {
     return await peakMBOf(this.#program.child.pid);
@@ -40,10 +51,18 @@ export class MeasuredNode {
 export async function startNodes(
   folder: string,
 ): Promise<{ alice: MeasuredNode; bob: MeasuredNode } & AsyncDisposable> {
+  const { nodes, ...net } = await startNet(folder, ['alice', 'bob']);
+  const [alice, bob] = nodes;
+  if (!alice || !bob) throw new Error('two were started');
+  return { ...net, alice, bob };
+}
+
+/** A tracker, and a node for each name, in homes below `folder`. */
+export async function startNet(folder: string, names: readonly string[]): Promise<Net> {
   const running: Running[] = [];
   const tracker = await start(join(folder, 'tracker'), ['tracker', '--port', '0']);
   running.push(tracker);
-  const node = async (name: string): Promise<MeasuredNode> => {
+  const startNode = async (name: string): Promise<MeasuredNode> => {
     const probe = join(folder, `${name}.probe`);
     const program = await start(
       join(folder, name),
@@ -56,15 +75,18 @@ export async function startNodes(
     running.push(program);
     return new MeasuredNode(program, probe);
   };
-  const [alice, bob] = [await node('alice'), await node('bob')];
+  const nodes: MeasuredNode[] = [];
+  for (const name of names) nodes.push(await startNode(name));
   return {
-    alice,
-    bob,
+    nodes,
+    startNode,
     [Symbol.asyncDispose]: async () => {
       for (const program of running.reverse()) await program.stop();
     },
   };
 }
+
+type Net = { nodes: MeasuredNode[]; startNode(name: string): Promise<MeasuredNode> } & AsyncDisposable;
 
 /** Milliseconds from starting `up` in a new home to its first line, by which its agent answers. */
 export async function startUp(home: string): Promise<number> {

@@ -36,6 +36,7 @@ const service = new FileService({
   binding,
   store: new Store(join(home, 'store.db')),
   downloads: join(home, 'downloads'),
+  key: identity.key,
   bulk: (_account, wait) => dial({ ...target(), ...wait }),
   reach: () => {
     link ??= dialLink({ ...target(), router, self: hello, clock: systemClock, log });

@@ -1,9 +1,10 @@
 /**
  * Measures rows of the table in the design, each beside its reference in the same run: ratios count, times do not.
  *
- *   node bench/run.ts [row...] [--runs 5] [--size N]
+ *   node bench/run.ts [row...] [--runs 5] [--size N] [--members N] [--messages N]
  *
- * `--size` is MiB for a file (2048), thousands of entries for a catch-up (100).
+ * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100). `--members` (100)
+ * and `--messages` (200) are of a room.
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -12,9 +13,13 @@ import { appendFile, mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { busyRow } from './busy.ts';
 import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
 import { messageRow } from './message.ts';
+import { othersRow } from './others.ts';
+import { resumeRow } from './resume.ts';
+import { roomRow } from './room.ts';
 import { startRow } from './start.ts';
 
 /** One measured thing: figures of all runs, under the names that the table shows. */
@@ -26,9 +31,12 @@ export type Measured = {
   ratios: Record<string, [string, string]>;
 };
 
-export type Row = { name: string; run(options: { runs: number; size: number | undefined }): Promise<Measured> };
+/** Each undefined unless it was said. */
+type Sizes = Record<'size' | 'members' | 'messages', number | undefined>;
 
-const rows: Row[] = [catchupRow, fileRow, messageRow, startRow];
+export type Row = { name: string; run(options: { runs: number } & Sizes): Promise<Measured> };
+
+const rows: Row[] = [busyRow, catchupRow, fileRow, messageRow, othersRow, resumeRow, roomRow, startRow];
 
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
@@ -43,7 +51,12 @@ const round = (value: number): number => Number(value.toPrecision(3));
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { runs: { type: 'string', default: '5' }, size: { type: 'string' } },
+    options: {
+      runs: { type: 'string', default: '5' },
+      size: { type: 'string' },
+      members: { type: 'string' },
+      messages: { type: 'string' },
+    },
   });
   const unknown = positionals.find((name) => !rows.some((row) => row.name === name));
   if (unknown !== undefined) {
@@ -52,8 +65,10 @@ async function main(): Promise<void> {
     return;
   }
   for (const row of rows.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
-    const size = values.size === undefined ? undefined : Number(values.size);
-    const measured = await row.run({ runs: Number(values.runs), size });
+    const [size, members, messages] = [values.size, values.members, values.messages].map((text) =>
+      text === undefined ? undefined : Number(text),
+    );
+    const measured = await row.run({ runs: Number(values.runs), size, members, messages });
     const medians = Object.fromEntries(Object.entries(measured.columns).map(([key, all]) => [key, round(median(all))]));
     const ratios = Object.fromEntries(
       Object.entries(measured.ratios).map(([key, [ours, reference]]) => [

@@ -136,6 +136,44 @@ describe('files', () => {
     expect(backend.calls).toEqual([['files.send', 'bob@lab', join(home, 'report.pdf')]]);
   });
 
+  test('are linked to for a time, limited by a rate, and taken unasked into a folder', async () => {
+    await run(['files', 'link', 'f1', '--ttl', '10m']);
+    await run(['files', 'limit', 'f1', '2MB']);
+    await run(['files', 'limit', 'f1', 'none']);
+    await run(['files', 'auto-accept', 'bob', '--up-to', '100MB', '--into', 'in']);
+    await run(['files', 'auto-accept', 'bob', '--off']);
+    expect(backend.calls).toEqual([
+      ['files.link', 'f1', 600_000],
+      ['files.limit', 'f1', 2_000_000],
+      ['files.limit', 'f1', null],
+      ['files.autoAccept', 'bob', 100_000_000, join(home, 'in')],
+      ['files.autoAccept', 'bob', null, null],
+    ]);
+    expect((await run(['files', 'link', 'f1', '--ttl', 'soon'])).code).toBe(FAULTS.invalid_argument.exit);
+    expect(await run(['files', 'auto-accept', 'bob'])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--off'),
+    });
+    expect((await run(['files', 'priority', 'f1', 'urgent'])).code).toBe(FAULTS.invalid_argument.exit);
+    expect((await run(['files', 'gc'])).out).toMatch(/part +\/a\/\.part +5 B +done +yes/);
+    expect((await run(['files', 'verify'])).out).toContain('ok');
+  });
+
+  test('are watched as a snapshot a line where there is no terminal', async () => {
+    backend.fileSteps = [{ state: 'fetching' }, { state: 'done' }];
+    const { out } = await run(['files', 'watch']);
+    const states = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).state);
+    expect(states).toEqual(['fetching', 'done']);
+  });
+
+  test('that were skipped say so, with a code of their own', async () => {
+    backend.fileSteps = [{ state: 'declined', error: { code: 'exists', message: 'it is there' } }];
+    expect((await run(['files', 'get', 'f1', '--conflict', 'skip'])).code).toBe(FAULTS.exists.exit);
+  });
+
   test('are not followed with --detach', async () => {
     const { out } = await run(['files', 'send', 'bob', 'x', '--detach', '--json']);
     expect(JSON.parse(out)).toMatchObject({ state: 'preparing' });

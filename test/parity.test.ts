@@ -249,6 +249,69 @@ describe.each(['in process', 'socket', 'http', 'shared memory'])('%s', (name) =>
     await bob.event('message.delivered', ({ id }) => id === said.id);
   });
 
+  test('files are ordered, limited, linked to, verified and cleaned up', async () => {
+    const { files } = door();
+    const short = name.replaceAll(' ', '-');
+    const source = join(net.folder, `own-${short}.bin`);
+    await writeFile(source, Buffer.alloc(3_000_000, short));
+    const { id: sent } = await files.send({ handle: 'bob', path: source });
+    await until(
+      () => files.show({ id: sent }),
+      ({ state }) => state === 'offered',
+    );
+    expect(await files.pause({ id: sent })).toMatchObject({ paused: true });
+    expect(await files.resume({ id: sent })).toMatchObject({ paused: false });
+    expect(await files.limit({ id: sent, rate: 1_000_000 })).toMatchObject({ limit: 1_000_000 });
+    await expect(files.limit({ id: sent, rate: 5 })).rejects.toMatchObject({ code: 'invalid_argument' });
+    await expect(files.priority({ id: sent, priority: 'high' })).rejects.toMatchObject({ code: 'wrong_state' });
+    const made = await files.link({ id: sent, ttl: 60 });
+    expect(made).toMatchObject({ file: sent, name: `own-${short}.bin`, pin: alice.node.pin });
+    expect(made.urls[0]).toMatch(/^https:\/\/127\.0\.0\.1:\d+\/blobs\/[a-z2-7]{52}\/0\?cap=[\w-]{118}$/);
+    const listed = await files.links();
+    expect(listed.some(({ id }) => id === made.id)).toBe(true);
+    expect(JSON.stringify(listed)).not.toContain('cap=');
+    expect(await files.revoke({ link: made.id.slice(0, 8) })).toMatchObject({ id: made.id });
+    await expect(files.revoke({ link: made.id })).rejects.toMatchObject({ code: 'unknown_id' });
+
+    const back = join(net.folder, `back-${short}.bin`);
+    await writeFile(back, `back ${name}`);
+    await bob.client.files.send({ handle: 'alice', path: back });
+    const offer = await alice.event('file.offered', (data) => data.name === `back-${short}.bin`);
+    const id = String(offer.data.id);
+    const own = await files.certificate({ id });
+    expect(own).toMatchObject({ key: homePaths(alice.home).nodeKey, pin: bob.node.pin });
+    expect(own.urls[0]).toContain(`/blobs/${offer.data.hash}/0`);
+    expect((await files.certificate({})).urls).toEqual([]);
+    expect(await files.priority({ id, priority: 'high' })).toMatchObject({ priority: 'high' });
+    expect(await files.accept({ id, conflict: 'overwrite' })).toMatchObject({ conflict: 'overwrite' });
+    for await (const { paused } of await files.watch({ untilIdle: true })) expect(paused).toBe(false);
+    expect(await files.show({ id })).toMatchObject({ state: 'done' });
+    expect(await Array.fromAsync(await files.verify({ id }))).toMatchObject([{ id, state: 'ok', refetch: false }]);
+    await expect(files.verify({ id: 'nothing' })).rejects.toMatchObject({ code: 'unknown_id' });
+    await files.cancel({ id: sent });
+    const garbage = await files.gc({ dryRun: true });
+    expect(garbage).toMatchObject([{ kind: 'manifest', removed: false }]);
+    expect(await files.gc({})).toEqual(garbage.map((each) => ({ ...each, removed: true })));
+
+    expect(await files.limits({ up: 5_000_000, atOnce: 2 })).toEqual({ up: 5_000_000, down: null, atOnce: 2 });
+    expect(await files.limits({ up: null, atOnce: 3 })).toEqual({ up: null, down: null, atOnce: 3 });
+    expect(await files.quota({ bytes: 1e12 })).toMatchObject({ quota: 1e12, spooled: 0 });
+    const contacts = [{ handle: 'bob@lab', quota: 1e9, used: expect.any(Number) }];
+    expect(await files.quota({ handle: 'bob', bytes: 1e9 })).toMatchObject({ contacts });
+    expect(await files.quota({ bytes: null })).toMatchObject({ quota: null });
+    await files.quota({ handle: 'bob', bytes: null });
+    const into = join(net.folder, 'into');
+    expect(await files.autoAccept({ handle: 'bob', upTo: 10, into })).toMatchObject({
+      autoAccept: 10,
+      autoAcceptInto: into,
+    });
+    await expect(files.autoAccept({ handle: 'bob' })).rejects.toMatchObject({ code: 'invalid_argument' });
+    expect(await files.autoAccept({ handle: 'bob', off: true })).toMatchObject({
+      autoAccept: null,
+      autoAcceptInto: null,
+    });
+  });
+
   test('links', async () => {
     const link = await door().links.connect({ target: 'bob' });
     expect(link).toMatchObject({ handle: 'bob@lab', peer: bob.node.id, rung: 'local', role: 'node' });

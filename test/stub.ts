@@ -1,7 +1,7 @@
 /** A backend of fixed people and files, for tests of the doors. */
 import { setImmediate } from 'node:timers/promises';
 import type { Backend } from '../src/api/backend.ts';
-import type { AgentEvent, Conversation, FileInfo, Message, Person, Room } from '../src/api/shapes.ts';
+import type { AgentEvent, Conversation, FileCheck, FileInfo, Message, Person, Room } from '../src/api/shapes.ts';
 import { Fault, type FaultCode, isFaultCode } from '../src/base/fault.ts';
 
 const at = '2026-03-01T10:00:00.000Z';
@@ -16,6 +16,7 @@ export const alice: Person = {
   lastSeen: at,
   me: true,
   autoAccept: null,
+  autoAcceptInto: null,
   verifiedAt: null,
   verifiedBy: null,
   blocked: false,
@@ -98,6 +99,13 @@ export class StubBackend implements Backend {
       state: 'offered',
       progress: 0,
       rate: 0,
+      verified: false,
+      eta: null,
+      links: [],
+      paused: false,
+      priority: 'normal',
+      limit: null,
+      conflict: 'rename',
       path: '',
       at,
       error: null,
@@ -252,7 +260,43 @@ export class StubBackend implements Backend {
     decline: async (id) => this.#file(id, { state: 'declined' }),
     cancel: async (id) => this.#file(id, { state: 'cancelled' }),
     follow: (id) => this.#snapshots(id),
+    watch: () => this.#snapshots('f1'),
+    pause: async (id) => this.#file(id, { paused: true }),
+    resume: async (id) => this.#file(id),
+    priority: async (id, priority) => this.#file(id, { priority }),
+    limit: async (id, limit) => {
+      this.calls.push(['files.limit', id, limit]);
+      return this.#file(id, { limit });
+    },
+    limits: async (change) => ({ up: change.up ?? null, down: change.down ?? null, atOnce: change.atOnce ?? 3 }),
+    quota: async () => ({ quota: null, used: 0, received: 0, spooled: 0, contacts: [] }),
+    autoAccept: async (handle, { upTo, into = null }) => {
+      this.calls.push(['files.autoAccept', handle, upTo, into]);
+      return { ...this.#person(handle), autoAccept: upTo, autoAcceptInto: into };
+    },
+    link: async (id, { ttlMs }) => {
+      this.calls.push(['files.link', id, ttlMs]);
+      return {
+        id: 'l1',
+        file: id,
+        name: 'report.pdf',
+        at,
+        until: at,
+        urls: ['https://h/x'],
+        pin: 'p',
+        command: 'curl',
+      };
+    },
+    links: async () => [],
+    revoke: async (id) => ({ id, file: 'f1', name: 'report.pdf', at, until: at }),
+    certificate: async () => ({ certificate: '/c', key: '/k', header: 'h: v', until: at, urls: [], pin: null }),
+    gc: async ({ dryRun }) => [{ kind: 'part', what: '/a/.part', bytes: 5, why: 'done', removed: !dryRun }],
+    verify: () => this.#checks(),
   };
+
+  async *#checks(): AsyncGenerator<FileCheck, void, void> {
+    yield { id: 'f1', name: 'report.pdf', direction: 'in', path: '/a', state: 'ok', badBytes: 0, refetch: false };
+  }
 
   async *#snapshots(id: string): AsyncGenerator<FileInfo, void, void> {
     for (const step of this.fileSteps) {

@@ -4,6 +4,7 @@ import type { AgentEvent, FileInfo, Person, Status } from '../api/shapes.ts';
 import { Fault } from '../base/fault.ts';
 import type { Node } from '../node/node.ts';
 import { readPassphrase } from '../node/sealed.ts';
+import { fileControlOf } from './files.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -249,10 +250,11 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
       },
       list: async () => files.list().map(node.fileView),
       show: async (id) => node.fileView(files.show(fileId(id))),
-      accept: async (id, { to }) => node.fileView(await files.accept(fileId(id), { to })),
+      accept: async (id, options) => node.fileView(await files.accept(fileId(id), options)),
       decline: async (id) => node.fileView(files.decline(fileId(id))),
       cancel: async (id) => node.fileView(await files.cancel(fileId(id))),
       follow: followFile,
+      ...fileControlOf(node, { account, find }),
     },
 
     links: {

@@ -2,15 +2,24 @@
 import type {
   AgentEvent,
   BackupInfo,
+  Conflict,
   Conversation,
+  FileCertificate,
+  FileCheck,
+  FileGarbage,
   FileInfo,
+  FileLimits,
+  FileLink,
+  FileQuota,
   Found,
+  GivenLink,
   InviteInfo,
   LinkInfo,
   Message,
   MessageInFull,
   Person,
   Presence,
+  Priority,
   Role,
   Room,
   Safety,
@@ -112,11 +121,31 @@ export interface Backend {
     list(): Promise<FileInfo[]>;
     show(id: string): Promise<FileInfo>;
     /** Consents to an offer and starts the fetch; answers at once. `to`: absolute folder, default the home's downloads. */
-    accept(id: string, options: { to?: string | undefined }): Promise<FileInfo>;
+    accept(id: string, options: { to?: string | undefined; conflict?: Conflict | undefined }): Promise<FileInfo>;
     decline(id: string): Promise<FileInfo>;
     cancel(id: string): Promise<FileInfo>;
     /** Snapshots of one file: the present one at once, then each change, until it is `done`, `declined`, `cancelled` or `failed`. */
     follow(id: string, options: Wait): AsyncIterable<FileInfo>;
+    /** Snapshots of all that is not at its end, then each change; `untilIdle`: until nothing is under way. */
+    watch(options: Wait & { untilIdle: boolean }): AsyncIterable<FileInfo>;
+
+    pause(id: string): Promise<FileInfo>;
+    resume(id: string): Promise<FileInfo>;
+    priority(id: string, priority: Priority): Promise<FileInfo>;
+    /** Bytes a second; null: no bound. */
+    limit(id: string, rate: number | null): Promise<FileInfo>;
+    /** Sets what is not undefined. */
+    limits(change: { [K in keyof FileLimits]?: FileLimits[K] | undefined }): Promise<FileLimits>;
+    /** Without `bytes` nothing is set; without `handle` it is for all. */
+    quota(options: Wait & { handle?: string | undefined; bytes?: number | null | undefined }): Promise<FileQuota>;
+    /** `upTo` null: none. `into` undefined: the home's downloads. */
+    autoAccept(handle: string, options: Wait & { upTo: number | null; into?: string | undefined }): Promise<Person>;
+    link(id: string, options: { ttlMs: number }): Promise<FileLink>;
+    links(): Promise<GivenLink[]>;
+    revoke(link: string): Promise<GivenLink>;
+    certificate(id: string | undefined, options: Wait): Promise<FileCertificate>;
+    gc(options: { dryRun: boolean }): Promise<FileGarbage[]>;
+    verify(options: Wait & { id?: string | undefined; refetch: boolean }): AsyncIterable<FileCheck>;
   };
 
   links: {

@@ -3,7 +3,9 @@ import { isAbsolute } from 'node:path';
 import { eventIterator } from '@orpc/contract';
 import { z } from 'zod';
 import { idInput, naming, operation, targetInput } from './operation.ts';
-import { file } from './shapes.ts';
+import { conflict, file } from './shapes.ts';
+
+export * from './files-control.ts';
 
 const tag = 'files';
 
@@ -18,6 +20,9 @@ const oneTo = one.extend({
     .optional()
     .describe('folder to write to; default: the home’s downloads')
     .register(naming, { of: 'folder' }),
+  conflict: conflict
+    .optional()
+    .describe('where the name is taken: rename (the default) writes beside it, overwrite replaces it, skip declines'),
 });
 
 export const send = operation(

@@ -12,7 +12,9 @@ type Form =
   /** Values with commas between. */
   | 'list'
   /** A number of bytes with an optional unit (`10MB`, `1GiB`), or `none` for null. */
-  | 'bytes';
+  | 'bytes'
+  /** A time such as `90s`, `10m` or `1h`, sent as seconds. */
+  | 'seconds';
 
 /** How an operation looks on a command line. Everything here is data: the CLI has no code for a single command. */
 type CommandShape = {
@@ -31,9 +33,9 @@ type CommandShape = {
   phrase?: { choice: string; text: string };
   /**
    * `progress`: a stream of snapshots of one thing, until a final state; the CLI shows how far it is. `line`: one line is
-   * enough. `raw`: a stream of `{ line }`, each printed as it is. `json`: for programs; NDJSON also where nobody asked for it. Default: one value in full, a table for a list, a line for each value of a stream.
+   * enough. `bars`: a stream of snapshots of many things; a bar for each on a terminal, JSON elsewhere. `raw`: a stream of `{ line }`, each printed as it is. `json`: for programs; NDJSON also where nobody asked for it. Default: one value in full, a table for a list, a line for each value of a stream.
    */
-  shows?: 'progress' | 'line' | 'raw' | 'json';
+  shows?: 'progress' | 'bars' | 'line' | 'raw' | 'json';
   /** The field of the answer that people are also shown as a QR code: always, or where a flag `--qr` asks for it. */
   qr?: { field: string; flag?: boolean };
   /** For an operation that answers before its work is done: the CLI follows the id by operation `by` while `state` is one of `during`; `--detach` turns that off. */

@@ -156,11 +156,13 @@ export const operations = os.router({
     ),
     list: os.files.list.handler(({ context: { backend } }) => backend.files.list()),
     show: os.files.show.handler(({ context: { backend }, input }) => backend.files.show(input.id)),
-    accept: os.files.accept.handler(({ context: { backend }, input: { id, to } }) => backend.files.accept(id, { to })),
-    get: os.files.get.handler(async ({ context: { backend, signal }, input: { id, to } }) => {
+    accept: os.files.accept.handler(({ context: { backend }, input: { id, ...options } }) =>
+      backend.files.accept(id, options),
+    ),
+    get: os.files.get.handler(async ({ context: { backend, signal }, input: { id, ...options } }) => {
       const { state } = await backend.files.show(id);
       const under = state === 'accepted' || state === 'fetching' || state === 'done';
-      if (!under) await backend.files.accept(id, { to });
+      if (!under) await backend.files.accept(id, options);
       return passed(backend.files.follow(id, { signal }));
     }),
     decline: os.files.decline.handler(({ context: { backend }, input }) => backend.files.decline(input.id)),
@@ -169,6 +171,35 @@ export const operations = os.router({
       await backend.files.show(input.id); // An unknown id is an answer, not the first event of a stream.
       return passed(backend.files.follow(input.id, { signal }));
     }),
+    watch: os.files.watch.handler(({ context: { backend, signal }, input: { untilIdle = false } }) =>
+      passed(backend.files.watch({ untilIdle, signal })),
+    ),
+    pause: os.files.pause.handler(({ context: { backend }, input }) => backend.files.pause(input.id)),
+    resume: os.files.resume.handler(({ context: { backend }, input }) => backend.files.resume(input.id)),
+    priority: os.files.priority.handler(({ context: { backend }, input: { id, priority } }) =>
+      backend.files.priority(id, priority),
+    ),
+    limit: os.files.limit.handler(({ context: { backend }, input: { id, rate } }) => backend.files.limit(id, rate)),
+    limits: os.files.limits.handler(({ context: { backend }, input }) => backend.files.limits(input)),
+    autoAccept: os.files.autoAccept.handler(({ context: { backend, signal }, input: { handle, upTo = null, into } }) =>
+      backend.files.autoAccept(handle, { upTo, into, signal }),
+    ),
+    quota: os.files.quota.handler(({ context: { backend, signal }, input }) =>
+      backend.files.quota({ ...input, signal }),
+    ),
+    link: os.files.link.handler(({ context: { backend }, input: { id, ttl } }) =>
+      backend.files.link(id, { ttlMs: ttl * 1000 }),
+    ),
+    links: os.files.links.handler(({ context: { backend } }) => backend.files.links()),
+    revoke: os.files.revoke.handler(({ context: { backend }, input }) => backend.files.revoke(input.link)),
+    certificate: os.files.certificate.handler(({ context: { backend, signal }, input }) =>
+      backend.files.certificate(input.id, { signal }),
+    ),
+    verify: os.files.verify.handler(async ({ context: { backend, signal }, input: { id, refetch = false } }) => {
+      if (id !== undefined) await backend.files.show(id);
+      return passed(backend.files.verify({ id, refetch, signal }));
+    }),
+    gc: os.files.gc.handler(({ context: { backend }, input: { dryRun = false } }) => backend.files.gc({ dryRun })),
   },
   links: {
     list: os.links.list.handler(({ context: { backend } }) => backend.links.list()),

@@ -22,6 +22,11 @@ export const person = z.object({
     .nonnegative()
     .nullable()
     .describe('files up to this many bytes are fetched unasked; null: none'),
+  autoAcceptInto: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe('folder into which they are fetched; null: the home’s downloads'),
   verifiedAt: time.nullable().default(null).describe('when I compared our safety number; null: not with this key'),
   verifiedBy: z.enum(['number', 'words', 'uri']).nullable().default(null).describe('in which form I compared it'),
   blocked: z.boolean().default(false).describe('I take nothing of theirs, and to them I am offline'),
@@ -79,7 +84,9 @@ export const message = z.object({
   error: z
     .object({ code: z.string(), message: z.string() })
     .nullable()
-    .describe('why it failed; or, while it is queued, what the last try to deliver it came to'),
+    .describe(
+      'why it failed; while it is queued, what the last try to deliver it came to; while it is held, "hold_expired" once nobody holds it any more',
+    ),
   held: z
     .array(
       z.object({
@@ -87,7 +94,7 @@ export const message = z.object({
         by: z.string().describe('peer id of the tracker that holds it'),
         letter: z.string().describe('hash of the sealed letter'),
         at: time,
-        until: time.describe('until when it is held, unless the recipient takes it'),
+        until: time.describe('until when it is held, unless the recipient takes it; it is left anew before'),
         sig: z.string().describe('the tracker’s signature of its word that it holds the letter'),
       }),
     )
@@ -186,12 +193,20 @@ const fileState = z.enum([
   'failed',
 ]);
 
+const rung = z.enum(['lan', 'direct', 'punched', 'relay', 'local']).describe('which step of the ladder it stands on');
+
+/** What is done where the name of a received file is taken. */
+export const conflict = z.enum(['skip', 'overwrite', 'rename'], 'expected "skip", "overwrite" or "rename"');
+
+export const priority = z.enum(['high', 'normal', 'low'], 'expected "high", "normal" or "low"');
+
 export const file = z.object({
   id: z.string(),
   name: z.string(),
   size: z.number().int().nonnegative(),
   hash: z.string().describe('BLAKE3 of the manifest; empty while preparing'),
   from: z.string(),
+  verified: z.boolean().describe('whether I compared the safety number of the person at the other end'),
   to: z.string(),
   direction: z.enum(['in', 'out']),
   state: fileState,
@@ -201,16 +216,89 @@ export const file = z.object({
     .nonnegative()
     .describe('bytes verified here (in), or served and asked for by the receiver (out)'),
   rate: z.number().nonnegative().describe('bytes/s over the last seconds; 0 when nothing moves'),
+  eta: z.number().nullable().describe('seconds until it is whole at this rate; null where nothing moves'),
+  links: z
+    .array(
+      z.object({
+        handle: z.string().nullable().describe('who is at the other end; null for who came with a link'),
+        rung,
+        address: z.string(),
+        rate: z.number().nonnegative().describe('bytes/s over the last seconds'),
+      }),
+    )
+    .describe('connections over which it moves: to holders (in), to receivers (out)'),
+  paused: z.boolean().describe('I let it rest'),
+  priority,
+  limit: z.number().nullable().describe('most bytes/s of this transfer; null: no bound of its own'),
+  conflict,
   path: z.string().describe('where the file is or will be on this machine; empty until accepted'),
   at: time,
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
+});
+
+const bound = z.number().nullable();
+
+export const fileLimits = z.object({
+  up: bound.describe('most bytes/s that are served in all; null: no bound'),
+  down: bound.describe('most bytes/s that are fetched in all; null: no bound'),
+  atOnce: z.number().int().describe('files that are fetched at once'),
+});
+
+export const fileQuota = z.object({
+  quota: bound.describe('most bytes of received and spooled files; null: no bound'),
+  used: z.number().describe('bytes that are here or on their way'),
+  received: z.number(),
+  spooled: z.number(),
+  contacts: z.array(z.object({ handle: z.string(), quota: bound, used: z.number() })),
+});
+
+/** A link to a file; what makes it one is shown once, when it is made. */
+export const givenLink = z.object({
+  id: z.string().describe('by which it is revoked'),
+  file: z.string().describe('id of the file'),
+  name: z.string(),
+  at: time,
+  until: time,
+});
+
+export const fileLink = givenLink.extend({
+  urls: z.array(z.string()).describe('one for each address of this node: whoever has one has the file'),
+  pin: z.string().describe('this node’s key, as curl --pinnedpubkey wants it'),
+  command: z.string().describe('a command line that fetches the file, and goes on where it was'),
+});
+
+export const fileCertificate = z.object({
+  certificate: z.string().describe('path of the certificate, for curl --cert and aria2c --certificate'),
+  key: z.string().describe('path of its key, for curl --key and aria2c --private-key; whoever has it is this node'),
+  header: z.string().describe('header that says whose node this is; no secret'),
+  until: time.describe('until when the header holds'),
+  urls: z.array(z.string()).describe('where the file is to be fetched, at its sender’s addresses'),
+  pin: z.string().nullable().describe('the key of the sender’s node, as curl --pinnedpubkey wants it'),
+});
+
+export const fileGarbage = z.object({
+  kind: z.enum(['part', 'manifest', 'spool', 'link']),
+  what: z.string().describe('a path, the hash of a manifest, or the id of a link'),
+  bytes: z.number(),
+  why: z.string(),
+  removed: z.boolean(),
+});
+
+export const fileCheck = z.object({
+  id: z.string(),
+  name: z.string(),
+  direction: z.enum(['in', 'out']),
+  path: z.string(),
+  state: z.enum(['ok', 'damaged', 'missing', 'unknown']).describe('unknown: its hashes are no longer kept here'),
+  badBytes: z.number().describe('bytes in chunks that are not what their hashes say'),
+  refetch: z.boolean().describe('it is fetched again now'),
 });
 
 export const linkInfo = z.object({
   peer: z.string().describe('peer id of the other node'),
   handle: z.string().nullable().describe('handle of the account it hosts; null for a tracker or a node not yet known'),
   role: z.enum(['node', 'tracker']),
-  rung: z.enum(['lan', 'direct', 'punched', 'relay', 'local']).describe('which step of the ladder the link stands on'),
+  rung,
   address: z.string(),
   dialled: z.boolean().describe('true if this side dialled'),
   since: time,
@@ -267,6 +355,15 @@ export type MessageInFull = z.infer<typeof messageInFull>;
 export type Conversation = z.infer<typeof conversation>;
 export type BackupInfo = z.infer<typeof backupInfo>;
 export type FileInfo = z.infer<typeof file>;
+export type Conflict = z.infer<typeof conflict>;
+export type Priority = z.infer<typeof priority>;
+export type FileLimits = z.infer<typeof fileLimits>;
+export type FileQuota = z.infer<typeof fileQuota>;
+export type GivenLink = z.infer<typeof givenLink>;
+export type FileLink = z.infer<typeof fileLink>;
+export type FileCertificate = z.infer<typeof fileCertificate>;
+export type FileGarbage = z.infer<typeof fileGarbage>;
+export type FileCheck = z.infer<typeof fileCheck>;
 export type LinkInfo = z.infer<typeof linkInfo>;
 export type Status = z.infer<typeof status>;
 export type AgentEvent = z.infer<typeof event>;

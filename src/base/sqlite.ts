@@ -5,6 +5,7 @@
 import { close, fdatasync, openSync } from 'node:fs';
 import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
 import { promisify } from 'node:util';
+import { Checkpoints } from './checkpoint.ts';
 import { toFault } from './fault.ts';
 
 type Row = Record<string, unknown>;
@@ -49,13 +50,16 @@ export class Statement<R extends Row = Row> {
 }
 
 /**
- * Pages of the log, 16 MiB, after which they are moved into the main file. Entries stand in indexes by their hashes, so what is
- * written in bulk touches the same pages again and again: the later they are moved, the fewer times each is.
+ * Pages of the log, 64 MiB, after which they are moved into the main file by whoever writes: a bound for when the thread that
+ * does it earlier cannot keep up, or cannot be had.
  */
-const CHECKPOINT_PAGES = 4000;
+const CHECKPOINT_PAGES = 16_000;
 
 /** Pages copied at once: 4 MiB, some milliseconds. */
 const SNAPSHOT_PAGES = 1024;
+
+/** One of the works that share a transaction. */
+type Grouped = { run(): void; done(): void; fail(error: unknown): void };
 
 export class Store implements Disposable {
   readonly #db: DatabaseSync;
@@ -63,10 +67,13 @@ export class Store implements Disposable {
   #wal: number | undefined;
   #depth = 0;
   #after: (() => void)[] = [];
+  #group: Grouped[] = [];
+  #undone = 0;
   /** Counts changes; all up to `#safe` are on the disk. */
   #written = 0;
   #safe = 0;
   #syncing: Promise<void> | undefined;
+  readonly #checkpoints: Checkpoints | undefined;
   readonly #wrote = (): void => {
     this.#written += 1;
   };
@@ -74,6 +81,7 @@ export class Store implements Disposable {
   /** `path` is a file, or ':memory:'. Opens it, so only a `start()` calls this. */
   constructor(path: string) {
     this.#walPath = path === ':memory:' ? undefined : `${path}-wal`;
+    if (path !== ':memory:') this.#checkpoints = new Checkpoints(path, () => this.#restartLog());
     try {
       this.#db = new DatabaseSync(path, { timeout: 5000 });
       // NORMAL does not wait for the disk at each commit; `settled` does, once for all that commit meanwhile.
@@ -136,6 +144,65 @@ export class Store implements Disposable {
     return result;
   }
 
+  /**
+   * As `transaction`, together with all others that are asked for in this turn of the event loop: one commit serves all, and
+   * each stands or falls by itself. `work` must not wait.
+   */
+  grouped<T>(work: () => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      let result: { value: T } | undefined;
+      const run = (): void => {
+        result = { value: work() };
+      };
+      const done = (): void => {
+        if (result) resolve(result.value);
+      };
+      this.#group.push({ run, done, fail: reject });
+      if (this.#group.length === 1) setImmediate(() => this.#runGroup());
+    });
+  }
+
+  #runGroup(): void {
+    const group = this.#group;
+    this.#group = [];
+    const kept: Grouped[] = [];
+    try {
+      this.transaction(() => {
+        for (const each of group) {
+          const failed = this.#within(() => each.run());
+          if (failed) each.fail(failed.error);
+          else kept.push(each);
+        }
+      });
+    } catch (error) {
+      for (const each of group) each.fail(error);
+      return;
+    }
+    for (const each of kept) each.done();
+  }
+
+  /** Undoes what `work` did, and that alone, if it throws; gives what it threw. */
+  #within(work: () => void): { error: unknown } | undefined {
+    const heard = this.#after.length;
+    this.#db.exec('SAVEPOINT one');
+    try {
+      work();
+      this.#db.exec('RELEASE one');
+      return undefined;
+    } catch (error) {
+      if (!this.#db.isTransaction) throw error; // SQLite gave all of it up: a full disk, perhaps
+      this.#db.exec('ROLLBACK TO one; RELEASE one');
+      this.#after.length = heard;
+      this.#undone += 1;
+      return { error: toFault(error, 'writing to the store') };
+    }
+  }
+
+  /** Counts transactions that were undone: what somebody keeps in memory of one of them is not so. */
+  get undone(): number {
+    return this.#undone;
+  }
+
   #commit<T>(work: () => T): T {
     try {
       this.#db.exec('BEGIN IMMEDIATE');
@@ -143,14 +210,20 @@ export class Store implements Disposable {
       const result = work();
       this.#db.exec('COMMIT');
       this.#wrote();
+      this.#checkpoints?.wrote(this.#written);
       return result;
     } catch (error) {
       this.#after = [];
+      this.#undone += 1;
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
       throw toFault(error, 'writing to the store');
     } finally {
       this.#depth = 0;
     }
+  }
+
+  #restartLog(): void {
+    if (this.#db.isOpen && this.#depth === 0) this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)');
   }
 
   /** Runs `tell` once the transaction around it is committed, or at once outside of one; never after a rollback. */
@@ -192,6 +265,7 @@ export class Store implements Disposable {
 
   [Symbol.dispose](): void {
     if (!this.#db.isOpen) return;
+    this.#checkpoints?.[Symbol.dispose]();
     this.#db.close(); // moves the log into the main file, and syncs it
     if (this.#wal !== undefined) close(this.#wal);
   }

@@ -106,6 +106,8 @@ type PersonOptions = {
   boot?: boolean;
   /** Where letters are left. */
   post?: (person: Person) => Post;
+  /** Milliseconds; see `ChatOptions`. */
+  relayMs?: number;
 };
 
 export class Person {
@@ -135,6 +137,7 @@ export class Person {
   readonly links = new Set<Link>();
   readonly #world: World;
   readonly #post: Post | undefined;
+  readonly #relayMs: number;
   readonly file: string;
 
   constructor(world: World, key: Key, file: string, options: PersonOptions) {
@@ -146,6 +149,7 @@ export class Person {
     this.node = options.node ?? Key.generate();
     this.dial = (account) => this.#reach(account);
     this.#post = options.post?.(this);
+    this.#relayMs = options.relayMs ?? 20;
   }
 
   get chat(): ChatService {
@@ -176,7 +180,8 @@ export class Person {
       reach: (account, options) => this.dial(account, options),
       post: this.#post,
       homes: () => (this.#world.home ? [this.#world.home.key.id] : []),
-      relayMs: 20,
+      relayMs: this.#relayMs,
+      readMs: 20,
       emitRoom: (type, event) =>
         store.afterCommit(() => {
           this.roomEvents.push({ type, event });
@@ -257,17 +262,18 @@ export class Person {
     const other = this.#world.people.get(account);
     if (!this.online || !other?.online || !other.#chat)
       throw new Fault('peer_unreachable', 'dialling: nobody is there');
-    return (await this.link(other))[0];
+    return (await this.link(other, () => this.online && other.online))[0];
   }
 
-  /** Links to `other`; both sides are told, as by a node. */
-  async link(other: Person): Promise<[Link, Link]> {
+  /** Links to `other`; both sides are told, as by a node. `stands`: asked once it is up, for something may have happened meanwhile. */
+  async link(other: Person, stands = (): boolean => true): Promise<[Link, Link]> {
     const processes = [this.#chat, other.#chat];
     const [near, far] = await pair(
       { router: this.router, self: this.hello, id: this.node.id },
       { router: other.router, self: other.hello, id: other.node.id },
     );
-    if (this.#chat !== processes[0] || other.#chat !== processes[1]) near.close(); // one of them died meanwhile
+    const died = this.#chat !== processes[0] || other.#chat !== processes[1];
+    if (died || !stands()) near.close();
     this.hold(near);
     other.hold(far);
     return [near, far];

@@ -41,7 +41,7 @@ type HistoryOptions = {
   /** Signs an entry for the conversation and sees to its delivery. */
   write(conversation: Conversation, kind: string, body: Record<string, unknown>): Message;
   /** Something is to be told to the account. */
-  wake(account: string): void;
+  wake(accounts: readonly string[], conversation: string): void;
   /** The conversation was read up to a message. */
   read(conversation: string, upTo: string): void;
 };
@@ -245,7 +245,7 @@ export class History {
       if (authors.length === 0) return;
       this.#options.read(conversation, upTo.id);
       this.#ledger.store.afterCommit(() => {
-        for (const author of authors) this.#options.wake(author);
+        this.#options.wake(authors, conversation);
       });
     });
   }

@@ -34,11 +34,17 @@ const COLUMNS = 'conversation, author, seq, prev, at, kind, body, sig, id, bytes
 const CHAIN = 'conversation = ? AND author = ? AND withdrawn = 0'; // as the unique index says it
 const IN_ORDER = 'conversation = ? AND +withdrawn = 0'; // the plus keeps SQLite from that index: entries_order is meant
 
+/** Conversations whose members are kept in memory. */
+const MOST_CACHED = 1000;
+
 /** Entries that a reader sees as they are; the others change one of these. */
 const SEEN = `kind NOT IN ('edit', 'delete', 'reaction')`;
 
 export class EntryLog {
   readonly #sql: Statements;
+  /** Who is in what, as the store has it: asked for with each entry and each receipt. Bounded by `MOST_CACHED`. */
+  readonly #cached = new Map<string, Conversation>();
+  #undone = 0;
   /** Changed with each entry that comes or goes, in the same transaction. */
   readonly derived: Derived;
 
@@ -56,6 +62,20 @@ export class EntryLog {
   }
 
   conversation(id: string): Conversation | undefined {
+    if (this.#undone !== this.#sql.undone) {
+      this.#cached.clear(); // some of it may be of a transaction that was undone
+      this.#undone = this.#sql.undone;
+    }
+    const known = this.#cached.get(id);
+    if (known) return known;
+    const found = this.#read(id);
+    if (!found) return undefined;
+    if (this.#cached.size >= MOST_CACHED) this.#cached.clear();
+    this.#cached.set(id, found);
+    return found;
+  }
+
+  #read(id: string): Conversation | undefined {
     const row = this.#sql.of<{ kind: Conversation['kind'] }>('SELECT kind FROM conversations WHERE id = ?').get(id);
     return row && { id, kind: row.kind, members: this.#members(id) };
   }
@@ -70,11 +90,19 @@ export class EntryLog {
   /** Conversations in which `account` is a member. */
   shared(account: string): Conversation[] {
     return this.#sql
-      .of<{ id: string; kind: Conversation['kind'] }>(
-        'SELECT c.id, c.kind FROM members m JOIN conversations c ON c.id = m.conversation WHERE m.account = ?',
-      )
+      .of<{ conversation: string }>('SELECT conversation FROM members WHERE account = ?')
       .all(account)
-      .map(({ id, kind }) => ({ id, kind, members: this.#members(id) }));
+      .flatMap((row) => this.conversation(row.conversation) ?? []);
+  }
+
+  /** Everybody who is in a room that is known here. */
+  inRooms(): string[] {
+    return this.#sql
+      .of<{ account: string }>(
+        `SELECT DISTINCT m.account FROM members m JOIN conversations c ON c.id = m.conversation WHERE c.kind = 'room'`,
+      )
+      .all()
+      .map((row) => row.account);
   }
 
   /** Accounts with whom `self` shares a conversation in which it has written. */
@@ -93,6 +121,7 @@ export class EntryLog {
   open({ id, kind, members }: Conversation): void {
     const { changes } = this.#sql.of('INSERT OR IGNORE INTO conversations (id, kind) VALUES (?, ?)').run(id, kind);
     if (changes === 0) return;
+    this.#cached.delete(id);
     for (const account of members) {
       this.#sql.of('INSERT INTO members (conversation, account) VALUES (?, ?)').run(id, account);
     }
@@ -104,17 +133,48 @@ export class EntryLog {
       ? 'INSERT OR IGNORE INTO members (conversation, account) VALUES (?, ?)'
       : 'DELETE FROM members WHERE conversation = ? AND account = ?';
     this.#sql.of(sql).run(conversation, account);
+    this.#cached.delete(conversation);
   }
 
   /** Removes entries of somebody else that do not stand in a room any more: from `seq` on, or of a later time. [R-10] */
   drop(conversation: string, author: string, from: { seq: number } | { at: number }): void {
     const seq = 'seq' in from ? from.seq : this.firstSince(conversation, author, 1, from.at);
     if (seq === undefined) return;
+    this.#dropFrom(conversation, author, seq);
+    // What vouched for the end may have gone. One with a bad signature of its own goes too: others have it with a good one.
+    const unproven = this.proveEnd(conversation, author);
+    if (unproven !== undefined) this.#dropFrom(conversation, author, unproven);
+  }
+
+  #dropFrom(conversation: string, author: string, seq: number): void {
     for (const { id } of this.withdraw(conversation, author, seq)) {
-      this.#sql.of('DELETE FROM search WHERE rowid = (SELECT doc FROM messages WHERE entry = ?)').run(id);
-      for (const table of ['messages', 'acts']) this.#sql.of(`DELETE FROM ${table} WHERE entry = ?`).run(id);
+      this.derived.dropped(id);
       this.#sql.of('DELETE FROM entries WHERE id = ?').run(id);
     }
+  }
+
+  /**
+   * Looks at signatures from the end of a chain back, until one is good or was looked at before. Gives the position from
+   * which on the chain has none that proves it, undefined where it ends with one that does. [C-4]
+   */
+  proveEnd(conversation: string, author: string): number | undefined {
+    const rows = this.#sql.of<Row & { proven: number }>(
+      `SELECT ${COLUMNS}, proven FROM entries WHERE ${CHAIN} AND seq < ? ORDER BY seq DESC LIMIT 1`,
+    );
+    for (let end: number | undefined; ; ) {
+      const row = rows.get(conversation, author, end ?? Number.MAX_SAFE_INTEGER);
+      if (row?.proven !== 0) return end;
+      if (entryVerified(stored(row).entry)) {
+        this.#sql.of('UPDATE entries SET proven = 1 WHERE id = ?').run(row.id);
+        return end;
+      }
+      end = row.seq;
+    }
+  }
+
+  /** Puts another signature in the place of one that may be bad. */
+  sign(id: string, sig: string): void {
+    this.#sql.of('UPDATE entries SET sig = ?, proven = 1 WHERE id = ?').run(sig, id);
   }
 
   /** Place of the entry that is the `count`-th last of those before a time. */
@@ -149,8 +209,9 @@ export class EntryLog {
 
   /** `(conversation, author, seq)` is unique: a second entry for one place throws, whatever was checked before. */
   append({ entry, id, bytes }: Parsed, now: number, { proven }: { proven: boolean }): Stored {
+    const doc = this.derived.docFor(entry.kind);
     this.#sql
-      .of(`INSERT INTO entries (${COLUMNS}, proven) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)`)
+      .of(`INSERT INTO entries (${COLUMNS}, proven, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)`)
       .run(
         entry.conversation,
         entry.author,
@@ -164,8 +225,9 @@ export class EntryLog {
         bytes,
         now,
         Number(proven),
+        doc,
       );
-    this.derived.added({ entry, id });
+    this.derived.added({ entry, id }, doc);
     return { entry, id, bytes, storedAt: now, withdrawn: false };
   }
 

@@ -3,8 +3,8 @@ import type { Store } from '../base/sqlite.ts';
 import type { Link } from '../link/link.ts';
 import type { Ledger } from './ledger.ts';
 import { fold } from './search.ts';
+import type { Exchange } from './sync.ts';
 import { STEPS, type Statements } from './tables.ts';
-import { sync } from './wire.ts';
 
 /** Conversations told in one call: their standings fit its frame. */
 const TOLD_AT_ONCE = 16;
@@ -25,11 +25,13 @@ export function askAllAgain(store: Store, self: string): void {
 
 export class ReadMarks {
   readonly #ledger: Ledger;
+  readonly #exchange: Exchange;
   readonly #sql: Statements;
   readonly #byLetter: boolean;
 
   /** `byLetter`: authors who are away are told by letter, too. [M-13] */
-  constructor(ledger: Ledger, sql: Statements, { byLetter }: { byLetter: boolean }) {
+  constructor(ledger: Ledger, exchange: Exchange, sql: Statements, { byLetter }: { byLetter: boolean }) {
+    this.#exchange = exchange;
     this.#byLetter = byLetter;
     this.#ledger = ledger;
     this.#sql = sql;
@@ -89,10 +91,10 @@ export class ReadMarks {
     for (let rows = query.all(account); rows.length > 0; rows = query.all(account)) {
       const conversations = rows.flatMap(({ conversation }) => {
         const known = this.#ledger.entries.conversation(conversation);
-        return known ? this.#ledger.standing(known, account) : [];
+        return known ?? [];
       });
-      const answer = await link.request(sync, { conversations, more: true }, { signal });
-      this.#ledger.takeReceipts(answer.conversations.flatMap((standing) => standing.receipts));
+      const answer = await this.#exchange.say(account, link, conversations, { more: true, signal });
+      this.#ledger.takeReceipts(answer.flatMap((standing) => standing.receipts));
       this.#ledger.store.transaction(() => {
         for (const { conversation, seq } of rows) {
           this.#sql

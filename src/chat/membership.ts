@@ -179,10 +179,18 @@ export function founded(it: Creation): RoomState {
 }
 
 /** Everybody of whom entries may stand: members, and who was one. */
-export function authorsOf({ members, former }: RoomState): string[] {
+export function authorsOf(state: RoomState): readonly string[] {
+  const known = authors.get(state);
+  if (known) return known;
+  const { members, former } = state;
   const gone = [...former].filter(([account, { first }]) => first !== null && !members.has(account));
-  return [...members.keys(), ...gone.map(([account]) => account)];
+  const found = [...members.keys(), ...gone.map(([account]) => account)];
+  authors.set(state, found);
+  return found;
 }
+
+/** Asked for with each receipt; a state is never changed. */
+const authors = new WeakMap<RoomState, readonly string[]>();
 
 /** Whether an author's entry counts: of a member all, of one who went those up to `upTo`; none after the end. [R-10] [R-11] */
 export function stands(state: RoomState, entry: { author: string; seq: number; at: number }): boolean {
@@ -330,9 +338,9 @@ function effect(state: RoomState, { number, at, change: it }: Ordered): Partial<
 
 /**
  * Takes the next ordered change, as far as its tracker can be trusted with it: place and signature. One whose author did
- * not sign it takes its number and does nothing. Throws `forked`, `bad_signature`, `wrong_state` (it does not come next). [R-5]
+ * not sign it takes its number and does nothing: `signed` says which. Throws `forked`, `bad_signature`, `wrong_state` (it does not come next). [R-5]
  */
-export function follow(state: RoomState, it: Ordered): RoomState {
+export function followed(state: RoomState, it: Ordered): { state: RoomState; signed: boolean } {
   const what = `taking change ${it.number} of the room "${state.creation.name}"`;
   if (it.conversation !== state.id || it.number !== state.number + 1) {
     throw new Fault('wrong_state', `${what}: change ${state.number + 1} comes next`);
@@ -344,9 +352,12 @@ export function follow(state: RoomState, it: Ordered): RoomState {
     throw new Fault('forked', `${what}: it does not follow change ${state.number} as known here`);
   if (it.at < state.at && state.number > 0)
     throw new Fault('malformed', `${what}: its time is before the one before it`);
-  if (changeVerified(it.change)) return step(state, it);
-  return { ...state, number: it.number, last: orderedId(it), at: it.at };
+  if (changeVerified(it.change)) return { state: step(state, it), signed: true };
+  return { state: { ...state, number: it.number, last: orderedId(it), at: it.at }, signed: false };
 }
+
+/** The state alone that `followed` gives. */
+export const follow = (state: RoomState, it: Ordered): RoomState => followed(state, it).state;
 
 /**
  * The state that a heap of ordered changes gives, in whatever order and however often each is there: up to the first that

@@ -5,9 +5,8 @@ import {
   type Change,
   type Creation,
   changeId,
-  changeVerified,
   creationVerified,
-  follow,
+  followed,
   forked,
   founded,
   mayModerate,
@@ -91,8 +90,19 @@ type Fallen = { code: string | null; message: string | null };
 /** `since`: in the clock of entries. */
 type Power = { since: number; has: boolean };
 
+type WaitingRow = { position: number; conversation: string; change: string | null } & Fallen;
+
+const WAITING = 'SELECT position, conversation, change, code, message FROM room_waiting';
+
 const reasonOf = ({ code, message }: Fallen): Reason | null =>
   code === null ? null : { code, message: message ?? '' };
+
+const waitingOf = ({ position, conversation, change, ...fallen }: WaitingRow): WaitingChange => ({
+  position,
+  conversation,
+  change: change === null ? null : JSON.parse(change),
+  reason: reasonOf(fallen),
+});
 
 export class RoomBook {
   readonly #sql: Statements;
@@ -206,7 +216,7 @@ export class RoomBook {
   }
 
   /**
-   * Takes one ordered change; undefined if it is here already. Throws what `follow` throws; `forked` where another change
+   * Takes one ordered change; undefined if it is here already. Throws what `followed` throws; `forked` where another change
    * holds its number. [R-5]
    */
   take(before: RoomState, ordered: Ordered): Stepped | undefined {
@@ -222,8 +232,7 @@ export class RoomBook {
       }
       throw forked(before, ordered.number);
     }
-    const after = follow(before, ordered);
-    const signed = changeVerified(ordered.change);
+    const { state: after, signed } = followed(before, ordered);
     this.#sql
       .of('INSERT INTO room_order (conversation, number, ordered, signed) VALUES (?, ?, ?, ?)')
       .run(id, ordered.number, JSON.stringify(ordered), signed ? 1 : 0);
@@ -283,19 +292,15 @@ export class RoomBook {
       .run(state.id, state.creation.home, change && JSON.stringify(change));
   }
 
-  waiting(which: { home: string } | { room: string }): WaitingChange[] {
-    const [column, value] = 'home' in which ? (['home', which.home] as const) : (['conversation', which.room] as const);
-    return this.#sql
-      .of<{ position: number; conversation: string; change: string | null } & Fallen>(
-        `SELECT position, conversation, change, code, message FROM room_waiting WHERE ${column} = ? ORDER BY position`,
-      )
-      .all(value)
-      .map(({ position, conversation, change, ...fallen }) => ({
-        position,
-        conversation,
-        change: change === null ? null : JSON.parse(change),
-        reason: reasonOf(fallen),
-      }));
+  /** Own changes of a room that wait, in order. */
+  waiting(room: string): WaitingChange[] {
+    return this.#sql.of<WaitingRow>(`${WAITING} WHERE conversation = ? ORDER BY position`).all(room).map(waitingOf);
+  }
+
+  /** What waits for a tracker, and comes next. */
+  nextWaiting(home: string): WaitingChange | undefined {
+    const row = this.#sql.of<WaitingRow>(`${WAITING} WHERE home = ? ORDER BY position LIMIT 1`).get(home);
+    return row && waitingOf(row);
   }
 
   /** What waits at this place is ordered, or never will be. */
@@ -312,8 +317,9 @@ export class RoomBook {
   /** An own change that waits and is now ordered, by whichever way it came. */
   settleChange(change: Change): void {
     const id = changeId(change);
-    for (const each of this.waiting({ room: change.conversation })) {
-      if (each.change && changeId(each.change) === id) this.settle(each.position);
+    for (const each of this.waiting(change.conversation)) {
+      // Most that wait have another signature, which costs less to see than another id.
+      if (each.change?.sig === change.sig && changeId(each.change) === id) this.settle(each.position);
     }
   }
 }

@@ -15,17 +15,23 @@ import { Ledger, type LedgerOptions } from './ledger.ts';
 import { Mailbox, type Post } from './mailbox.ts';
 import { ReadMarks } from './marks.ts';
 import type { Evidence, Message } from './message.ts';
+import { Reader } from './reader.ts';
+import type { Reading } from './reading.ts';
 import { giveOrder, orderedNotice } from './room-wire.ts';
 import { Rooms } from './rooms.ts';
 import { Exchange } from './sync.ts';
 import { Statements } from './tables.ts';
 import { Typing, type TypingSignal } from './typing.ts';
-import { CALLS_BURST, CALLS_PER_SECOND, deliver, receiptNotice, sync, typingNotice } from './wire.ts';
+import { CALLS_BURST, CALLS_PER_SECOND, type Deliver, deliver, receiptNotice, sync, typingNotice } from './wire.ts';
 
 /** Milliseconds after which what somebody wrote is offered to others who may lack it. [R-20] */
 const RELAY_MS = 15_000;
+/** Milliseconds within which what is read in rooms is told together: a glance at a screen. */
+const READ_MS = 2000;
 /** Links to members of a room that a node looks for, so that what one of them has reaches it. [R-20] */
 const MEMBER_LINKS = 3;
+/** Links on which that is offered at once; others, on which nothing was exchanged since, follow after the same while. [R-20] */
+const RELAY_LINKS = 3;
 
 /** What is told once and kept in no conversation. `conversation.read`: this account has read up to a message. */
 export type ChatSignal = TypingSignal | { type: 'conversation.read'; conversation: string; upTo: string };
@@ -39,6 +45,8 @@ export type ChatOptions = LedgerOptions & {
   homes?: () => readonly string[];
   /** For tests: milliseconds after which what came from others is offered on. */
   relayMs?: number;
+  /** For tests: milliseconds within which what is read in rooms is told together. */
+  readMs?: number;
   /** Like `emit`, for what is no message. */
   signal?: (signal: ChatSignal) => void;
 };
@@ -51,6 +59,7 @@ export class ChatService implements AsyncDisposable {
   readonly #typing: Typing;
   readonly #signal: (signal: ChatSignal) => void;
   readonly #intake: Intake;
+  readonly #reader: Reader;
   readonly #exchange: Exchange;
   readonly #courier: Courier;
   readonly #mailbox: Mailbox | undefined;
@@ -61,12 +70,19 @@ export class ChatService implements AsyncDisposable {
   readonly #wanted = new Set<string>();
   readonly #relayMs: number;
   #relay: NodeJS.Timeout | undefined;
+  /** Links on which nothing was exchanged since there was news in a room. */
+  readonly #unoffered = new Set<Link>();
+  readonly #readMs: number;
+  #reading: NodeJS.Timeout | undefined;
+  /** Authors of what was read in rooms, who are to be told. */
+  readonly #readOf = new Set<string>();
   readonly rooms: Rooms;
 
   constructor(options: ChatOptions) {
     this.#log = options.log;
     this.#ledger = new Ledger(options);
     this.#intake = new Intake(this.#ledger, options.log);
+    this.#reader = new Reader(options.log);
     this.#exchange = new Exchange(this.#ledger, options.log);
     const { account, log, post } = options;
     this.#mailbox =
@@ -80,10 +96,8 @@ export class ChatService implements AsyncDisposable {
         log,
       });
     this.#courier = new Courier({
-      reach: (account, wait) => {
-        this.#wanted.delete(account);
-        return options.reach(account, wait);
-      },
+      // It is wanted until it is there: what comes to be known meanwhile wants nobody in its place.
+      reach: (account, wait) => options.reach(account, wait).finally(() => this.#wanted.delete(account)),
       waits: (account) => this.#waits(account) || this.#wanted.has(account),
       work: async (account, link, signal) => {
         this.#wanted.delete(account);
@@ -95,6 +109,7 @@ export class ChatService implements AsyncDisposable {
       log: options.log,
     });
     this.#relayMs = options.relayMs ?? RELAY_MS;
+    this.#readMs = options.readMs ?? READ_MS;
     this.rooms = new Rooms({
       account: options.account,
       ledger: this.#ledger,
@@ -109,13 +124,15 @@ export class ChatService implements AsyncDisposable {
       );
     };
     this.#signal = options.signal ?? (() => {});
-    this.#marks = new ReadMarks(this.#ledger, new Statements(options.store), { byLetter: post !== undefined });
+    this.#marks = new ReadMarks(this.#ledger, this.#exchange, new Statements(options.store), {
+      byLetter: post !== undefined,
+    });
     this.#typing = new Typing(options.clock);
     this.history = new History({
       ledger: this.#ledger,
       marks: this.#marks,
       write: (conversation, kind, body) => this.#writeIn(conversation, kind, body),
-      wake: (account) => this.#courier.wake(account, { now: false }),
+      wake: (authors, conversation) => this.#tellRead(authors, this.#roomOf(conversation) !== undefined),
       read: (conversation, upTo) => this.#signal({ type: 'conversation.read', conversation, upTo }),
     });
     this.#ledger.viewer.trouble = (account) => this.#courier.trouble(account);
@@ -136,19 +153,14 @@ export class ChatService implements AsyncDisposable {
     const needs = { needs: needsAccount };
     router.handle(
       deliver,
-      ({ entries }, { link }) => {
+      ({ entries }, { link, signal }) => {
         const from = this.#admit(link);
-        const { answer, seen } = this.#intake.take(from, entries);
-        for (const chain of seen) this.#exchange.saw(link, chain);
-        if (entries.length > 0 && seen.some((chain) => this.rooms.has(chain.conversation))) this.#relaySoon();
-        // What came by way of another: its author waits for the word that it is here.
-        for (const receipt of answer.receipts) {
-          if (receipt.author !== from)
-            this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] });
-        }
-        // Own entries that were given back want their receipts.
-        if (seen.some((chain) => chain.author === this.#ledger.self)) this.#courier.wake(from, { now: true });
-        return answer;
+        const reading = this.#reader.read(link, entries);
+        if (!(reading instanceof Promise)) return this.#taken(link, from, reading);
+        return reading.then((later) => {
+          if (signal.aborted) throw new Fault('cancelled', 'taking entries: the link ended, or nobody waits for it');
+          return this.#taken(link, from, later);
+        });
       },
       needs,
     );
@@ -157,6 +169,7 @@ export class ChatService implements AsyncDisposable {
       ({ conversations, more }, { link }) => {
         const from = this.#admit(link);
         const answer = this.#exchange.answer(from, link, conversations, more === true);
+        if (more !== true) this.#unoffered.delete(link);
         this.#courier.use(from, link);
         return { conversations: answer };
       },
@@ -166,13 +179,13 @@ export class ChatService implements AsyncDisposable {
       giveOrder,
       ({ creation, ordered }, { link }) => {
         this.#admit(link);
-        const { conversation, number } = this.rooms.given(creation, ordered);
+        const { conversation, number } = this.rooms.order.given(creation, ordered);
         this.#exchange.sawOrder(link, conversation, number);
         return { number };
       },
       needs,
     );
-    router.on(orderedNotice, ({ home, ordered }, { link }) => this.rooms.pushed(link, home, ordered));
+    router.on(orderedNotice, ({ home, ordered }, { link }) => this.rooms.order.pushed(link, home, ordered));
     router.on(
       receiptNotice,
       ({ receipts }, { link }) => {
@@ -197,6 +210,20 @@ export class ChatService implements AsyncDisposable {
       },
       needs,
     );
+  }
+
+  /** Keeps what a link gave, and tells those whom that concerns. */
+  #taken(link: Link, from: string, reading: Reading): Deliver {
+    const { answer, seen } = this.#intake.take(from, reading);
+    for (const chain of seen) this.#exchange.saw(link, chain);
+    if (seen.some((chain) => this.rooms.has(chain.conversation))) this.#relaySoon();
+    // What came by way of another: its author waits for the word that it is here.
+    for (const receipt of answer.receipts) {
+      if (receipt.author !== from) this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] });
+    }
+    // Own entries that were given back want their receipts.
+    if (seen.some((chain) => chain.author === this.#ledger.self)) this.#courier.wake(from, { now: true });
+    return answer;
   }
 
   /** The account behind the link. Throws `too_many` past the rate. [C-19] */
@@ -224,8 +251,10 @@ export class ChatService implements AsyncDisposable {
     if (account === undefined || account === this.#ledger.self) return;
     this.#linked.set(account, link);
     void link.closed.then(() => {
+      this.#unoffered.delete(link);
       if (this.#linked.get(account) === link) this.#linked.delete(account);
     });
+    this.#exchange.met(link);
     this.#courier.use(account, link);
   }
 
@@ -255,7 +284,7 @@ export class ChatService implements AsyncDisposable {
 
   /** The node's links to trackers that are up. */
   trackersUp(links: readonly Link[]): void {
-    this.rooms.trackers(links);
+    this.rooms.order.trackers(links);
   }
 
   /** Members may be new, or there may be something that they lack now. */
@@ -263,14 +292,16 @@ export class ChatService implements AsyncDisposable {
     this.#mailbox?.lookAgain();
     const members = this.#ledger.entries.conversation(conversation)?.members ?? [];
     if (!members.includes(this.#ledger.self)) return;
-    for (const account of members) {
+    let met = 0;
+    const strangers = members.filter((account) => {
       const link = this.#linked.get(account);
       if (link && !this.#exchange.knows(link, conversation)) this.#renew(account, link);
-    }
-    const strangers = members.filter((account) => account !== this.#ledger.self && !this.#linked.has(account));
-    let missing = MEMBER_LINKS - (members.length - 1 - strangers.length);
-    for (const account of strangers.sort(() => Math.random() - 0.5)) {
-      if (missing-- <= 0) break;
+      if (link || this.#wanted.has(account)) met += 1;
+      return account !== this.#ledger.self && !link && !this.#wanted.has(account);
+    });
+    for (; met < MEMBER_LINKS && strangers.length > 0; met++) {
+      const [account] = strangers.splice(Math.floor(Math.random() * strangers.length), 1);
+      if (account === undefined) break;
       this.#wanted.add(account);
       this.#courier.wake(account, { now: true });
     }
@@ -284,15 +315,39 @@ export class ChatService implements AsyncDisposable {
 
   /** What is new in rooms is offered to those who are linked, in a while: most of them have it from its author by then. */
   #relaySoon(): void {
+    for (const link of this.#linked.values()) this.#unoffered.add(link);
+    this.#relayLater();
+  }
+
+  #relayLater(): void {
     this.#relay ??= setTimeout(
       () => {
         this.#relay = undefined;
-        for (const [account, link] of this.#linked) {
-          if (this.#ledger.entries.shared(account).some(({ kind }) => kind === 'room')) this.#renew(account, link);
-        }
+        this.#relayNow();
       },
       this.#relayMs * (1 + Math.random()),
     ).unref();
+  }
+
+  /**
+   * To a few at a time, of whom each passes it on: in a room of a hundred where everybody is linked with everybody, all at
+   * once would be ten thousand greetings for one message.
+   */
+  #relayNow(): void {
+    const inRooms = new Set(this.#ledger.entries.inRooms());
+    const links = [...this.#unoffered].filter((link) => {
+      const account = link.account?.account ?? '';
+      const isMeant = this.#linked.get(account) === link && inRooms.has(account);
+      if (!isMeant) this.#unoffered.delete(link);
+      return isMeant;
+    });
+    for (let count = 0; count < RELAY_LINKS && links.length > 0; count++) {
+      const [link] = links.splice(Math.floor(Math.random() * links.length), 1);
+      if (!link) break;
+      this.#unoffered.delete(link);
+      this.#renew(link.account?.account ?? '', link);
+    }
+    if (links.length > 0) this.#relayLater();
   }
 
   /**
@@ -337,6 +392,20 @@ export class ChatService implements AsyncDisposable {
       }
     });
     return message;
+  }
+
+  /** In a room each reader tells each author, so what is read within a while is told together. [H-8] */
+  #tellRead(authors: readonly string[], later: boolean): void {
+    if (!later) {
+      for (const author of authors) this.#courier.wake(author, { now: false });
+      return;
+    }
+    for (const author of authors) this.#readOf.add(author);
+    this.#reading ??= setTimeout(() => {
+      this.#reading = undefined;
+      for (const author of this.#readOf) this.#courier.wake(author, { now: false });
+      this.#readOf.clear();
+    }, this.#readMs).unref();
   }
 
   #roomOf(id: string): Conversation | undefined {
@@ -420,6 +489,8 @@ export class ChatService implements AsyncDisposable {
     this.#log.debug('chat stops');
     await this.#mailbox?.[Symbol.asyncDispose]();
     clearTimeout(this.#relay);
+    clearTimeout(this.#reading);
+    await this.#reader[Symbol.asyncDispose]();
     await this.rooms[Symbol.asyncDispose]();
     await this.#courier[Symbol.asyncDispose]();
   }

@@ -1,4 +1,5 @@
 /** What to deliver on a link: both sides say how far they have each author's chain, then give what the other lacks. */
+import { abortable } from '../base/async.ts';
 import { Fault, isFaultCode, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Link } from '../link/link.ts';
@@ -26,6 +27,9 @@ type Seen = {
   isCaughtUp: boolean;
 };
 
+/** `rooms`: those that it names. `again`: another one came to be known meanwhile, so once more. */
+type Greeting = { rooms: Set<string>; again: boolean };
+
 /** A run of one chain. */
 type Batch = Chain & { from: number; entries: Stored[] };
 
@@ -42,8 +46,16 @@ function send(batch: Batch, link: Link, signal: AbortSignal): Flight {
   return { batch, answer };
 }
 
+/** Milliseconds that a side which was dialled waits for the greeting of the other before it says its own. */
+const FIRST_WORD_MS = 1000;
+
 /** Answers in one exchange that bring no chain further (a gap, a withdrawal); more are no honest mistake. */
 const SETBACKS = 3;
+
+/** Receipts of one link that are remembered as given: 100 bytes each; more are given anew each time. */
+const MOST_TOLD = 10_000;
+/** Calls that are sent before the last is answered: one is on its way, one is read there, and one is written. */
+const AHEAD = 3;
 
 /** Members of the rooms in one greeting, so that the answer stays below half a megabyte. */
 const GREETED_MEMBERS = 512;
@@ -54,6 +66,12 @@ export class Exchange {
   readonly #ledger: Ledger;
   readonly #log: Log;
   readonly #seen = new WeakMap<Link, Seen>();
+  /** Signatures of receipts that the other side of a link was given in greetings. */
+  readonly #told = new WeakMap<Link, Set<string>>();
+  /** Greetings of this side that are not answered yet. */
+  readonly #greetings = new WeakMap<Link, Greeting>();
+  /** Links on which each side may wait for the other to greet first, and who does. */
+  readonly #fresh = new WeakMap<Link, PromiseWithResolvers<void>>();
 
   constructor(ledger: Ledger, log: Log) {
     this.#ledger = ledger;
@@ -62,10 +80,10 @@ export class Exchange {
 
   /** Gives the account what it lacks, until it lacks nothing and every own entry has its receipt. [C-20] */
   async run(account: string, link: Link, signal: AbortSignal): Promise<void> {
-    let ahead: Flight | undefined;
+    const ahead: Flight[] = [];
     for (let setbacks = 0; ; ) {
       const seen = await this.#greeted(account, link, signal);
-      let flight = ahead;
+      let flight = ahead.shift();
       if (!flight) {
         if (!seen.isCaughtUp) await this.#giveOrders(account, link, seen, signal);
         const batch = this.#next(account, seen);
@@ -79,16 +97,17 @@ export class Exchange {
         flight = send(batch, link, signal);
       }
       const { batch } = flight;
-      ahead = this.#following(batch, link, signal);
-      const fault = this.#settle(batch, await flight.answer, link, seen.heads);
+      this.#sendAhead(ahead, batch, link, signal);
+      const answer = await flight.answer;
+      // A room's members answer in one go: what they say is written in one go.
+      const fault = await this.#ledger.store.grouped(() => this.#settle(batch, answer, link, seen.heads));
       if (fault) throw fault;
       const end = lastOf(batch);
-      if (ahead && (seen.heads.get(keyOf(batch)) !== end || this.#seen.get(link) !== seen)) {
-        // It was sent in the belief that this one would be taken; what it came to is found out anew.
-        await ahead.answer.catch(() => {});
-        ahead = undefined;
+      if (ahead.length > 0 && (seen.heads.get(keyOf(batch)) !== end || this.#seen.get(link) !== seen)) {
+        // They were sent in the belief that this one would be taken; what they came to is found out anew.
+        await Promise.allSettled(ahead.splice(0).map(({ answer }) => answer));
       }
-      if (ahead || this.#from(account, batch, seen.heads) > batch.from) continue;
+      if (ahead.length > 0 || this.#from(account, batch, seen.heads) > batch.from) continue;
       setbacks += 1;
       if (setbacks > SETBACKS)
         throw new Fault('wrong_state', 'delivering: the other side takes nothing and says no why');
@@ -101,6 +120,7 @@ export class Exchange {
   /** Answers the other side's question, and learns from it. Throws `bad_signature`. */
   answer(account: string, link: Link, standings: readonly Standing[], more: boolean): Standing[] {
     const shared = this.#learn(account, link, standings, more);
+    if (!more) this.#fresh.get(link)?.resolve();
     let bytes = 0;
     return shared.flatMap((conversation) => {
       const standing = this.#ledger.standing(conversation, account);
@@ -120,9 +140,14 @@ export class Exchange {
     this.#seen.get(link)?.orders.set(conversation, { number, last: undefined });
   }
 
-  /** Whether the other side of a link has shown that it knows a room. */
+  /** Whether the other side of a link has shown that it knows a room, or is to be asked in any case. */
   knows(link: Link, conversation: string): boolean {
-    return this.#seen.get(link)?.orders.has(conversation) ?? false;
+    const greeting = this.#greetings.get(link);
+    if (greeting) {
+      greeting.again ||= !greeting.rooms.has(conversation);
+      return true;
+    }
+    return this.#seen.get(link)?.orders.has(conversation) ?? true;
   }
 
   /** Both sides look anew at everything when they meet next on this link: there is news for others. */
@@ -130,17 +155,62 @@ export class Exchange {
     this.#seen.delete(link);
   }
 
+  /** A link that nothing was said on yet. Whoever did not dial it leaves the first word to the other side for a moment. */
+  met(link: Link): void {
+    if (link.dialled) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#fresh.set(link, { promise, resolve, reject });
+    const timer = setTimeout(resolve, FIRST_WORD_MS).unref();
+    void link.closed.then(() => resolve());
+    void promise.then(() => {
+      clearTimeout(timer);
+      this.#fresh.delete(link);
+    });
+  }
+
   async #greeted(account: string, link: Link, signal: AbortSignal): Promise<Seen> {
-    const known = this.#seen.get(link);
-    if (known?.isWhole) return known;
-    const groups = this.#groups(account);
-    for (const [index, group] of groups.entries()) {
-      const conversations = group.map((conversation) => this.#ledger.standing(conversation, account));
-      const more = index < groups.length - 1;
-      const answer = await link.request(sync, { conversations, ...(more && { more }) }, { signal });
-      this.#learn(account, link, answer.conversations, more);
+    const fresh = this.#fresh.get(link);
+    if (fresh) await abortable(fresh.promise, signal);
+    for (;;) {
+      const known = this.#seen.get(link);
+      if (known?.isWhole) return known;
+      const groups = this.#groups(account);
+      const greeting: Greeting = { rooms: new Set(groups.flatMap((group) => group.map(({ id }) => id))), again: false };
+      this.#greetings.set(link, greeting);
+      try {
+        for (const [index, group] of groups.entries()) {
+          const more = index < groups.length - 1;
+          this.#learn(account, link, await this.say(account, link, group, { more, signal }), more);
+        }
+      } finally {
+        this.#greetings.delete(link);
+      }
+      if (!greeting.again) return this.#seenOn(link);
+      this.forget(link);
     }
-    return this.#seenOn(link);
+  }
+
+  /** Says what is here of conversations, but for receipts that were given on this link before; gives the other's answer. */
+  async say(
+    account: string,
+    link: Link,
+    conversations: readonly Conversation[],
+    { more, signal }: { more: boolean; signal: AbortSignal },
+  ): Promise<Standing[]> {
+    const told = this.#told.get(link) ?? new Set();
+    this.#told.set(link, told);
+    const standings = conversations.map((each) => this.#ledger.standing(each, account, ({ sig }) => told.has(sig)));
+    const answer = await link.request(sync, { conversations: standings, ...(more && { more }) }, { signal });
+    const theirs = new Map(
+      answer.conversations.flatMap(({ id, have }) =>
+        have.map(({ author, seq }) => [keyOf({ conversation: id, author }), seq] as const),
+      ),
+    );
+    for (const receipt of standings.flatMap(({ receipts }) => receipts)) {
+      // One for an entry that the other side does not have yet was of no use to it, and is given again.
+      if ((theirs.get(keyOf(receipt)) ?? 0) >= receipt.seq && told.size < MOST_TOLD) told.add(receipt.sig);
+    }
+    return answer.conversations;
   }
 
   #seenOn(link: Link): Seen {
@@ -256,13 +326,16 @@ export class Exchange {
     return { ...chain, from, entries };
   }
 
-  /** What continues a full batch, sent before that is answered: one side reads the next while the other writes the last. */
-  #following(batch: Batch, link: Link, signal: AbortSignal): Flight | undefined {
-    if (batch.entries.length < DELIVER_ENTRIES) return undefined;
-    const from = lastOf(batch) + 1;
-    const entries = this.#ledger.entries.run(batch.conversation, batch.author, from, LIMIT);
-    if (entries[0]?.entry.seq !== from) return undefined;
-    return send({ conversation: batch.conversation, author: batch.author, from, entries }, link, signal);
+  /** What continues full batches, sent before these are answered: one side reads the next while the other reads and writes the last. */
+  #sendAhead(ahead: Flight[], batch: Batch, link: Link, signal: AbortSignal): void {
+    for (let last = ahead.at(-1)?.batch ?? batch; ahead.length < AHEAD; ) {
+      if (last.entries.length < DELIVER_ENTRIES) return;
+      const from = lastOf(last) + 1;
+      const entries = this.#ledger.entries.run(batch.conversation, batch.author, from, LIMIT);
+      if (entries[0]?.entry.seq !== from) return;
+      last = { conversation: batch.conversation, author: batch.author, from, entries };
+      ahead.push(send(last, link, signal));
+    }
   }
 
   /** Writes down what the answer says; gives the fault for which the rest is to be tried again later. */
@@ -281,6 +354,11 @@ export class Exchange {
       if (refusal.retry) return fault;
       this.#log.warn({ entry: refused.id, code: fault.code }, 'the other side refuses an entry of somebody else');
       heads.set(key, Number.POSITIVE_INFINITY); // not again on this link
+      return undefined;
+    }
+    // Its place is another's by now: it was withdrawn while it was on its way.
+    if (this.#ledger.entries.idAt(batch.conversation, batch.author, refused.entry.seq) !== refused.id) {
+      this.#seen.delete(link);
       return undefined;
     }
     // Others in a room may have it, so it stands; the refusal is shown, and it is tried again.

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { Operation } from '../api/catalogue.ts';
 import { invalidArgument } from '../api/failure.ts';
 import { Fault } from '../base/fault.ts';
-import { parseBytes } from './units.ts';
+import { parseBytes, parseSeconds } from './units.ts';
 
 /** The longest text an operation takes, in UTF-8, and a little: what comes after is read no more. */
 const STDIN_BYTES_MAX = 4 * 65_536;
@@ -90,6 +90,7 @@ export async function inputOf(
     if (value === undefined) continue;
     if (form === 'path') fields[field] = resolve(place.cwd, String(value));
     else if (form === 'bytes') fields[field] = parseBytes(String(value));
+    else if (form === 'seconds') fields[field] = parseSeconds(String(value));
     else if (form === 'list') fields[field] = listOf(String(value));
     else if (Array.isArray(value)) fields[field] = await textOf(value.map(String), place.stdin);
   }

@@ -5,10 +5,24 @@ import {
   backupInfo,
   type Conversation,
   conversation,
+  type FileCertificate,
+  type FileCheck,
+  type FileGarbage,
   type FileInfo,
+  type FileLimits,
+  type FileLink,
+  type FileQuota,
   type Found,
   file,
+  fileCertificate,
+  fileCheck,
+  fileGarbage,
+  fileLimits,
+  fileLink,
+  fileQuota,
   found,
+  type GivenLink,
+  givenLink,
   type InviteInfo,
   invite,
   type LinkInfo,
@@ -87,6 +101,11 @@ function marksOf(p: Person): string[] {
   ];
 }
 
+function takes(p: Person): string {
+  if (p.autoAccept === null) return 'after asking';
+  return `unasked up to ${showBytes(p.autoAccept)}${p.autoAcceptInto ? `, into ${p.autoAcceptInto}` : ''}`;
+}
+
 const people = noun<Person>(person, {
   head: ['HANDLE', 'STATUS', 'MARKS', 'SEEN'],
   none: 'nobody is known yet',
@@ -109,14 +128,7 @@ const people = noun<Person>(person, {
       : []),
     ...(p.blocked ? [['blocked', { text: 'yes', style: 'red' }] as [string, Cell]] : []),
     ...(p.keyChanged ? [['key changed', { text: p.keyChanged, style: 'red' }] as [string, Cell]] : []),
-    ...(p.me
-      ? []
-      : [
-          ['takes files', p.autoAccept === null ? 'after asking' : `unasked up to ${showBytes(p.autoAccept)}`] as [
-            string,
-            Cell,
-          ],
-        ]),
+    ...(p.me ? [] : [['takes files', takes(p)] as [string, Cell]]),
   ],
 });
 
@@ -199,6 +211,7 @@ const messagesInFull = noun<MessageInFull>(messageInFull, {
     ['to', { text: m.to, style: 'bold' }],
     ['written', showTime(m.at)],
     ['state', state(m.state)],
+    ...(m.error ? [['why', `${m.error.message} (${m.error.code})`] satisfies [string, Cell]] : []),
     ...(m.held ?? []).map(
       ({ to, by, at, until, letter, sig }) =>
         [
@@ -233,7 +246,7 @@ const files = noun<FileInfo>(file, {
     showBytes(f.size),
     f.from,
     f.to,
-    state(f.state),
+    f.paused ? { text: 'paused', style: 'yellow' } : state(f.state),
     progressOf(f),
     f.path,
   ],
@@ -241,14 +254,95 @@ const files = noun<FileInfo>(file, {
     ['id', f.id],
     ['name', { text: f.name, style: 'bold' }],
     ['size', `${showBytes(f.size)} (${f.size} bytes)`],
-    ['from', f.from],
-    ['to', f.to],
-    ['state', state(f.state)],
+    ['from', f.direction === 'in' ? withProof(f.from, f) : f.from],
+    ['to', f.direction === 'out' ? withProof(f.to, f) : f.to],
+    ['state', f.paused ? { text: `${f.state}, paused`, style: 'yellow' } : state(f.state)],
+    ...(f.priority === 'normal' ? [] : [['priority', f.priority] satisfies [string, Cell]]),
+    ...(f.limit === null ? [] : [['limit', `${showBytes(f.limit)}/s`] satisfies [string, Cell]]),
+    ...f.links.map((l): [string, Cell] => [
+      'over',
+      `${l.handle ?? 'a link'} at ${l.address} (${l.rung}), ${showBytes(l.rate)}/s`,
+    ]),
     ['progress', `${showBytes(f.progress)} of ${showBytes(f.size)}${f.rate > 0 ? ` at ${showBytes(f.rate)}/s` : ''}`],
     ['path', f.path || '-'],
     ['hash', f.hash || '-'],
     ['since', showTime(f.at)],
     ...(f.error ? [['error', { text: `${f.error.message} (${f.error.code})`, style: 'red' }] as [string, Cell]] : []),
+  ],
+});
+
+const withProof = (handle: string, f: FileInfo): Cell =>
+  f.verified ? { text: `${handle} (verified)`, style: 'green' } : `${handle} (not verified: netapp people verify)`;
+
+const rateOr = (rate: number | null): string => (rate === null ? 'no bound' : `${showBytes(rate)}/s`);
+const bytesOr = (bytes: number | null): string => (bytes === null ? 'no bound' : showBytes(bytes));
+
+const fileBounds = noun<FileLimits>(fileLimits, {
+  head: ['UP', 'DOWN', 'AT ONCE'],
+  none: '',
+  row: (l) => [rateOr(l.up), rateOr(l.down), String(l.atOnce)],
+});
+
+const quotas = noun<FileQuota>(fileQuota, {
+  head: ['USED', 'QUOTA'],
+  none: '',
+  row: (q) => [showBytes(q.used), bytesOr(q.quota)],
+  detail: (q) => [
+    ['quota', bytesOr(q.quota)],
+    ['used', `${showBytes(q.used)} (received ${showBytes(q.received)}, spooled ${showBytes(q.spooled)})`],
+    ...q.contacts.map((c): [string, Cell] => [c.handle, `${showBytes(c.used)} of ${bytesOr(c.quota)}`]),
+  ],
+});
+
+const fileLinks = noun<FileLink>(fileLink, {
+  head: ['ID', 'URL', 'UNTIL'],
+  none: '',
+  row: (l) => [l.id, l.urls[0] ?? '-', showTime(l.until)],
+  detail: (l) => [
+    ['id', l.id],
+    ['file', l.name],
+    ...l.urls.map((url): [string, Cell] => ['link', url]),
+    ['until', showTime(l.until)],
+    ['pin', l.pin],
+    ['fetch with', l.command],
+  ],
+});
+
+const givenLinks = noun<GivenLink>(givenLink, {
+  head: ['ID', 'NAME', 'FILE', 'UNTIL'],
+  none: 'no links hold',
+  row: (l) => [l.id, { text: l.name, style: 'bold' }, l.file, showTime(l.until)],
+});
+
+const certificates = noun<FileCertificate>(fileCertificate, {
+  head: ['CERTIFICATE', 'KEY'],
+  none: '',
+  row: (c) => [c.certificate, c.key],
+  detail: (c) => [
+    ['certificate', c.certificate],
+    ['key', c.key],
+    ['header', c.header],
+    ['until', showTime(c.until)],
+    ...c.urls.map((url): [string, Cell] => ['url', url]),
+    ...(c.pin ? [['pin', c.pin] satisfies [string, Cell]] : []),
+  ],
+});
+
+const garbage = noun<FileGarbage>(fileGarbage, {
+  head: ['KIND', 'WHAT', 'SIZE', 'WHY', 'REMOVED'],
+  none: 'there is nothing to remove',
+  row: (g) => [g.kind, { text: g.what, style: 'bold' }, showBytes(g.bytes), g.why, g.removed ? 'yes' : 'no'],
+});
+
+const checks = noun<FileCheck>(fileCheck, {
+  head: ['STATE', 'ID', 'NAME', 'PATH', 'DAMAGE'],
+  none: 'there is nothing to verify',
+  row: (c) => [
+    { text: c.state, style: c.state === 'ok' ? 'green' : 'red' },
+    c.id,
+    { text: c.name, style: 'bold' },
+    c.path,
+    c.badBytes > 0 ? `${showBytes(c.badBytes)}${c.refetch ? ', fetched again' : ''}` : c.refetch ? 'fetched again' : '',
   ],
 });
 
@@ -335,6 +429,13 @@ const nouns = new Map<unknown, Noun>([
   [conversation, conversations],
   [backupInfo, backups],
   [file, files],
+  [fileLimits, fileBounds],
+  [fileQuota, quotas],
+  [fileLink, fileLinks],
+  [givenLink, givenLinks],
+  [fileCertificate, certificates],
+  [fileGarbage, garbage],
+  [fileCheck, checks],
   [room, rooms],
   [linkInfo, links],
   [status, me],

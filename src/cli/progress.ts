@@ -9,6 +9,7 @@ const BAR = 20;
 
 export function progressLine(f: FileInfo): string {
   const name = cleanLine(f.name);
+  if (f.paused) return `${name}  paused at ${showBytes(f.progress)} of ${showBytes(f.size)}`;
   if (f.state === 'accepted') return `${name}  waits for ${cleanLine(f.direction === 'in' ? f.from : f.to)}`;
   if (f.state !== 'fetching' && f.state !== 'serving') return `${name}  ${f.state}`;
   const part = f.size === 0 ? 1 : Math.min(1, f.progress / f.size);
@@ -16,7 +17,17 @@ export function progressLine(f: FileInfo): string {
   const bar = `[${'#'.repeat(full)}${'.'.repeat(BAR - full)}]`;
   const amount = `${Math.floor(part * 100)}%  ${showBytes(f.progress)} of ${showBytes(f.size)}`;
   const rate = f.rate > 0 ? `  ${showBytes(f.rate)}/s  ETA ${showDuration((f.size - f.progress) / f.rate)}` : '';
-  return `${name}  ${bar} ${amount}${rate}`;
+  return `${name}  ${bar} ${amount}${rate}${overLinks(f)}`;
+}
+
+/** Over which links it moves: `from bob (lan)`, `to 3 (lan 2, direct 1)`. */
+function overLinks({ links, direction }: FileInfo): string {
+  const [first] = links;
+  if (!first) return '';
+  const way = direction === 'in' ? 'from' : 'to';
+  if (links.length === 1) return `  ${way} ${cleanLine(first.handle ?? 'a link')} (${first.rung})`;
+  const rungs = Object.entries(Object.groupBy(links, ({ rung }) => rung)).map(([rung, all]) => `${rung} ${all.length}`);
+  return `  ${way} ${links.length} (${rungs.join(', ')})`;
 }
 
 /** The fault of a transfer that ended without its file; undefined for `done`. */
@@ -28,6 +39,7 @@ export function outcome(f: FileInfo): Fault | undefined {
     return new Fault(isFaultCode(code) ? code : 'internal', f.error?.message ?? `${what}: it failed`);
   }
   if (f.state === 'cancelled') return new Fault('cancelled', `${what}: it was cancelled`);
+  if (f.state === 'declined' && isFaultCode(f.error?.code)) return new Fault(f.error.code, f.error.message);
   if (f.state === 'declined') return new Fault('cancelled', `${what}: it was declined`);
   return new Fault('link_closed', `${what}: the agent's answer ended in state "${f.state}"`);
 }

@@ -6,6 +6,7 @@ import { createClient } from '../api/client.ts';
 import { type FileInfo, file } from '../api/shapes.ts';
 import { isStream } from '../api/stream.ts';
 import { Fault } from '../base/fault.ts';
+import { Bars } from './bars.ts';
 import { cleanText, jsonLine } from './clean.ts';
 import { inputOf } from './fields.ts';
 import { indented, nounOf } from './nouns.ts';
@@ -30,6 +31,7 @@ export async function runOperation(
 
   if (isStream(answer)) {
     if (shows === 'progress') await showTransfer(answer, operation, shell);
+    else if (shows === 'bars') await showBars(answer, shell);
     else if (shows === 'raw' && !shell.json) for await (const value of answer) await shell.out.line(rawLine(value));
     else for await (const value of answer) await showNext(value, operation, shell);
     return;
@@ -67,6 +69,21 @@ function rawLine(value: unknown): string {
     return jsonLine(JSON.parse(line));
   } catch {
     return cleanText(line);
+  }
+}
+
+/** A bar for each on a terminal; for a program, or a file, a snapshot a line. */
+async function showBars(snapshots: AsyncIterable<unknown>, shell: Shell): Promise<void> {
+  const { out, json } = shell;
+  if (json || !out.isTerminal) {
+    for await (const snapshot of snapshots) await out.line(jsonLine(snapshot));
+    return;
+  }
+  const bars = new Bars(out);
+  try {
+    for await (const snapshot of snapshots) await bars.show(file.parse(snapshot));
+  } finally {
+    bars.end();
   }
 }
 

@@ -2,6 +2,7 @@ import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import type { FileInfo } from '../api/shapes.ts';
+import { Bars } from './bars.ts';
 import { outcome, progressLine } from './progress.ts';
 import { Term } from './term.ts';
 
@@ -64,6 +65,13 @@ const moving: FileInfo = {
   size: 10_000_000,
   hash: '',
   from: 'bob@lab',
+  verified: false,
+  eta: 15,
+  links: [],
+  paused: false,
+  priority: 'normal',
+  limit: null,
+  conflict: 'rename',
   to: 'alice@lab',
   direction: 'in',
   state: 'fetching',
@@ -79,6 +87,31 @@ test('progress shows part, amount, speed and what is left', () => {
   expect(progressLine({ ...moving, rate: 0 })).not.toContain('ETA');
   expect(progressLine({ ...moving, size: 0, progress: 0 })).toContain('100%');
   expect(progressLine({ ...moving, state: 'accepted' })).toBe('ab.bin  waits for bob@lab');
+  expect(progressLine({ ...moving, state: 'accepted', paused: true })).toBe('ab.bin  paused at 2.5 MB of 10.0 MB');
+});
+
+test('progress shows over which links it moves', () => {
+  const over = (handle: string | null, rung: 'lan' | 'direct') => ({ handle, rung, address: '10.0.0.1:1', rate: 1 });
+  const shown = (links: FileInfo['links']) => progressLine({ ...moving, links }).split('0:15')[1];
+  expect(shown([over('bob@lab', 'lan')])).toBe('  from bob@lab (lan)');
+  expect(shown([over(null, 'direct')])).toBe('  from a link (direct)');
+  expect(shown([over('bob@lab', 'lan'), over('eve@lab', 'lan'), over('joe@lab', 'direct')])).toBe(
+    '  from 3 (lan 2, direct 1)',
+  );
+});
+
+test('a bar for each transfer is redrawn in place; what has ended stays as a line', async () => {
+  const { term, shown } = terminal({ isTTY: true });
+  const bars = new Bars(term);
+  await bars.show({ ...moving, name: 'one' });
+  await bars.show({ ...moving, id: 'f2', name: 'two' });
+  await bars.show({ ...moving, name: 'one', state: 'done' });
+  bars.end();
+  const [, ...drawn] = (await shown()).split('\r');
+  const plain = drawn.map((text) => text.replaceAll('\u001b', '^'));
+  expect(plain[0]).toMatch(/^\^\[2Kone {2}.*\ntwo {2}\[#/); // one line was drawn before
+  expect(plain[1]).toMatch(/^\^\[1A\^\[2K\^\[Jone {2}done\ntwo {2}\[#/); // two were
+  expect(plain[2]).toBe('^[2K');
 });
 
 test('only done is no fault', () => {

@@ -5,8 +5,8 @@ import { cleanLine } from './clean.ts';
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
-/** A stream, as the process gives it; `isTTY` and `columns` stand on terminals only. */
-export type Stream = Writable & { isTTY?: boolean; columns?: number };
+/** A stream, as the process gives it; `isTTY`, `columns` and `rows` stand on terminals only. */
+export type Stream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
 
 /** A text of ours, already free of what others wrote, perhaps with colours; width in characters. */
 export type Cell = { text: string; style?: Style | undefined } | string;
@@ -17,6 +17,8 @@ export class Term {
   readonly #colours: boolean;
   readonly #gone: AbortSignal;
   #transient = false;
+  /** Lines of a block above the one where the cursor stands. */
+  #above = 0;
 
   /** `gone` aborts when nobody reads the stream any more; nothing is written then. */
   constructor(stream: Stream, options: { env: NodeJS.ProcessEnv; gone: AbortSignal }) {
@@ -49,10 +51,23 @@ export class Term {
     this.#transient = true;
   }
 
+  /** Lines that the next ones replace, as many as there are; nothing where there is no terminal. */
+  block(lines: readonly string[]): void {
+    if (!this.isTerminal || this.#gone.aborted) return;
+    this.clear();
+    const shown = lines.slice(0, Math.max(1, (this.#stream.rows ?? 24) - 1));
+    this.#stream.write(shown.map((text) => text.slice(0, this.columns - 1)).join('\n'));
+    this.#above = Math.max(0, shown.length - 1);
+    this.#transient = shown.length > 0;
+  }
+
   clear(): void {
     if (!this.#transient || this.#gone.aborted) return;
-    this.#stream.write('\r\u001b[2K');
+    this.#stream.write(
+      `\r${this.#above > 0 ? `\u001b[${this.#above}A` : ''}\u001b[2K${this.#above > 0 ? '\u001b[J' : ''}`,
+    );
     this.#transient = false;
+    this.#above = 0;
   }
 
   /** Columns as wide as their widest cell. Everything is cleaned of what could steer the terminal. */

@@ -40,6 +40,13 @@ export function parseSpan(written: string): number | null | undefined {
   return ms >= 1000 && ms <= 24 * 3_600_000 ? ms : undefined;
 }
 
+/** A span of time in whole seconds. */
+export function parseSeconds(written: string): number {
+  const ms = parseSpan(written);
+  if (ms) return ms / 1000;
+  throw new Fault('invalid_argument', `reading the time "${written}": expected 1s to 24h, such as 90s, 10m or 1h`);
+}
+
 /** Decimal units, three digits at most: `999 B`, `1.2 MB`. */
 export function showBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];

@@ -2,6 +2,7 @@
  * Who a node knows: what its trackers told it, checked, merged, and kept for when none of them answers. No tracker is
  * trusted to say where somebody is: each record's signature is checked here, and a handle keeps its first key. [D-7] [D-8]
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Store } from '../base/sqlite.ts';
@@ -152,7 +153,8 @@ export class People {
 
   #takeEntry(tracker: string, entry: Entry): Known | undefined {
     const { record } = entry;
-    if (!recordHolds(record)) {
+    // Most of what trackers push is about where somebody was reached, with the record that was checked before.
+    if (!isDeepStrictEqual(record, this.#known.get(record.account)?.record) && !recordHolds(record)) {
       this.#log.warn(
         { tracker, handle: record.handle },
         'a tracker sent a record that its account did not sign: dropped',

@@ -3,6 +3,7 @@ import type { OnReadOpts } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { reasonOf } from '../base/async.ts';
 import { Fault, isFaultCode, toFault } from '../base/fault.ts';
+import { formatAddress, plainIp } from '../link/address.ts';
 import { type ResponseHead, ResponseReader } from './response.ts';
 import { ACCOUNT_HEADER } from './wire.ts';
 
@@ -29,6 +30,9 @@ export type Ask = {
   body(buffer: Buffer, from: number, to: number): void;
 };
 
+/** Hears of bytes that came; where it gives a promise, no more are read until that settles. */
+export type Meter = (bytes: number) => Promise<void> | undefined;
+
 export class BlobClient {
   readonly #reader = new ResponseReader();
   readonly #pending = new Set<(fault: Fault) => void>();
@@ -37,6 +41,9 @@ export class BlobClient {
   #socket: TLSSocket | undefined;
   #fault: Fault | undefined;
   #paused = false;
+  /** Takes that wait for their turn in a limited bandwidth. */
+  #held = 0;
+  #meter: Meter | undefined;
   #heardAt = 0;
   #stall: NodeJS.Timeout | undefined;
 
@@ -102,6 +109,16 @@ export class BlobClient {
     return await promise;
   }
 
+  /** `host:port` at the other end. */
+  get address(): string {
+    return formatAddress({ host: plainIp(this.#socket?.remoteAddress), port: this.#socket?.remotePort ?? 0 });
+  }
+
+  /** From now on `meter` says when more may be read. */
+  set meter(meter: Meter) {
+    this.#meter = meter;
+  }
+
   /** Stops reading. What TLS has already read still comes: at most 64 KiB. */
   pause(): void {
     this.#paused = true;
@@ -110,8 +127,21 @@ export class BlobClient {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    if (this.#paused || this.#held > 0) return;
     this.#heardAt = performance.now();
     this.#socket?.resume();
+  }
+
+  #hold(wait: Promise<void>): void {
+    this.#held += 1;
+    void wait.then(() => {
+      this.#held -= 1;
+      this.#goOn();
+    });
   }
 
   /** Ends the connection; requests under way fail with `fault`. */
@@ -132,13 +162,15 @@ export class BlobClient {
     } catch (error) {
       this.destroy(toFault(error, 'fetching'));
     }
-    return !this.#paused;
+    const wait = this.#meter?.(length); // also what still comes while it is held
+    if (wait) this.#hold(wait);
+    return !this.#paused && this.#held === 0;
   }
 
   #watch(): void {
     this.#stall = setInterval(
       () => {
-        const isOwed = this.#pending.size > 0 && !this.#paused;
+        const isOwed = this.#pending.size > 0 && !this.#paused && this.#held === 0;
         if (!isOwed || performance.now() - this.#heardAt < this.#stallMs) return;
         this.destroy(new Fault('timeout', `fetching: no byte came within ${this.#stallMs} ms`));
       },

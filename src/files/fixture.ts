@@ -32,6 +32,7 @@ export class Person implements AsyncDisposable {
   readonly identity: Identity;
   readonly home: string;
   readonly downloads: string;
+  readonly spool: string;
   readonly events: { type: FileEvent; transfer: Transfer }[] = [];
   readonly served: Served[] = [];
   readonly tickets: { entryId: string; from: string; ticket: Ticket }[] = [];
@@ -54,6 +55,7 @@ export class Person implements AsyncDisposable {
     this.identity = identity;
     this.home = home;
     this.downloads = join(home, 'downloads');
+    this.spool = join(home, 'spool');
     this.store = new Store(join(home, 'store.db'));
     this.service = this.#make();
   }
@@ -86,6 +88,8 @@ export class Person implements AsyncDisposable {
       binding: this.binding,
       store: this.store,
       downloads: this.downloads,
+      outgoing: this.spool,
+      key: this.identity.key,
       clock: systemClock,
       log: silentLog(),
       stallMs: this.stallMs,

@@ -9,17 +9,18 @@ import { BlockPool } from './blocks.ts';
 import { BlobClient, type Bulk } from './client.ts';
 import { fetchFile, MOST_STRIKES } from './fetch.ts';
 import { Ledger } from './ledger.ts';
+import type { Traffic } from './limits.ts';
 import { type Manifest, MOST_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { checkSpace, isFinished, makeFolder, PartFile, removePart } from './part.ts';
 import { safeName } from './paths.ts';
+import { plan } from './queue.ts';
 import type { Reports } from './reports.ts';
+import type { Settings } from './settings.ts';
 import type { FileStore } from './store.ts';
 import type { Transfer } from './transfer.ts';
 import type { Transfers } from './transfers.ts';
 import { encodeAccount } from './wire.ts';
 
-/** Transfers that move at once; others wait in the order in which they were accepted. */
-const MOST_RUNNING = 3;
 /** The waits after a cut or while nobody is there; a sign of life of the holder ends them. */
 const RETRY = { firstMs: 300, mostMs: 60_000 };
 /** The waits for room on the disk. */
@@ -36,11 +37,18 @@ export type IncomingOptions = {
   signal: AbortSignal;
   stallMs: number | undefined;
   retry: { firstMs: number; mostMs: number } | undefined;
+  settings: Settings;
+  traffic: Traffic;
 };
 
 /** An accepted transfer that is not running. */
 type Waiting = { notBefore: number };
-type Running = { stop: AbortController; done: Promise<void> };
+type Running = {
+  stop: AbortController;
+  done: Promise<void>;
+  /** It was told to give its place to others, or is paused. */
+  yielding: boolean;
+};
 /** What is known of a transfer's tries so far. */
 type Tries = { backoff: Backoff; room: Backoff; strikes: number };
 
@@ -133,18 +141,49 @@ export class Incoming {
     this.#pump();
   }
 
+  /** The order, the bound or a pause has changed: who runs is decided anew. */
+  reconsider(): void {
+    for (const [id, running] of this.#running) if (this.#options.settings.control(id).paused) this.#yield(running);
+    this.#pump();
+  }
+
+  /** Settles when it does not run any more; it waits for its turn, as after a cut. */
+  async halt(id: string): Promise<void> {
+    const running = this.#running.get(id);
+    if (running) this.#yield(running);
+    await running?.done;
+  }
+
+  /** Fetches a whole file again whose part was made from what is right of it. */
+  refetch(id: string): void {
+    this.#tries.delete(id);
+    this.#waiting.set(id, { notBefore: 0 });
+    this.#pump();
+  }
+
+  #yield(running: Running): void {
+    running.yielding = true;
+    running.stop.abort(new Fault('cancelled', 'fetching a file: it gives way'));
+  }
+
   /** Starts what may run, and sets the alarm for what may later. */
   #pump(): void {
     clearTimeout(this.#timer);
     if (this.#options.signal.aborted) return;
-    let soonest = Number.POSITIVE_INFINITY;
-    for (const [id, { notBefore }] of this.#waiting) {
-      if (this.#running.size >= MOST_RUNNING) return; // the next that ends pumps again
-      const wait = notBefore - performance.now();
-      if (wait > 0) soonest = Math.min(soonest, wait);
-      else this.#run(id);
+    const { settings } = this.#options;
+    const now = performance.now();
+    const { start, stop, againInMs } = plan({
+      waiting: [...this.#waiting].map(([id, { notBefore }]) => ({ id, inMs: notBefore - now })),
+      running: [...this.#running].map(([id, { yielding }]) => ({ id, yielding })),
+      controls: settings.controls(),
+      atOnce: settings.limits().atOnce,
+    });
+    for (const id of stop) {
+      const running = this.#running.get(id);
+      if (running) this.#yield(running);
     }
-    if (soonest < Number.POSITIVE_INFINITY) this.#timer = setTimeout(() => this.#pump(), soonest + 1).unref();
+    for (const id of start) this.#run(id);
+    if (againInMs !== undefined) this.#timer = setTimeout(() => this.#pump(), againInMs + 1).unref();
   }
 
   #run(id: string): void {
@@ -157,9 +196,12 @@ export class Incoming {
       strikes: 0,
     };
     this.#tries.set(id, tries);
-    const done = this.#attempt(id, tries, signal)
+    const running: Running = { stop, done: Promise.resolve(), yielding: false };
+    this.#running.set(id, running);
+    running.done = this.#attempt(id, tries, signal)
       .catch((error: unknown) => {
         if (!signal.aborted) this.#failed(id, tries, toFault(error, 'fetching a file'), error);
+        else if (running.yielding && !this.#options.signal.aborted) this.#backInLine(id);
       })
       .catch((error: unknown) => {
         // Not even the failure could be written down: the store's disk is full. The transfer stays, and is tried again.
@@ -170,7 +212,13 @@ export class Incoming {
         this.#running.delete(id);
         this.#pump();
       });
-    this.#running.set(id, { stop, done });
+  }
+
+  #backInLine(id: string): void {
+    const { state } = this.#transfers.get(id);
+    if (state !== 'fetching' && state !== 'accepted') return; // cancelled in the same moment
+    this.#waiting.set(id, { notBefore: 0 });
+    this.#transfers.change(id, { state: 'accepted', error: null });
   }
 
   #failed(id: string, tries: Tries, fault: Fault, error: unknown): void {
@@ -241,7 +289,7 @@ export class Incoming {
     connect: () => Promise<BlobClient>,
     signal: AbortSignal,
   ): Promise<void> {
-    const { store, reports } = this.#options;
+    const { store, reports, settings } = this.#options;
     const { hash, folder, name } = this.#transfers.get(id);
     const [file] = manifest.files;
     if (!file) throw new Fault('malformed', 'reading a manifest: no file');
@@ -254,6 +302,9 @@ export class Incoming {
         let bytes = Math.min(file.size, have.count * chunk);
         await checkSpace(folder, file.size - bytes);
         const client = await connect();
+        const { peer } = this.#transfers.get(id);
+        using flow = this.#options.traffic.open({ transfer: id, direction: 'in', peer, address: client.address });
+        client.meter = (count) => flow.moved(count, signal);
         this.#transfers.change(id, { state: 'fetching', progress: bytes, error: null });
         reports.progress(id);
         try {
@@ -289,7 +340,11 @@ export class Incoming {
         }
       }
       signal.throwIfAborted();
-      const path = await part.finish(safeName(name), (intended) => store.savePath(id, intended));
+      const path = await part.finish(
+        safeName(name),
+        (intended) => store.savePath(id, intended),
+        settings.control(id).conflict,
+      );
       this.#done(id, path);
     } finally {
       await part.close();

@@ -4,6 +4,7 @@ import { type FileHandle, link, lstat, mkdir, open, rename, rm, statfs } from 'n
 import { dirname, join } from 'node:path';
 import { Fault, toFault } from '../base/fault.ts';
 import { candidates, partName } from './paths.ts';
+import type { Conflict } from './settings.ts';
 
 /** Which file the part is, so that another one in its place is noticed. */
 export type PartIdentity = { dev: string; ino: string };
@@ -103,17 +104,18 @@ export class PartFile {
   }
 
   /**
-   * Gives the whole file its name: `name`, or the next free one after it. Nothing is overwritten, and a file that
-   * somebody put in the part's place is not passed off as ours. `intend` is told each path before it is taken. [F-22]
+   * Gives the whole file its name: `name`, or what `conflict` says where that is taken. A file that somebody put in the
+   * part's place is not passed off as ours. `intend` is told each path before it is taken. Throws `exists`. [F-22]
    */
-  async finish(name: string, intend: (path: string) => void): Promise<string> {
+  async finish(name: string, intend: (path: string) => void, conflict: Conflict = 'rename'): Promise<string> {
     const what = `naming "${join(this.#folder, name)}"`;
     try {
       await this.#handle.sync();
       if (!same(await identityAt(this.path), this.identity)) {
         throw new Fault('unwritable', `${what}: the part file was replaced or removed meanwhile`);
       }
-      for (const candidate of candidates(name)) {
+      if (conflict === 'overwrite') return await this.#replace(join(this.#folder, name), what, intend);
+      for (const candidate of conflict === 'skip' ? [name] : candidates(name)) {
         const path = join(this.#folder, candidate);
         if ((await identityAt(path)) !== undefined) continue;
         intend(path);
@@ -125,10 +127,23 @@ export class PartFile {
         await syncFolder(this.#folder);
         return path;
       }
-      throw new Fault('exists', `${what}: all names like it are taken`);
+      throw new Fault('exists', `${what}: ${conflict === 'skip' ? 'it is taken' : 'all names like it are taken'}`);
     } catch (error) {
       throw writeFault(error, what);
     }
+  }
+
+  /** Takes the name from what has it: at any moment there is the old file or the new one, whole. A symlink is not followed. */
+  async #replace(path: string, what: string, intend: (path: string) => void): Promise<string> {
+    const present = await lstat(path).catch(() => undefined);
+    if (present?.isDirectory()) throw new Fault('exists', `${what}: a folder has this name; choose another folder`);
+    intend(path);
+    await rename(this.path, path);
+    if (!same(await identityAt(path), this.identity)) {
+      throw new Fault('unwritable', `${what}: the part file was replaced meanwhile`);
+    }
+    await syncFolder(this.#folder);
+    return path;
   }
 
   /** Whether `path` was free and is now ours. */

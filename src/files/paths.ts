@@ -45,6 +45,11 @@ export function partName(id: string): string {
   return `${PART_PREFIX}${id}.part`;
 }
 
+/** The id in the name of a part; undefined for any other name. */
+export function partId(name: string): string | undefined {
+  return /^\.netapp-([a-z2-7]{16})\.part$/.exec(name)?.[1];
+}
+
 /** `name`, `name (2).ext`, `name (3).ext`...: what to try where a name is taken, for nothing is overwritten. [F-22] */
 export function* candidates(name: string): Generator<string> {
   yield name;

@@ -114,6 +114,15 @@ export class Reports {
       .catch((error: unknown) => this.#log.debug({ err: error, transfer: id }, 'a report of progress was lost'));
   }
 
+  /** Tells the receiver that what it waits for is served again; where that is lost, it finds out by itself. [F-31] */
+  hint({ id, peer, entry, progress }: Transfer): void {
+    if (entry === null) return;
+    const params: Report = { entry, state: 'accepted', bytes: progress, error: null };
+    this.#reach(peer, { signal: this.#signal })
+      .then((link) => link.request(report, params, { signal: this.#signal }))
+      .catch((error: unknown) => this.#log.debug({ err: error, transfer: id }, 'a hint was lost'));
+  }
+
   /** No more is to come of this transfer. */
   forget(id: string): void {
     this.#progress.delete(id);

@@ -4,9 +4,12 @@ import type { Socket } from 'node:net';
 import { Budget, reasonOf } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
+import { formatAddress, plainIp } from '../link/address.ts';
 import { bindingHolds } from '../link/binding.ts';
 import type { HttpHandler } from '../link/listen.ts';
 import { BlockPool } from './blocks.ts';
+import { CAPABILITY_PARAMETER } from './capability.ts';
+import type { Flow } from './limits.ts';
 import { type ByteRange, namesEtag, readRange } from './range.ts';
 import { BLOCK_BYTES, Source, type Stamp } from './source.ts';
 import { ACCOUNT_HEADER, decodeAccount } from './wire.ts';
@@ -23,10 +26,18 @@ const STALL_MS = 60_000;
 /** Blocks for read-ahead: two a body. */
 const MOST_BLOCKS = 2 * MOST_SERVING;
 
+/** Bodies at once for those who come with a link, so that members of the conversation keep places; and how many wait. [F-52] */
+const MOST_LINKED = 8;
+const MOST_LINKED_QUEUED = 64;
+/** Requests with one link under way or waiting: a download manager opens the next connection before the last one is gone. */
+const MOST_PER_LINK = 16;
+
 /** What an account was offered under one manifest hash. */
 export type Offered = {
   /** Id of the transfer that this serves. */
   transfer: string;
+  /** Of those who come with a link: which one, and the name that a file of the content has. */
+  link?: { id: string; name(index: number): string | undefined };
   manifest(): Uint8Array;
   /** The file at this place of the manifest. */
   file(index: number): { path: string; stamp: Stamp } | undefined;
@@ -43,6 +54,10 @@ export type BlobServerOptions = {
   onBytes?(transfer: string, bytes: number): void;
   onServed?(transfer: string): void;
   stallMs?: number;
+  /** What somebody without a certificate may have by what their URL carries: none where it gives nothing for this hash. */
+  capability?(text: string, hash: string): Offered | undefined;
+  /** Opens a connection's share in a transfer; the bytes of a body go by its pace. */
+  flow?(transfer: string, peer: string | null, address: string): Flow;
 };
 
 type Connection = {
@@ -51,13 +66,16 @@ type Connection = {
   /** The account header that was believed, so that a signature is checked once; and until when. */
   header: string;
   until: number;
+  /** Who that is. */
+  account: string | null;
 };
 
-type Body = { transfer: string; stop(fault: Fault): void };
+type Body = { transfer: string; link: string | undefined; stop(fault: Fault): void };
 
 export class BlobServer {
   readonly #options: BlobServerOptions;
   readonly #serving = new Budget(MOST_SERVING, { queue: MOST_QUEUED });
+  readonly #linked = new Budget(MOST_LINKED, { queue: MOST_LINKED_QUEUED });
   readonly #peers = new Map<string, number>();
   readonly #pool = new BlockPool(MOST_BLOCKS);
   readonly #bodies = new Set<Body>();
@@ -68,12 +86,13 @@ export class BlobServer {
   }
 
   /** For `Listener.route('/blobs/', ...)`. */
-  readonly handler: HttpHandler = async (request, response, { peer, path }) => {
+  readonly handler: HttpHandler = async (request, response, { peer, path, query }) => {
     const match = /^\/blobs\/([a-z2-7]{52})(?:\/(\d{1,6}))?$/.exec(path);
     if (!match?.[1])
       throw new Fault('unknown_operation', 'asking for a blob: expected /blobs/{hash} or /blobs/{hash}/{index}');
     const [, hash, index] = match;
-    const offered = this.#admit(request, peer, hash);
+    const capability = query.get(CAPABILITY_PARAMETER);
+    const offered = capability === null ? this.#admit(request, peer, hash) : this.#admitLinked(capability, hash);
     response.setHeader('x-content-type-options', 'nosniff');
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.writeHead(405, { allow: 'GET, HEAD', 'content-length': 0, 'x-netapp-fault': 'unknown_operation' }).end();
@@ -87,16 +106,18 @@ export class BlobServer {
       response.writeHead(304).end();
       return;
     }
-    using _place = this.#place(peer ?? '');
+    using _place =
+      capability === null ? this.#place(peer ?? '', MOST_PER_PEER) : this.#place(capability, MOST_PER_LINK);
     const { closed } = this.#connection(request.socket);
+    using _linked = capability === null ? undefined : await this.#linked.take(1, closed);
     using _permit = await this.#serving.take(1, closed);
     if (index === undefined) await this.#sendManifest(request, response, offered, closed);
     else await this.#sendFile(request, response, offered, Number(index), closed);
   };
 
-  /** Cuts whatever serves this transfer: it was cancelled. */
-  stop(transfer: string, fault: Fault): void {
-    for (const body of this.#bodies) if (body.transfer === transfer) body.stop(fault);
+  /** Cuts whatever serves this transfer, or goes by this link: it was cancelled. */
+  stop(id: string, fault: Fault): void {
+    for (const body of this.#bodies) if (body.transfer === id || body.link === id) body.stop(fault);
   }
 
   /**
@@ -124,8 +145,16 @@ export class BlobServer {
       }
       connection.header = header;
       connection.until = claimed.until;
+      connection.account = claimed.account;
     }
     return offered;
+  }
+
+  /** Who has the link may have what it is for: no certificate is asked for. Why it gives nothing is nobody's concern. [F-51] */
+  #admitLinked(capability: string, hash: string): Offered {
+    const offered = this.#options.capability?.(capability, hash);
+    if (offered) return offered;
+    throw new Fault('forbidden', 'asking for a blob: this link gives nothing here, or no longer; ask for a new one');
   }
 
   #connection(socket: Socket): Connection {
@@ -134,15 +163,18 @@ export class BlobServer {
     const stop = new AbortController();
     const gone = (): void => stop.abort(new Fault('link_closed', 'serving: the reader went away'));
     socket.once('close', gone);
-    const connection: Connection = { closed: stop.signal, header: '', until: 0 };
+    const connection: Connection = { closed: stop.signal, header: '', until: 0, account: null };
     this.#connections.set(socket, connection);
     return connection;
   }
 
-  #place(peer: string): Disposable {
+  #place(peer: string, most: number): Disposable {
     const count = this.#peers.get(peer) ?? 0;
-    if (count >= MOST_PER_PEER) {
-      throw new Fault('too_many', `asking for a blob: ${MOST_PER_PEER} requests of this node are under way already`);
+    if (count >= most) {
+      throw new Fault(
+        'too_many',
+        `asking for a blob: ${most} requests of this node or with this link are under way already`,
+      );
     }
     this.#peers.set(peer, count + 1);
     return {
@@ -173,15 +205,31 @@ export class BlobServer {
     const file = offered.file(index);
     if (!file) throw new Fault('unknown_id', `asking for a blob: the manifest has no file ${index}`);
     await using source = await Source.reopen(file.path, file.stamp);
-    response.setHeader('content-disposition', 'attachment');
+    response.setHeader('content-disposition', disposition(offered.link?.name(index)));
     const range = this.#head(request, response, file.stamp.size, 'application/octet-stream');
     if (!range) return;
     await using writer = new Writer(response, closed, this.#options.stallMs ?? STALL_MS);
-    const body: Body = { transfer: offered.transfer, stop: (fault) => writer.stop(fault) };
+    const stopped = new AbortController();
+    const stop = (fault: Fault): void => {
+      writer.stop(fault);
+      stopped.abort(fault);
+    };
+    const body: Body = { transfer: offered.transfer, link: offered.link?.id, stop };
+    const signal = AbortSignal.any([closed, stopped.signal]);
+    const { socket } = request;
+    const address = formatAddress({ host: plainIp(socket.remoteAddress), port: socket.remotePort ?? 0 });
+    const account = offered.link ? null : this.#connection(socket).account;
+    using flow = this.#options.flow?.(offered.transfer, account, address);
     this.#bodies.add(body);
     this.#options.onServe?.(offered.transfer);
     try {
-      await this.#pump(source, range, writer, (bytes) => this.#options.onBytes?.(offered.transfer, bytes));
+      await this.#pump(source, range, writer, {
+        piece: () => flow?.piece ?? WRITE_BYTES,
+        onBytes: (bytes) => {
+          this.#options.onBytes?.(offered.transfer, bytes);
+          return flow?.moved(bytes, signal);
+        },
+      });
       await source.check(); // the head is out: what is thrown here cuts the connection [F-14]
       response.end();
     } finally {
@@ -212,7 +260,12 @@ export class BlobServer {
   }
 
   /** Reads one block ahead of the one that is being written. */
-  async #pump(source: Source, { start, end }: ByteRange, writer: Writer, onBytes: (bytes: number) => void) {
+  async #pump(
+    source: Source,
+    { start, end }: ByteRange,
+    writer: Writer,
+    pace: { piece(): number; onBytes(bytes: number): Promise<void> | undefined },
+  ): Promise<void> {
     const blocks = [this.#pool.take(), this.#pool.take()] as const;
     const read = (block: Buffer, at: number): Promise<void> => {
       const reading = source.read(block, Math.min(BLOCK_BYTES, end - at), at);
@@ -226,10 +279,12 @@ export class BlobServer {
         await reading;
         if (at + BLOCK_BYTES < end) reading = read(next, at + BLOCK_BYTES);
         const length = Math.min(BLOCK_BYTES, end - at);
-        for (let from = 0; from < length; from += WRITE_BYTES) {
-          const to = Math.min(length, from + WRITE_BYTES);
+        for (let from = 0; from < length; ) {
+          const to = Math.min(length, from + pace.piece());
           await writer.write(current.subarray(from, to));
-          onBytes(to - from);
+          const wait = pace.onBytes(to - from);
+          if (wait) await wait;
+          from = to;
         }
         [current, next] = [next, current];
       }
@@ -240,6 +295,16 @@ export class BlobServer {
   }
 }
 
+/** A plain client may be told the name to keep it under (RFC 6266); a node knows it from the manifest. */
+function disposition(name: string | undefined): string {
+  if (name === undefined) return 'attachment';
+  const encoded = encodeURIComponent(name.toWellFormed()).replace(
+    /['()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+  return `attachment; filename*=UTF-8''${encoded}`;
+}
+
 /** Writes one piece after another to a response; a reader that takes none for too long is cut. [F-15] */
 class Writer implements AsyncDisposable {
   readonly #response: ServerResponse;
@@ -247,6 +312,7 @@ class Writer implements AsyncDisposable {
   readonly #timer: NodeJS.Timeout;
   readonly #gone = (): void => this.stop(reasonOf(this.#closed));
   #since = performance.now();
+  #writing = false;
   #fault: Fault | undefined;
   #fail: ((fault: Fault) => void) | undefined;
 
@@ -256,8 +322,9 @@ class Writer implements AsyncDisposable {
     if (closed.aborted) this.#gone();
     closed.addEventListener('abort', this.#gone);
     const look = (): void => {
-      // Without a socket the response waits for the one before it, which is somebody else's slowness.
-      if (!response.socket) this.#since = performance.now();
+      // Without a socket the response waits for the one before it, which is somebody else's slowness; between two writes
+      // it waits for a limit of our own.
+      if (!response.socket || !this.#writing) this.#since = performance.now();
       else if (performance.now() - this.#since >= stallMs) {
         this.stop(new Fault('timeout', `serving: the reader took nothing within ${stallMs} ms`));
       }
@@ -277,8 +344,10 @@ class Writer implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       if (this.#fault) return reject(this.#fault);
       this.#since = performance.now();
+      this.#writing = true;
       this.#fail = reject;
       this.#response.write(bytes, (error) => {
+        this.#writing = false;
         if (error) reject(new Fault('link_closed', 'serving: the reader went away', { cause: error }));
         else resolve();
       });

@@ -7,15 +7,19 @@ import type { Log } from '../base/log.ts';
 import { idOf } from '../base/prefix.ts';
 import type { Store } from '../base/sqlite.ts';
 import type { Binding } from '../link/binding.ts';
+import type { Key } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import type { HttpHandler } from '../link/listen.ts';
 import { needsAccount, type Router } from '../link/router.ts';
 import type { Bulk } from './client.ts';
+import { FileControl } from './control.ts';
 import { Incoming } from './incoming.ts';
+import { Traffic } from './limits.ts';
 import { type Audience, type Offer, Outgoing } from './outgoing.ts';
 import { safeName } from './paths.ts';
 import { type Reach, Reports } from './reports.ts';
-import { BlobServer } from './serve.ts';
+import { BlobServer, type Offered } from './serve.ts';
+import { type Conflict, Settings } from './settings.ts';
 import { FileStore } from './store.ts';
 import { isEnd, type Transfer } from './transfer.ts';
 import { type FileEvent, Transfers } from './transfers.ts';
@@ -37,6 +41,10 @@ export type FileServiceOptions = {
   emit: (type: FileEvent, transfer: Transfer) => void;
   /** Accounts that are neither sent nor served anything, for as long as the user says so. */
   blocked?: ((account: string) => boolean) | undefined;
+  /** The node's own key: it signs links. */
+  key: Pick<Key, 'id' | 'sign'>;
+  /** Absolute path of the folder for files that are made here to be sent; without it there are none. */
+  outgoing?: string | undefined;
   /** For tests: milliseconds until a silent holder, or a reader that takes nothing, is cut. */
   stallMs?: number;
   /** For tests: the waits between two tries. */
@@ -50,6 +58,8 @@ type Parts = {
   reports: Reports;
   incoming: Incoming;
   outgoing: Outgoing;
+  control: FileControl;
+  traffic: Traffic;
   stop: AbortController;
 };
 
@@ -61,7 +71,9 @@ export class FileService implements AsyncDisposable {
   constructor(options: FileServiceOptions) {
     this.#options = options;
     this.#server = new BlobServer({
-      offered: (account, hash) => this.#started.outgoing.offered(account, hash),
+      offered: (account, hash) => this.#unpaused(this.#started.outgoing.offered(account, hash)),
+      capability: (text, hash) => this.#unpaused(this.control.linked(text, hash)),
+      flow: (transfer, peer, address) => this.#started.traffic.open({ transfer, direction: 'out', peer, address }),
       blocked: options.blocked,
       clock: options.clock,
       onServe: (transfer) => this.#started.outgoing.onServe(transfer),
@@ -86,17 +98,32 @@ export class FileService implements AsyncDisposable {
   /** Takes up everything that was under way. Call it before the listener starts, or a receiver may hear of no file. */
   async start(): Promise<void> {
     const { store: db, log, reach, offer, audience, bulk, downloads, binding, stallMs, retry, emit } = this.#options;
+    const { clock, key, outgoing: spool } = this.#options;
     const stop = new AbortController();
     const { signal } = stop;
     const store = new FileStore(db);
     const transfers = new Transfers(store, emit);
     const reports = new Reports({ store, transfers, reach, log, signal });
     const outgoing = new Outgoing({ store, transfers, offer, audience, log, signal });
-    const incoming = new Incoming({ store, transfers, reports, bulk, binding, downloads, log, signal, stallMs, retry });
-    this.#parts = { store, transfers, reports, incoming, outgoing, stop };
+    const settings = new Settings(db);
+    const traffic = new Traffic(settings);
+    const fetching = { store, transfers, reports, settings, traffic, downloads, log, signal };
+    const incoming = new Incoming({ ...fetching, bulk, binding, stallMs, retry });
+    const control = new FileControl({ ...fetching, incoming, server: this.#server, clock, key, spool });
+    this.#parts = { store, transfers, reports, incoming, outgoing, control, traffic, stop };
     outgoing.start();
     await incoming.start();
     reports.start();
+  }
+
+  /** What the user may say beside sending and taking. */
+  get control(): FileControl {
+    return this.#started.control;
+  }
+
+  #unpaused(offered: Offered | undefined): Offered | undefined {
+    if (offered) this.control.checkServed(offered.transfer);
+    return offered;
   }
 
   get #started(): Parts {
@@ -121,7 +148,7 @@ export class FileService implements AsyncDisposable {
 
   /** Takes a ticket that came as an entry of `from`. Again and again is the same as once. */
   takeTicket(offered: { entryId: string; from: string; ticket: Ticket }): Transfer {
-    const { store, transfers, incoming, reports } = this.#started;
+    const { store, transfers, control, reports } = this.#started;
     const { entryId, from } = offered;
     const known = store.byEntry('in', from, entryId);
     if (known) return transfers.get(known.id);
@@ -158,7 +185,7 @@ export class FileService implements AsyncDisposable {
     }
     const most = store.autoAccept(from);
     if (most !== null && size <= most) {
-      incoming.accept(added.id, undefined).catch((error: unknown) => {
+      control.accept(added.id, { to: control.folderFor(from) ?? undefined }).catch((error: unknown) => {
         // It stays an offer, which the user may still accept into another folder.
         this.#options.log.warn({ err: error, transfer: added.id }, 'a file was not accepted unasked');
       });
@@ -166,9 +193,12 @@ export class FileService implements AsyncDisposable {
     return transfers.get(added.id);
   }
 
-  /** Consents to an offer, or tries a failed one again; fetching goes on by itself. Throws `unknown_id`, `wrong_state`, `unwritable`. */
-  async accept(id: string, options: { to?: string | undefined } = {}): Promise<Transfer> {
-    return await this.#started.incoming.accept(id, options.to);
+  /** Consents to an offer, or tries a failed one again; fetching goes on by itself. Throws as `FileControl.accept` does. */
+  async accept(
+    id: string,
+    options: { to?: string | undefined; conflict?: Conflict | undefined } = {},
+  ): Promise<Transfer> {
+    return await this.control.accept(id, options);
   }
 
   /** Throws `unknown_id` or `wrong_state`. */
@@ -301,6 +331,7 @@ export class FileService implements AsyncDisposable {
     const received = store.byEntry('in', account, params.entry);
     if (!received) throw new Fault('unknown_id', `reporting on "${params.entry}": there is no such file here`);
     const isOver = isEnd(received.state) && received.state !== 'failed';
+    if (params.state === 'accepted') this.#started.incoming.wake(account); // [F-31]
     if (params.state === 'cancelled' && !isOver) await this.#end(transfers.get(received.id), { tell: false });
     return null;
   }

@@ -206,6 +206,33 @@ export class FileStore {
     return row && { path: row.path, stamp: JSON.parse(row.stamp) };
   }
 
+  /** All transfers of a content. */
+  withHash(hash: string): Transfer[] {
+    return this.#sql<TransferRow>(`SELECT ${COLUMNS} FROM file_transfers WHERE hash = ? ORDER BY seq`)
+      .all(hash)
+      .map(transferOf);
+  }
+
+  /** Manifests that are kept, and their bytes. */
+  contents(): { hash: string; bytes: number }[] {
+    return this.#sql<{ hash: string; bytes: number }>(
+      'SELECT hash, length(bytes) AS bytes FROM file_manifests ORDER BY hash',
+    ).all();
+  }
+
+  /** Forgets a manifest, and what is shared under it. */
+  forgetContent(hash: string): void {
+    this.#sql('DELETE FROM file_shares WHERE hash = ?').run(hash);
+    this.#sql('DELETE FROM file_manifests WHERE hash = ?').run(hash);
+  }
+
+  /** Folders into which something was received, or was to be. */
+  folders(): string[] {
+    return this.#sql<{ folder: string }>("SELECT DISTINCT folder FROM file_transfers WHERE folder <> ''")
+      .all()
+      .map(({ folder }) => folder);
+  }
+
   // Marks
 
   marks(id: string): Marks {

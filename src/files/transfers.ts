@@ -45,6 +45,7 @@ export class Transfers {
   /** Those not at their end. */
   readonly #live = new Map<string, Live>();
   readonly #followers = new Map<string, Set<(transfer: Transfer) => void>>();
+  readonly #watchers = new Set<(transfer: Transfer) => void>();
 
   constructor(store: FileStore, emit: (type: FileEvent, transfer: Transfer) => void) {
     this.#store = store;
@@ -100,6 +101,13 @@ export class Transfers {
     return next;
   }
 
+  /** Tells that something of it has changed that is kept elsewhere: no new state, so no event of one. */
+  touch(id: string): Transfer {
+    const transfer = this.get(id);
+    this.#store.afterCommit(() => this.#tell(this.get(id), 'file.progress'));
+    return transfer;
+  }
+
   /** Notes bytes that moved: in memory alone, told a few times a second. */
   progress(id: string, bytes: number): void {
     const live = this.#live.get(id);
@@ -127,9 +135,10 @@ export class Transfers {
     return timer.unref();
   }
 
-  #tell(transfer: Transfer): void {
-    this.#emit(EVENTS[transfer.state], transfer);
+  #tell(transfer: Transfer, event: FileEvent = EVENTS[transfer.state]): void {
+    this.#emit(event, transfer);
     for (const tell of this.#followers.get(transfer.id) ?? []) tell(transfer);
+    for (const tell of this.#watchers) tell(transfer);
   }
 
   /**
@@ -163,6 +172,40 @@ export class Transfers {
       options.signal?.removeEventListener('abort', stop);
       followers.delete(tell);
       if (followers.size === 0) this.#followers.delete(id);
+    }
+  }
+
+  /**
+   * Snapshots of all that are open, then the newest of each whenever there is news, until `signal` or, with `untilIdle`,
+   * until none is under way. A slow reader misses some, never the last of each.
+   */
+  async *watch(options: {
+    signal?: AbortSignal | undefined;
+    isUnderWay?: ((transfer: Transfer) => boolean) | undefined;
+  }): AsyncGenerator<Transfer, void> {
+    const { signal, isUnderWay } = options;
+    const news = new Map(this.open().map((transfer) => [transfer.id, transfer]));
+    let wake = Promise.withResolvers<void>();
+    const tell = (transfer: Transfer): void => {
+      news.set(transfer.id, transfer);
+      wake.resolve();
+    };
+    const stop = (): void => wake.resolve();
+    this.#watchers.add(tell);
+    signal?.addEventListener('abort', stop);
+    try {
+      while (!signal?.aborted) {
+        wake = Promise.withResolvers<void>();
+        for (const [id, transfer] of news) {
+          news.delete(id);
+          yield transfer;
+        }
+        if (isUnderWay && news.size === 0 && !this.open().some(isUnderWay)) return;
+        if (news.size === 0 && !signal?.aborted) await wake.promise;
+      }
+    } finally {
+      signal?.removeEventListener('abort', stop);
+      this.#watchers.delete(tell);
     }
   }
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { hash as hashOf } from '../base/encoding.ts';
 import { bindingHolds } from '../link/binding.ts';
+import { read } from './capability.ts';
 import { chunkBytesFor, encodeManifest, parseManifest } from './manifest.ts';
 import { safeName } from './paths.ts';
 import { readRange } from './range.ts';
@@ -19,6 +20,7 @@ const shape = z.object({
   names: z.array(z.object({ name: z.string(), written: z.string().optional(), fault: z.string().optional() })),
   ranges: z.array(z.object({ header: z.string(), size: z.number(), answer: z.unknown() })),
   account: z.object({ binding: z.unknown(), header: z.string() }),
+  capability: z.object({ issuer: z.string(), hash: z.string(), id: z.string(), until: z.number(), text: z.string() }),
 });
 const file = join(import.meta.dirname, '../../test/vectors/files.json');
 const vectors = shape.parse(JSON.parse(await readFile(file, 'utf8')));
@@ -67,4 +69,11 @@ test('the account header [F-10]', () => {
   expect(binding).toEqual(vectors.account.binding);
   expect(encodeAccount(binding)).toBe(vectors.account.header);
   expect(bindingHolds(binding, binding.node, binding.until - 1)).toBe(true);
+});
+
+test('the capability is read, by its issuer, for its manifest and before its end [F-50]', () => {
+  const { issuer, hash, id, until, text } = vectors.capability;
+  expect(read(text, { issuer, hash, now: until - 1 })).toEqual({ id, until });
+  expect(read(text, { issuer, hash, now: until })).toBeUndefined();
+  expect(read(text, { issuer, hash: vectors.manifests[1]?.hash ?? '', now: until - 1 })).toBeUndefined();
 });

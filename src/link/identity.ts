@@ -1,5 +1,6 @@
 /** Keys and what they sign. A peer id is an Ed25519 public key in base32; identity is the key. (protocol.md, section 2) */
 import {
+  createHash,
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
@@ -22,7 +23,16 @@ export const peerId = z.string().regex(BASE32_OF_32_BYTES, 'a key in base32, 52 
 export const signature = z.string().length(86);
 
 /** What a signature is for: it is part of what is signed, so that none can be passed off as another. [L-4] */
-export type Purpose = 'binding' | 'record' | 'entry' | 'receipt' | 'hold' | 'room' | 'membership' | 'order';
+export type Purpose =
+  | 'binding'
+  | 'record'
+  | 'entry'
+  | 'receipt'
+  | 'hold'
+  | 'room'
+  | 'membership'
+  | 'order'
+  | 'capability';
 
 const signedBytes = (purpose: Purpose, value: unknown): Buffer =>
   Buffer.from(`netapp.1 ${purpose}\n${canonical(value)}`, 'utf8');
@@ -49,6 +59,13 @@ function publicKeyOf(id: string): KeyObject | undefined {
 export function idOf(key: KeyObject): string | undefined {
   if (key.asymmetricKeyType !== 'ed25519') return undefined;
   return toBase32(key.export({ format: 'der', type: 'spki' }).subarray(spkiPrefix.length));
+}
+
+/** What pins the key of a peer id in TLS clients that know no authority for it: base64 of the SHA-256 of its public key (RFC 7469). */
+export function pinOf(id: string): string | undefined {
+  const raw = fromBase32(id);
+  if (raw?.length !== 32) return undefined;
+  return createHash('sha256').update(spkiPrefix).update(raw).digest('base64');
 }
 
 /** Whether `id`'s key made this signature of `value` for this purpose. */

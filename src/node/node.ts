@@ -15,13 +15,13 @@ import type { Invite } from '../directory/invite.ts';
 import type { PresentStatus } from '../directory/record.ts';
 import { FileService } from '../files/service.ts';
 import type { Transfer } from '../files/transfer.ts';
-import { ticket } from '../files/wire.ts';
+import { ACCOUNT_HEADER, encodeAccount, ticket } from '../files/wire.ts';
 import { formatAddress } from '../link/address.ts';
-import { bind } from '../link/binding.ts';
+import { type Binding, bind } from '../link/binding.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
 import { dialLink } from '../link/dial.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
-import { type Key, loadOrCreateKey } from '../link/identity.ts';
+import { type Key, loadOrCreateKey, pinOf } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { Listener } from '../link/listen.ts';
 import { Router } from '../link/router.ts';
@@ -63,6 +63,8 @@ export class Node implements AsyncDisposable {
   readonly id: string;
   readonly home: string;
   readonly since: number;
+  /** This node's key as TLS clients without an authority pin it: `sha256//` and base64. */
+  readonly pin: string;
   readonly directory: DirectoryClient;
   readonly chat: ChatService;
   readonly files: FileService;
@@ -74,6 +76,7 @@ export class Node implements AsyncDisposable {
   /** Settles when all that was written so far survives a power cut; undefined if it does already. */
   readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
+  readonly #binding: () => Binding;
   readonly #options: NodeOptions;
   readonly #store: Store;
   #backingUp = false;
@@ -97,8 +100,9 @@ export class Node implements AsyncDisposable {
     this.id = identity.id;
     this.home = options.home;
     this.since = clock.now();
+    this.pin = pinText(identity.id);
 
-    const binding = () => bind(account, handle, identity.id, clock.now());
+    const binding = (): Binding => bind(account, handle, identity.id, clock.now());
     const self = (): HelloInfo => ({
       protocol: PROTOCOL,
       software: options.software,
@@ -107,6 +111,7 @@ export class Node implements AsyncDisposable {
     });
     const router = new Router({ admit: (link) => this.#introduce(link), settled: () => store.settled() });
 
+    this.#binding = binding;
     this.settled = () => store.settled();
     this.events = new EventLog(store, clock);
     this.marks = new Marks(store, clock);
@@ -182,6 +187,7 @@ export class Node implements AsyncDisposable {
       binding,
       store,
       downloads: homePaths(options.home).downloads,
+      key: identity.key,
       bulk: (who, wait) => this.peers.bulk(who, wait),
       reach: (who, wait) => this.peers.reach(who, wait),
       offer: async (who, ticket, { recorded }) =>
@@ -334,9 +340,18 @@ export class Node implements AsyncDisposable {
   readonly roomView = (room: Room) => roomView(room, this.handleOf);
 
   readonly fileView = (transfer: Transfer) =>
-    fileView(transfer, this.account, (id) =>
-      this.chat.rooms.has(id) ? `#${this.chat.rooms.show(id).name}` : this.handleOf(id),
-    );
+    fileView(transfer, {
+      self: this.account,
+      handleOf: (id) => (this.chat.rooms.has(id) ? `#${this.chat.rooms.show(id).name}` : this.handleOf(id)),
+      isVerified: (id) => this.marks.of(id).verified !== null && !this.#isKeyChanged(id),
+      control: this.files.control.of(transfer.id),
+      moving: this.files.control.moving(transfer.id),
+    });
+
+  #isKeyChanged(account: string): boolean {
+    const person = this.directory.get(account);
+    return person !== undefined && !person.former && this.directory.conflict(person.handle) !== undefined;
+  }
 
   readonly conversationView = (summary: Summary) => conversationView(summary, this.handleOf, this.messageView);
 
@@ -354,6 +369,7 @@ export class Node implements AsyncDisposable {
   readonly personView = (person: Person) =>
     personView(person, {
       autoAccept: person.me ? null : this.files.autoAccept(person.account),
+      autoAcceptInto: this.files.control.folderFor(person.account),
       mark: this.marks.of(person.account),
       keyChanged: (!person.me && !person.former && this.directory.conflict(person.handle)?.shown) || null,
       handle: this.handleOf(person.account),
@@ -418,7 +434,26 @@ export class Node implements AsyncDisposable {
     }
   }
 
+  /** With what another program may fetch as this node, and where an offered file is. Throws `wrong_state`. */
+  async certificate(offered: Transfer | undefined, wait: { signal?: AbortSignal | undefined }) {
+    const { nodeKey } = homePaths(this.home);
+    const binding = this.#binding();
+    const own = {
+      certificate: `${nodeKey}.crt`,
+      key: nodeKey,
+      header: `${ACCOUNT_HEADER}: ${encodeAccount(binding)}`,
+      until: new Date(binding.until).toISOString(),
+    };
+    if (!offered) return { ...own, urls: [], pin: null };
+    const { id, direction, hash, peer } = offered;
+    if (direction !== 'in') throw new Fault('wrong_state', `fetching the file "${id}": it is one that you send`);
+    const { addresses, node } = await this.directory.find(peer, wait);
+    return { ...own, urls: addresses.map((address) => `https://${address}/blobs/${hash}/0`), pin: pinText(node) };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
   }
 }
+
+const pinText = (node: string): string => `sha256//${pinOf(node) ?? ''}`;

@@ -4,6 +4,8 @@ import type { RoomEvent } from '../chat/ledger.ts';
 import type { Message } from '../chat/message.ts';
 import type { Room } from '../chat/rooms.ts';
 import type { Person } from '../directory/client.ts';
+import type { Moving } from '../files/limits.ts';
+import type { Control } from '../files/settings.ts';
 import type { Transfer } from '../files/transfer.ts';
 import type { Link } from '../link/link.ts';
 import { type Rung, rungOf } from '../reach/ladder.ts';
@@ -17,6 +19,8 @@ const time = (ms: number): string => new Date(ms).toISOString();
 /** What this node adds to what the directory says of somebody. */
 export type Known = {
   autoAccept: number | null;
+  /** Folder for files that come unasked. */
+  autoAcceptInto: string | null;
   mark: Mark;
   /** The key that a tracker shows instead of the known one. */
   keyChanged: string | null;
@@ -24,7 +28,7 @@ export type Known = {
   handle: string;
 };
 
-export function personView(person: Person, { autoAccept, mark, keyChanged, handle }: Known) {
+export function personView(person: Person, { autoAccept, autoAcceptInto, mark, keyChanged, handle }: Known) {
   const { account, status, text, node, addresses, lastSeen, me } = person;
   // What was verified is the old key: while another one is shown, that says nothing of who has the handle.
   const verified = keyChanged === null ? mark.verified : null;
@@ -38,6 +42,7 @@ export function personView(person: Person, { autoAccept, mark, keyChanged, handl
     lastSeen: time(lastSeen),
     me,
     autoAccept,
+    autoAcceptInto,
     verifiedAt: verified && time(verified.at),
     verifiedBy: verified?.by ?? null,
     blocked: mark.blocked,
@@ -144,7 +149,17 @@ export function conversationView(
   return { id, kind, name, members: members.map(handleOf), unread, mentions, last: last && messageOf(last) };
 }
 
-export function fileView(transfer: Transfer, self: string, handleOf: HandleOf) {
+/** What this node adds to a transfer. */
+export type FileContext = {
+  self: string;
+  handleOf: HandleOf;
+  isVerified(account: string): boolean;
+  control: Control;
+  moving: readonly Moving[];
+};
+
+export function fileView(transfer: Transfer, { self, handleOf, isVerified, control, moving }: FileContext) {
+  const { paused, priority, limit, conflict } = control;
   const { id, name, size, hash, direction, peer, state, progress, rate, path, at, error } = transfer;
   const [from, to] = direction === 'in' ? [peer, self] : [self, peer];
   return {
@@ -153,11 +168,23 @@ export function fileView(transfer: Transfer, self: string, handleOf: HandleOf) {
     size,
     hash,
     from: handleOf(from),
+    verified: isVerified(peer),
     to: handleOf(to),
     direction,
     state,
     progress,
     rate,
+    eta: rate > 0 ? Math.ceil((size - progress) / rate) : null,
+    links: moving.map(({ peer: other, address, rate: share }) => ({
+      handle: other === null ? null : handleOf(other),
+      rung: rungOf(address),
+      address,
+      rate: share,
+    })),
+    paused,
+    priority,
+    limit,
+    conflict,
     path,
     at: time(at),
     error,
