@@ -7,7 +7,6 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { backendOf } from '../src/agent/backend.ts';
 import { operationList } from '../src/api/catalogue.ts';
 import { type Client, createClient } from '../src/api/client.ts';
 import { localClient } from '../src/api/operations.ts';
@@ -30,9 +29,8 @@ async function openDoors(area: string): Promise<Record<(typeof DOORS)[number], C
   const { agent } = alice;
   const { origin: url = '' } = agent;
   const token = (await readFile(homePaths(alice.home).token, 'utf8')).trim();
-  const backend = backendOf(alice.node, { version: 'test' });
   return {
-    'in process': localClient({ backend, log: silentLog(), origin: () => agent.origin }),
+    'in process': localClient({ backend: alice.backend, log: silentLog(), origin: () => agent.origin }),
     socket: alice.client,
     'http with token': createClient({ url, token }),
     'http with cookie': createClient({ url, headers: { cookie: await signIn(alice.client, url), origin: url } }),
@@ -459,6 +457,24 @@ describe.each(DOORS)('%s', (name) => {
     await expect(door().webhooks.show({ id })).rejects.toMatchObject({ code: 'unknown_id' });
     await expect(door().webhooks.create({ url: 'http://example.com/' })).rejects.toMatchObject({ code: 'forbidden' });
     server.close();
+  });
+
+  test('jobs are made, listed, waited for, cancelled and tried again', async () => {
+    const asked = { operation: 'messages.say', input: { handle: 'bob', text: `as a job by ${name}` } };
+    const { id } = await door().jobs.create(asked);
+    const snapshots = await Array.fromAsync(await door().jobs.wait({ id }));
+    expect(snapshots.at(-1)).toMatchObject({ id, state: 'done', answer: { text: asked.input.text } });
+    expect(await door().jobs.show({ id })).toMatchObject({ state: 'done' });
+    expect((await door().jobs.list({})).map((job) => job.id)).toContain(id);
+    const later = await door().jobs.create({ ...asked, in: '1h' });
+    expect(later.state).toBe('scheduled');
+    expect(await door().jobs.cancel({ id: later.id })).toMatchObject({ state: 'cancelled' });
+    expect(await door().jobs.retry({ id: later.id })).toMatchObject({ id: later.id });
+    await Array.fromAsync(await door().jobs.wait({ id: later.id }));
+    await expect(door().jobs.show({ id: 'nothing' })).rejects.toMatchObject({ code: 'unknown_id' });
+    await expect(door().jobs.create({ operation: 'tokens.create' })).rejects.toMatchObject({
+      code: 'unknown_operation',
+    });
   });
 
   test('what else there is', async () => {

@@ -57,6 +57,7 @@ export class Agent {
     const limits = { ...LIMITS, ...this.#options.limits };
     const door = { backend, log, closing: this.#closing.signal, limits, origin: () => this.origin };
     try {
+      backend.jobs.start();
       const local = createDoor(door);
       await listenOnSocket(local, socketPath);
       this.#servers.push(local);
@@ -82,7 +83,7 @@ export class Agent {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Fault('link_closed', 'the agent is closing'));
     await this.#sharedMemory?.[Symbol.asyncDispose]();
-    await Promise.all(this.#servers.splice(0).map(closeServer));
+    await Promise.all([...this.#servers.splice(0).map(closeServer), this.#options.backend.jobs[Symbol.asyncDispose]()]);
   }
 }
 

@@ -1,7 +1,6 @@
 /** Answers HTTP requests with operations: the same handler behind the socket and behind the loopback port. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { StandardOpenAPIHandler } from '@orpc/openapi/standard';
-import { sendStandardResponse, toStandardLazyRequest } from '@orpc/standard-server-node';
 import type { Backend } from '../api/backend.ts';
 import type { Caller } from '../api/caller.ts';
 import { faultOf, problemOf } from '../api/failure.ts';
@@ -10,12 +9,14 @@ import { type OperationContext, operations } from '../api/operations.ts';
 import { isStream } from '../api/stream.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
-import { guardHeaders, refuse, refuseRaw, sendJson, sendPage, sendTagged } from './answer.ts';
 import { readBody } from './body.ts';
+import { Asking, sendAnswer, standardRequest } from './exchange.ts';
 import type { Limits } from './limits.ts';
 import { codeOf, indexPage, OPEN_PAGE, SIGN_IN_PAGE } from './pages.ts';
+import { asPreferred, type Preference, preferenceOf, withPreference } from './prefer.ts';
+import { guardHeaders, refuse, refuseRaw, sendJson, sendPage, sendTagged } from './respond.ts';
 import type { Session } from './session.ts';
-import { cutSlowFollower, KEEP_ALIVE_MS } from './stream.ts';
+import { cutSlowFollower } from './stream.ts';
 
 export type Door = {
   backend: Backend;
@@ -30,14 +31,18 @@ export type Door = {
 
 /** A server that does not listen yet. */
 export function createDoor(door: Door): Server {
-  const handler = new StandardOpenAPIHandler<OperationContext>(operations, {
+  const handler = new StandardOpenAPIHandler<OperationContext & { preference?: Preference | undefined }>(operations, {
+    rootInterceptors: [withPreference],
+    clientInterceptors: [asPreferred],
     customErrorResponseBodyEncoder: (error) => problemOf(faultOf(error) ?? new Fault('internal', 'a defect in NetApp')),
   });
   const { backend, log, closing, limits, origin, session } = door;
   const followers = new Set<ServerResponse>();
+  const asking = new Asking(closing);
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const path = pathOf(request);
+    const url = urlOf(request);
+    const path = url.pathname;
     session?.check(request, { linked: path === '/open' });
     if (closing.aborted) throw new Fault('link_closed', 'the agent is closing');
     const asked = `${request.method} ${path}`;
@@ -53,17 +58,15 @@ export function createDoor(door: Door): Server {
       if (followers.size < limits.followers) return;
       throw new Fault('too_many', `following "${path}": ${followers.size} followers are connected already`);
     };
-    const context = { backend, log, closing, admitStream, caller, origin };
-    const standard = toStandardLazyRequest(Object.assign(request, { body }), response);
-    const { matched, response: made } = await handler.handle(standard, { context });
-    if (!matched) {
-      throw new Fault('unknown_operation', `asking for "${request.method} ${path}": there is none; see /openapi.json`);
+    const preference = preferenceOf(request);
+    const context = { backend, log, closing, admitStream, preference, caller, origin };
+    const wanted = standardRequest(request, { url, body, signal: asking.signalOf(response) });
+    const { response: answered } = await handler.handle(wanted, { context });
+    if (!answered) {
+      throw new Fault('unknown_operation', `asking for "${asked}": there is none; see /openapi.json`);
     }
-    if (isStream(made.body)) {
-      follow(path, response);
-      await sendStandardResponse(response, made, { eventIteratorKeepAliveInterval: KEEP_ALIVE_MS });
-    } else if (request.method === 'GET' && made.status === 200) sendTagged(request, response, made.body);
-    else sendJson(response, made.status, made.body);
+    if (isStream(answered.body)) follow(path, response);
+    await sendAnswer(request, response, answered);
   }
 
   /** A person whose browser has no session is told how to get one. */
@@ -111,11 +114,11 @@ export function createDoor(door: Door): Server {
 }
 
 /** Only a path of our own: another form of target, or a second host, could mean something else to a proxy before us. */
-function pathOf(request: IncomingMessage): string {
+function urlOf(request: IncomingMessage): URL {
   const target = request.url ?? '';
   const hosts = request.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length;
   if (hosts > 1 || !/^\/(?![/\\])/.test(target) || !URL.canParse(target, 'http://localhost')) {
     throw new Fault('malformed', `asking for "${target.slice(0, 100)}": expected a path, and one host`);
   }
-  return new URL(target, 'http://localhost').pathname;
+  return new URL(target, 'http://localhost');
 }

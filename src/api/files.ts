@@ -45,6 +45,7 @@ export const send = operation(
       'disk_full',
       'queue_full',
     ],
+    job: { peer: 'handle', long: true, spool: true, cancelledBy: ['files', 'cancel'] },
     example: 'netapp files send bob report.pdf',
     command: {
       words: ['files', 'send'],
@@ -111,6 +112,7 @@ export const get = operation(
       'bad_name',
       'too_many',
     ],
+    job: { peer: 'id', long: true, cancelledBy: ['files', 'cancel'] },
     example: 'netapp files get 7f3k --to ~/Downloads',
     command: { words: ['files', 'get'], positionals: ['id'], forms: { to: 'path' }, shows: 'progress' },
   },

@@ -29,6 +29,7 @@ export const connect = operation(
       'wrong_key',
       'unsupported_version',
     ],
+    job: { peer: 'target', long: true },
     example: 'netapp links connect bob',
     command: { words: ['links', 'connect'], textbook: 'peer-connect', positionals: ['target'] },
   },

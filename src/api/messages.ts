@@ -60,6 +60,7 @@ export const say = operation(
       'queue_full',
     ],
     scope: 'messages:send',
+    job: { peer: 'handle', ordered: true, spool: true },
     example: 'netapp say bob "see you at three"',
     command: { words: ['say'], positionals: ['handle', 'text'], forms: { text: 'text' }, shows: 'line' },
   },
@@ -120,6 +121,7 @@ export const reply = operation(
   {
     faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
     scope: 'messages:send',
+    job: { peer: 'id', ordered: true, spool: true },
     example: 'netapp messages reply 5vq7 "at four, then"',
     command: { words: ['messages', 'reply'], positionals: ['id', 'text'], forms: { text: 'text' }, shows: 'line' },
   },
@@ -138,6 +140,7 @@ export const edit = operation(
   },
   {
     faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
+    job: { peer: 'id', ordered: true, spool: true },
     example: 'netapp messages edit 5vq7 "see you at four"',
     command: { words: ['messages', 'edit'], positionals: ['id', 'text'], forms: { text: 'text' }, shows: 'line' },
   },
@@ -156,6 +159,7 @@ export const remove = operation(
   },
   {
     faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
+    job: { peer: 'id', ordered: true, spool: true },
     example: 'netapp messages delete 5vq7',
     command: { words: ['messages', 'delete'], positionals: ['id'], shows: 'line' },
   },
@@ -172,6 +176,7 @@ export const react = operation(
   },
   {
     faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
+    job: { peer: 'id', ordered: true, spool: true },
     example: 'netapp messages react 5vq7 👍',
     command: { words: ['messages', 'react'], positionals: ['id', 'emoji'], shows: 'line' },
   },
@@ -194,6 +199,7 @@ export const read = operation(
   },
   {
     faults: ['unknown_handle', 'unknown_zone', 'unknown_id', 'tracker_down', 'disk_full', 'unwritable'],
+    job: { peer: 'target', ordered: true, spool: true },
     example: 'netapp messages read bob',
     command: { words: ['messages', 'read'], positionals: ['target'] },
   },

@@ -14,6 +14,12 @@ type Form =
   | 'list'
   /** A number of bytes with an optional unit (`10MB`, `1GiB`), or `none` for null. */
   | 'bytes'
+  /** A value as JSON. */
+  | 'json'
+  /** A time of this machine's clock, such as `18:30` or `2026-03-01 18:30`. */
+  | 'time'
+  /** Needs of a job, with commas between; `space:10GB` in any unit. */
+  | 'needs'
   /** A time such as `90s`, `10m` or `1h`, sent as seconds. */
   | 'seconds';
 
@@ -45,7 +51,22 @@ type CommandShape = {
   settles?: { by: readonly [string, string]; during: readonly string[] };
 };
 
+/** What makes an operation one that can be asked for as a job. Whatever it does, it does once for one `key`. */
+export type JobShape = {
+  /** The input field that says whom it concerns: jobs are bounded and put in order for each. */
+  peer?: string;
+  /** For one peer it is done in the order in which it was asked for. */
+  ordered?: boolean;
+  /** The command line waits for it as for a job, which can be left behind. */
+  long?: boolean;
+  /** It may be left for an agent that is not running: nobody waits for what it answers. */
+  spool?: boolean;
+  /** The operation that undoes what it has begun, by the id of its answer, where it is cancelled. */
+  cancelledBy?: readonly [string, string];
+};
+
 export type OperationMeta = {
+  job?: JobShape;
   /** The codes that this operation can give, beyond those that every one can (`FAULTS_OF_ALL`). */
   faults: readonly FaultCode[];
   /** A command line that works. */
@@ -68,6 +89,13 @@ export const FAULTS_OF_ALL = [
   'agent_down',
 ] as const satisfies readonly FaultCode[];
 
+/** Codes that an operation can give, and those that its jobs can. */
+export function faultsOf({ faults, job }: OperationMeta): FaultCode[] {
+  return [
+    ...new Set<FaultCode>([...faults, ...(job ? (['queue_full', 'key_reused'] as const) : []), ...FAULTS_OF_ALL]),
+  ];
+}
+
 type OperationRoute = {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH';
   path: `/v1/${string}`;
@@ -79,11 +107,14 @@ type OperationRoute = {
 
 /** Starts the contract of an operation; `.input()` and `.output()` follow. */
 export function operation({ tag, ...route }: OperationRoute, meta: OperationMeta) {
-  const faults = [...meta.faults, ...FAULTS_OF_ALL];
-  return oc.$meta<OperationMeta>(meta).route({ ...route, tags: [tag], spec: (spec) => describeFaults(spec, faults) });
+  const describe = <S extends Spec>(spec: S): S => {
+    const described = describeFaults(spec, faultsOf(meta));
+    return meta.job ? describeJob(described) : described;
+  };
+  return oc.$meta<OperationMeta>(meta).route({ ...route, tags: [tag], spec: describe });
 }
 
-type Spec = { responses?: Record<string, unknown> };
+type Spec = { responses?: Record<string, unknown>; parameters?: unknown[] };
 
 /** The error answers of an operation in OpenAPI: one per HTTP status, with the codes that it can carry. */
 function describeFaults<S extends Spec>(spec: S, codes: readonly FaultCode[]): S {
@@ -112,6 +143,33 @@ function describeFaults<S extends Spec>(spec: S, codes: readonly FaultCode[]): S
     };
   }
   return { ...spec, responses };
+}
+
+/** The headers that make a job of a request, and the answer of one that is not waited for. */
+function describeJob<S extends Spec>(spec: S): S {
+  const header = (name: string, description: string) => ({
+    in: 'header',
+    name,
+    description,
+    schema: { type: 'string' },
+  });
+  const accepted = {
+    description: 'it goes on as a job, where the request said "Prefer: respond-async"',
+    headers: { location: { description: 'where the job is shown', schema: { type: 'string' } } },
+    content: { 'application/json': { schema: { $ref: '#/components/schemas/Job' } } },
+  };
+  return {
+    ...spec,
+    parameters: [
+      ...(spec.parameters ?? []),
+      header(
+        'Prefer',
+        '"respond-async" answers 202 with a job; "respond-async, wait=10" waits so many seconds for its end',
+      ),
+      header('Idempotency-Key', 'the same request with the same key is one job with one answer'),
+    ],
+    responses: { ...spec.responses, 202: accepted },
+  };
 }
 
 /** What stands in a field that names something there is: for doors that can offer what there is to choose from. */

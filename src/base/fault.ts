@@ -71,6 +71,13 @@ export const FAULTS = {
     retry: false,
     means: 'the handle is now shown with another key than the one seen first',
   },
+  key_reused: {
+    rpc: -32026,
+    http: 422,
+    exit: 26,
+    retry: false,
+    means: 'the idempotency key was used for another request',
+  },
 
   unauthenticated: { rpc: -32030, http: 401, exit: 30, retry: false, means: 'no valid token or certificate was shown' },
   forbidden: { rpc: -32031, http: 403, exit: 31, retry: false, means: 'who asked may not do this' },

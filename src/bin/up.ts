@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { Agent } from '../agent/agent.ts';
 import { backendOf } from '../agent/backend.ts';
+import { Spool } from '../agent/spool.ts';
 import { deadline } from '../base/async.ts';
 import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
@@ -68,9 +69,10 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       log,
     }),
   );
+  const backend = backendOf(node, { version, clock: systemClock, log, invite: inside?.invite });
   const agent = opened.use(
     new Agent({
-      backend: backendOf(node, { version, invite: inside?.invite }),
+      backend,
       socketPath: shell.agentPath,
       tokenPath: homePaths(shell.home).token,
       http: settings.httpPort === undefined ? undefined : { port: settings.httpPort },
@@ -82,6 +84,16 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
     }),
   );
   await agent.start();
+  const spool = opened.use(
+    new Spool({
+      home: shell.home,
+      jobs: backend.jobs,
+      settled: node.settled,
+      log,
+      emit: (type, data) => node.events.emit(type, data),
+    }),
+  );
+  await spool.start();
   const refused = await firstWord(node, shell.signal);
   await writeConfig(shell.home, remembered(given, kept, settings, inside ? [] : trackers.map(formatInvite)));
   await say(shell, { node, agent, invite: inside?.invite ?? node.directory.states()[0]?.invite ?? null, refused });

@@ -4,7 +4,7 @@ import { Command, createCli, type TrpcCliMeta } from 'trpc-cli';
 import type { z } from 'zod';
 import { type Operation, operationList } from '../api/catalogue.ts';
 import { faultOf } from '../api/failure.ts';
-import { FAULTS_OF_ALL } from '../api/operation.ts';
+import { faultsOf } from '../api/operation.ts';
 import { FAULTS, type FaultCode } from '../base/fault.ts';
 import { completionCommand } from './completion/command.ts';
 import { describe, isList, lineSchema } from './fields.ts';
@@ -61,7 +61,7 @@ export function buildProgram(context: Context, processCommands: readonly Process
   for (const operation of operationList) {
     const { summary, description, meta, path } = operation;
     const { words, textbook } = meta.command;
-    const faults = [...meta.faults, ...FAULTS_OF_ALL].filter((code) => code !== 'unauthenticated');
+    const faults = faultsOf(meta).filter((code) => code !== 'unauthenticated');
     const schema = lineSchema(operation);
     const command = procedure
       .meta({

@@ -40,6 +40,8 @@ export const styles: Record<string, Style> = {
   busy: 'yellow',
   held: 'yellow',
   queued: 'yellow',
+  waiting: 'yellow',
+  running: 'cyan',
   connecting: 'yellow',
   retrying: 'yellow',
   failed: 'red',

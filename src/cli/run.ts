@@ -1,17 +1,19 @@
 /** Runs one operation for a command line, and shows what it answers. */
-import type { AnySchema } from '@orpc/contract';
 import { z } from 'zod';
-import { type Operation, operationList } from '../api/catalogue.ts';
+import type { Operation } from '../api/catalogue.ts';
 import { createClient } from '../api/client.ts';
-import { type FileInfo, file } from '../api/shapes.ts';
+import { job } from '../api/job.ts';
+import { outcome, outcomeOfJob } from '../api/outcome.ts';
+import { file } from '../api/shapes.ts';
 import { isStream } from '../api/stream.ts';
 import { Fault } from '../base/fault.ts';
 import { Bars } from './bars.ts';
 import { cleanText, jsonLine } from './clean.ts';
 import { inputOf } from './fields.ts';
-import { indented, nounOf } from './nouns.ts';
-import { outcome, watch } from './progress.ts';
+import { LEFT, leaveIfAway, runJob } from './job.ts';
+import { watch } from './progress.ts';
 import type { Shell } from './shell.ts';
+import { showAnswer, showNext, showValue } from './show.ts';
 
 type Call = (input: unknown, options: { signal: AbortSignal }) => Promise<unknown>;
 
@@ -20,14 +22,18 @@ export async function runOperation(
   written: Record<string, unknown>,
   shell: Shell,
 ): Promise<void> {
-  const { input, detach, qr } = await inputOf(operation, written, shell);
+  const { input, job: line, qr } = await inputOf(operation, written, shell);
   const { signal } = shell;
+  if (line.isAsked || operation.meta.job?.long) return await runJob(operation, { input, job: line }, shell);
   const client = createClient({ socketPath: shell.agentPath });
   // The catalogue's names are the client's own; that each input fits was checked by its schema.
   const callOf = ([noun, verb]: readonly [string, string]) =>
     (client as unknown as Record<string, Record<string, Call>>)[noun]?.[verb];
-  const answer = await callOf(operation.path)?.(input, { signal });
-  const { settles, shows, qr: coded, opens } = operation.meta.command;
+  const answer = await callOf(operation.path)?.(input, { signal }).catch((error: unknown) =>
+    leaveIfAway(error, operation, { input, job: line }, shell),
+  );
+  const { shows, qr: coded, opens } = operation.meta.command;
+  if (answer === LEFT) return;
 
   if (isStream(answer)) {
     if (shows === 'progress') await showTransfer(answer, operation, shell);
@@ -36,18 +42,7 @@ export async function runOperation(
     else for await (const value of answer) await showNext(value, operation, shell);
     return;
   }
-  if (settles && !detach) {
-    const follow = operationList.find(({ path }) => path.join() === settles.by.join());
-    const snapshots = await callOf(settles.by)?.({ id: file.parse(answer).id }, { signal });
-    if (!follow || !isStream(snapshots)) throw new Error(`${operation.name}: cannot be followed`);
-    const during = async ({ state }: FileInfo) => settles.during.includes(state);
-    const settled = (await watch(snapshots, shell.notes, during)) ?? file.parse(answer);
-    await showValue(settled, operation.output, shell);
-    if (settled.state === 'failed') throw outcome(settled);
-    return;
-  }
-  if (shows === 'line') await showNext(answer, operation, shell);
-  else await showValue(answer, operation.output, shell);
+  await showAnswer(answer, operation, shell);
   if (coded && (qr || !coded.flag)) await showQr(answer, coded.field, shell);
   if (opens !== undefined && !shell.json) await openIn(fieldOf(answer, opens), shell);
 }
@@ -97,41 +92,17 @@ async function showBars(snapshots: AsyncIterable<unknown>, shell: Shell): Promis
   }
 }
 
+/** Snapshots of a file or of a job, until it is over. */
 async function showTransfer(snapshots: AsyncIterable<unknown>, { output, name }: Operation, shell: Shell) {
   const last = await watch(snapshots, shell.notes, async (snapshot) => {
     if (shell.json) await shell.out.line(jsonLine(snapshot));
-    return true;
   });
-  const fault = last ? outcome(last) : new Fault('link_closed', `${name}: the agent answered nothing`);
+  const isJob = job.safeParse(last);
+  const fault = isJob.success
+    ? outcomeOfJob(isJob.data)
+    : last
+      ? outcome(file.parse(last))
+      : new Fault('link_closed', `${name}: the agent answered nothing`);
   if (fault) throw fault;
   if (!shell.json) await showValue(last, output, shell);
-}
-
-async function showNext(value: unknown, { output, meta }: Operation, { json, out }: Shell): Promise<void> {
-  const noun = nounOf(output);
-  if (json || !noun || meta.command.shows === 'json') return out.line(jsonLine(value));
-  const cells = noun.row(value);
-  const shown = cells.map((cell) =>
-    typeof cell === 'string' ? indented(cell, '    ') : out.style(indented(cell.text, '    '), cell.style),
-  );
-  await out.line(shown.filter((text) => text !== '').join('  '));
-}
-
-async function showValue(value: unknown, schema: AnySchema | undefined, { json, out, notes }: Shell): Promise<void> {
-  if (json) return out.line(jsonLine(value));
-  if (schema instanceof z.ZodArray && Array.isArray(value)) {
-    const noun = nounOf(schema.element);
-    if (!noun) return out.line(jsonLine(value));
-    if (value.length === 0) return notes.line(noun.none);
-    return out.table(noun.head, value.map(noun.row));
-  }
-  const noun = nounOf(schema);
-  if (!noun) return out.line(jsonLine(value));
-  const lines = noun.detail(value);
-  const width = Math.max(...lines.map(([name]) => name.length));
-  for (const [name, cell] of lines) {
-    const { text, style } = typeof cell === 'string' ? { text: cell, style: undefined } : cell;
-    const label = out.style(name.padEnd(width), 'dim');
-    await out.line(`${label}  ${out.style(indented(text, ' '.repeat(width + 2)), style)}`);
-  }
 }

@@ -133,16 +133,18 @@ export class FileService implements AsyncDisposable {
 
   /**
    * Sends the file at `path` (absolute) to `account`: answers once that is durable, in state `preparing`; hashing and
-   * offering go on. Throws `unreadable`, `invalid_argument`, `too_large` or `bad_name`.
+   * offering go on. What was sent under the same `id` is not sent again. Throws `unreadable`, `invalid_argument`, `too_large` or `bad_name`.
    */
-  async send(account: string, path: string): Promise<Transfer> {
+  async send(account: string, path: string, options: { id?: string | undefined } = {}): Promise<Transfer> {
+    const known = options.id === undefined ? undefined : this.#started.store.byId(options.id);
+    if (known) return this.#started.transfers.get(known.id);
     if (this.#options.blocked?.(account)) {
       throw new Fault(
         'wrong_state',
         `sending "${path}": you have blocked its recipient; let them in again first, with "netapp people unblock"`,
       );
     }
-    const base = { id: newId(), peer: account, at: this.#options.clock.now() };
+    const base = { id: options.id ?? newId(), peer: account, at: this.#options.clock.now() };
     return await this.#started.outgoing.send(base, path);
   }
 
