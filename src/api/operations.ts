@@ -42,8 +42,8 @@ const base = implement(contract).$context<OperationContext>();
 /** Whatever is thrown leaves as a coded fault; a defect is logged here and told nobody. */
 const coded = base.middleware(async ({ context, next, path, signal: asked }) => {
   const { closing, log, caller } = context;
-  const given = asked ?? closing ?? new AbortController().signal;
-  const signal = caller?.signal ? AbortSignal.any([given, caller.signal]) : given;
+  const given: AbortSignal = asked ?? closing ?? new AbortController().signal;
+  const signal: AbortSignal = caller?.signal ? AbortSignal.any([given, caller.signal]) : given;
   const failure = (error: unknown): Error => {
     if (closing?.aborted) return errorOf(new Fault('link_closed', 'the agent is closing'));
     if (asked?.aborted) return errorOf(new Fault('cancelled', 'it was cancelled'));
