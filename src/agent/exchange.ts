@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { StandardLazyRequest, StandardResponse } from '@orpc/standard-server';
 import { sendStandardResponse } from '@orpc/standard-server-node';
 import { isStream } from '../api/stream.ts';
-import { sendJson, sendTagged } from './respond.ts';
+import { sendJson, sendTagged } from './answer.ts';
 import { KEEP_ALIVE_MS } from './stream.ts';
 
 /** Signals of the requests under way at one door: each aborts when its asker goes, all when the agent closes. */

@@ -9,12 +9,12 @@ import { type OperationContext, operations } from '../api/operations.ts';
 import { isStream } from '../api/stream.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import { guardHeaders, refuse, refuseRaw, sendJson, sendPage, sendTagged } from './answer.ts';
 import { readBody } from './body.ts';
 import { Asking, sendAnswer, standardRequest } from './exchange.ts';
 import type { Limits } from './limits.ts';
 import { codeOf, indexPage, OPEN_PAGE, SIGN_IN_PAGE } from './pages.ts';
 import { asPreferred, type Preference, preferenceOf, withPreference } from './prefer.ts';
-import { guardHeaders, refuse, refuseRaw, sendJson, sendPage, sendTagged } from './respond.ts';
 import type { Session } from './session.ts';
 import { cutSlowFollower } from './stream.ts';
 
@@ -58,15 +58,14 @@ export function createDoor(door: Door): Server {
       if (followers.size < limits.followers) return;
       throw new Fault('too_many', `following "${path}": ${followers.size} followers are connected already`);
     };
-    const preference = preferenceOf(request);
-    const context = { backend, log, closing, admitStream, preference, caller, origin };
-    const wanted = standardRequest(request, { url, body, signal: asking.signalOf(response) });
-    const { response: answered } = await handler.handle(wanted, { context });
-    if (!answered) {
-      throw new Fault('unknown_operation', `asking for "${asked}": there is none; see /openapi.json`);
+    const context = { backend, log, closing, admitStream, caller, origin, preference: preferenceOf(request) };
+    const standard = standardRequest(request, { url, body, signal: asking.signalOf(response) });
+    const { response: made } = await handler.handle(standard, { context });
+    if (!made) {
+      throw new Fault('unknown_operation', `asking for "${request.method} ${path}": there is none; see /openapi.json`);
     }
-    if (isStream(answered.body)) follow(path, response);
-    await sendAnswer(request, response, answered);
+    if (isStream(made.body)) follow(path, response);
+    await sendAnswer(request, response, made);
   }
 
   /** A person whose browser has no session is told how to get one. */

@@ -72,7 +72,8 @@ export async function asPreferred(called: Called): Promise<unknown> {
 }
 
 async function preferred({ context, path, input, signal, next }: Called, preference: Preference): Promise<unknown> {
-  const { backend } = context;
+  const { backend, caller } = context;
+  permit(caller, path);
   const name = path.join('.');
   const operation = jobOperations.get(name);
   if (!operation) {
@@ -89,7 +90,6 @@ async function preferred({ context, path, input, signal, next }: Called, prefere
       `asking for "${name}" with an Idempotency-Key: it answers with a stream; add "Prefer: respond-async"`,
     );
   }
-  permit(context.caller, path); // the job itself is carried out without asking again
   backend.used();
   const taken = backend.jobs.create({
     operation: name,

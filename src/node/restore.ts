@@ -134,8 +134,8 @@ async function verify(head: Manifest, folder: string): Promise<void> {
 function refresh(path: string, { account, at }: Manifest): void {
   using store = new Store(path);
   askAllAgain(store, account);
-  skipCursors(store);
   markRestored(store, at);
+  skipCursors(store);
 }
 
 function checkStore(path: string): void {

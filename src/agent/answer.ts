@@ -17,8 +17,14 @@ export function guardHeaders(response: ServerResponse): void {
 }
 
 export function sendJson(response: ServerResponse, status: number, body: unknown): void {
+  const type = status < 400 ? 'application/json' : PROBLEM;
   if (body === undefined) response.writeHead(status).end();
-  else sendText(response, status, JSON.stringify(body));
+  else sendText(response, status, type, JSON.stringify(body));
+}
+
+/** With its length known, head and body leave in one write. */
+function sendText(response: ServerResponse, status: number, type: string, text: string): void {
+  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) }).end(text);
 }
 
 /** An answer that can be asked for again: 304 where the asker has it already (RFC 9110, section 13.1.2). */
@@ -29,13 +35,7 @@ export function sendTagged(request: IncomingMessage, response: ServerResponse, b
   response.setHeader('cache-control', 'private, no-cache');
   response.setHeader('vary', 'authorization, cookie');
   if (has(request.headers['if-none-match'], tag)) response.writeHead(304).end();
-  else sendText(response, 200, text);
-}
-
-/** With its length, so that a short answer is one write. */
-function sendText(response: ServerResponse, status: number, text: string): void {
-  const type = status < 400 ? 'application/json' : PROBLEM;
-  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) }).end(text);
+  else sendText(response, 200, 'application/json', text);
 }
 
 function has(condition: string | undefined, tag: string): boolean {
