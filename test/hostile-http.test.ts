@@ -194,6 +194,29 @@ describe('keys', () => {
     expect(page.body).not.toContain('alice@lab');
   });
 
+  test('a key has no work done as a job that it may not do itself', async () => {
+    const asJob = { operation: 'messages.say', input: { handle: 'bob', text: 'x' }, in: '1h' };
+    const jobs = `Bearer ${await tokenOf(['jobs:*', 'people:list'])}`;
+    const create = (authorization: string) =>
+      ask({ method: 'POST', path: '/v1/jobs', headers: { authorization, ...json }, body: JSON.stringify(asJob) });
+    expectRefused(await create(jobs), 'forbidden');
+    for (const [name, value] of [
+      ['prefer', 'respond-async'],
+      ['idempotency-key', 'k'],
+    ] as const) {
+      expectRefused(await ask({ ...say, headers: { authorization: jobs, ...json, [name]: value } }), 'forbidden');
+    }
+    expect(await alice.client.jobs.list({})).toEqual([]);
+    const made = await create(`Bearer ${await tokenOf(['jobs:create', 'messages:send'])}`);
+    expect(made.status).toBe(200);
+    const { id } = JSON.parse(made.body);
+    expect(
+      (await ask({ method: 'POST', path: `/v1/jobs/${id}/cancel`, headers: { authorization: jobs } })).status,
+    ).toBe(200);
+    const retried = await ask({ method: 'POST', path: `/v1/jobs/${id}/retry`, headers: { authorization: jobs } });
+    expectRefused(retried, 'forbidden');
+  });
+
   test('an expired one, and what it follows', async () => {
     const { token } = await alice.client.tokens.create({ scope: ['events:follow'], ttl: '1s' });
     const following = async () => {

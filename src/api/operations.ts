@@ -42,8 +42,8 @@ const base = implement(contract).$context<OperationContext>();
 /** Whatever is thrown leaves as a coded fault; a defect is logged here and told nobody. */
 const coded = base.middleware(async ({ context, next, path, signal: asked }) => {
   const { closing, log, caller } = context;
-  const own = asked ?? closing ?? new AbortController().signal;
-  const signal = caller?.signal ? AbortSignal.any([own, caller.signal]) : own;
+  const given: AbortSignal = asked ?? closing ?? new AbortController().signal;
+  const signal: AbortSignal = caller?.signal ? AbortSignal.any([given, caller.signal]) : given;
   const failure = (error: unknown): Error => {
     if (closing?.aborted) return errorOf(new Fault('link_closed', 'the agent is closing'));
     if (asked?.aborted) return errorOf(new Fault('cancelled', 'it was cancelled'));
@@ -223,7 +223,7 @@ export const operations = os.router({
   },
   jobs: {
     create: os.jobs.create.handler(({ context: { backend, caller }, input }) => {
-      permit(caller, input.operation.split('.'));
+      permit(caller, input.operation.split('.')); // A job is carried out without asking again.
       return backend.jobs.create(input);
     }),
     list: os.jobs.list.handler(({ context: { backend }, input }) => backend.jobs.list(input)),

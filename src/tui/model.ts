@@ -23,6 +23,8 @@ const PAGE = 100;
 const TYPING_MS = 3000;
 /** Milliseconds that changes are gathered before a list is asked for again. */
 const GATHER_MS = 100;
+/** Milliseconds after which what could not be marked as read is tried again. */
+const AGAIN_MS = 5000;
 /** Milliseconds between two drawings, at least. */
 const FRAME_MS = 10;
 
@@ -271,7 +273,8 @@ export class Model {
     if (unread === 0 || conversation === undefined || this.#reading.has(target)) return;
     this.#reading.add(target);
     const now = await this.attempt(() => this.client.messages.read({ target: conversation }, { signal: this.#signal }));
-    this.#reading.delete(target);
+    // What failed is tried again, but not with each change of the screen.
+    setTimeout(() => this.#reading.delete(target), now ? 0 : AGAIN_MS).unref();
     if (!now) return;
     this.#conversations = this.#conversations.map((each) => (each.id === now.id ? now : each));
     this.changed();

@@ -84,7 +84,8 @@ export class Screen {
   scroll(by: number): void {
     const { messages, bottom } = this;
     const at = bottom === undefined ? messages.length - 1 : messages.findIndex(({ id }) => id === bottom);
-    const next = Math.max(0, at + by);
+    // The oldest one stops at the top.
+    const next = Math.max(Math.min(this.page, messages.length - 1), at + by);
     this.bottom = next >= messages.length - 1 ? undefined : messages[next]?.id;
     // Before the end of what is loaded is on the screen.
     if (next < 2 * this.page && this.target !== undefined) void this.model.older(this.target);
