@@ -105,8 +105,8 @@ test('a folder comes as it is: structure, empty folders and files, times, what m
   expect((await stat(join(done.path, 'sub/tool.sh'))).mode & 0o111).not.toBe(0);
   expect((await stat(join(done.path, 'a.txt'))).mode & 0o111).toBe(0);
   for (const path of ['a.txt', 'sub/deep/b.bin', 'bare', 'sub/c.bin', 'a-b']) {
-    const [own, theirs] = [await stat(join(root, path)), await stat(join(done.path, path))];
-    expect(Math.floor(theirs.mtimeMs)).toBe(Math.floor(own.mtimeMs));
+    const [own, theirs] = await Promise.all([root, done.path].map((at) => stat(join(at, path), { bigint: true })));
+    expect((theirs?.mtimeNs ?? 0n) / 1_000_000n).toBe((own?.mtimeNs ?? 1n) / 1_000_000n);
   }
   expect(await readdir(bob.downloads)).toEqual(['photos']);
   await alice.when(() => alice.service.show(out.id).state === 'done');
