@@ -55,11 +55,11 @@ async function ours(folder: string, count: number) {
   await bob.ask('up', 'bob', invite);
   const [storeBefore, rssBefore] = [await bob.ask<number>('storeBytes', 'bob'), await bob.ask<number>('rss')];
   for (const child of [alice, bob]) await child.ask('watch');
-  const cpuBefore = [await alice.cpuSeconds(), await bob.cpuSeconds()];
+  const cpuBefore = [await alice.cpuSeconds(), await bob.cpuSeconds(), await bob.mainCpuSeconds()];
   const caughtUp = bob.ask<{ from: number; to: number }>('caughtUp', 'bob', room, count);
   await alice.ask('up', 'alice', invite);
   const { from, to } = await caughtUp;
-  const cpuAfter = [await alice.cpuSeconds(), await bob.cpuSeconds()];
+  const cpuAfter = [await alice.cpuSeconds(), await bob.cpuSeconds(), await bob.mainCpuSeconds()];
   const blocked = [await alice.ask<number>('blocked'), await bob.ask<number>('blocked')];
   const rss = (await bob.ask<number>('rss')) - rssBefore;
   await bob.ask('down', 'bob'); // the log is in the main file then
@@ -81,6 +81,8 @@ async function run({ runs, size = THOUSANDS }: { runs: number; size: number | un
         columns.note(`${name}, CPU s per 100,000`, (cpu / count) * 100_000);
         columns.note(`${name}, longest block, ms`, blocked[index] ?? 0);
       }
+      const main = (cpuAfter[2] ?? 0) - (cpuBefore[2] ?? 0);
+      columns.note('taker, CPU s of the main thread per 100,000', (main / count) * 100_000);
       columns.note('taker, store MB per 100,000', (store / MB / count) * 100_000);
       columns.note('taker, RSS growth, MB', rss / MB);
     } finally {

@@ -39,6 +39,11 @@ export class Child implements AsyncDisposable {
     return await this.ask<number>('cpu');
   }
 
+  /** As `cpuSeconds`, of its main thread alone. */
+  async mainCpuSeconds(): Promise<number> {
+    return await this.ask<number>('mainCpu');
+  }
+
   /** Peak resident memory so far, in MB. */
   async peakMB(): Promise<number> {
     return await peakMBOf(this.#process.pid);
@@ -65,7 +70,11 @@ export function answer(own: Record<string, (...args: never[]) => unknown>): void
     const { user, system } = process.cpuUsage();
     return (user + system) / 1e6;
   };
-  const commands: typeof own = { ...own, cpu };
+  const mainCpu = (): number => {
+    const { user, system } = process.threadCpuUsage();
+    return (user + system) / 1e6;
+  };
+  const commands: typeof own = { ...own, cpu, mainCpu };
   process.on('message', async (message) => {
     const { id, command, args } = message as { id: number; command: string; args: never[] }; // from Child.ask
     try {

@@ -31,6 +31,9 @@ const log = pino({
   },
 });
 
+/** How the nodes are asked. */
+const AS = { version: 'bench', clock: systemClock, log };
+
 function nodeOf(name: string): Node {
   const node = crowd.get(name);
   if (!node) throw new Error(`"${name}" does not run here`);
@@ -84,7 +87,7 @@ answer({
   },
   /** As `netapp rooms create --members` does it. */
   create: async (name: string, room: string, handles: string[]) =>
-    (await backendOf(nodeOf(name), { version: 'bench' }).rooms.create(room, { history: 'all', members: handles })).id,
+    (await backendOf(nodeOf(name), AS).rooms.create(room, { history: 'all', members: handles })).id,
   /** Everybody here who is not in the room yet joins as soon as they are invited. */
   join: async (room: string) => {
     await Promise.all(
@@ -110,7 +113,7 @@ answer({
   /** Says messages, `window` of which at most lack the word of a member. */
   say: async (name: string, room: string, count: number, window: number) => {
     const node = nodeOf(name);
-    const { messages } = backendOf(node, { version: 'bench' });
+    const { messages } = backendOf(node, AS);
     let left = count;
     const speak = async (): Promise<void> => {
       while (left > 0) {

@@ -3,8 +3,8 @@
  *
  *   node bench/run.ts [row...] [--runs 5] [--size N] [--files N] [--members N] [--messages N]
  *
- * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100); `--files` small
- * files (100000). `--members` (100) and `--messages` (200) are of a room.
+ * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100), thousands of reads
+ * for requests (20); `--files` small files (100000). `--members` (100) and `--messages` (200) are of a room.
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -18,6 +18,7 @@ import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
 import { messageRow } from './message.ts';
 import { othersRow } from './others.ts';
+import { requestsRow } from './requests.ts';
 import { resumeRow } from './resume.ts';
 import { roomRow } from './room.ts';
 import { smallRow } from './small.ts';
@@ -37,7 +38,18 @@ type Sizes = Record<'size' | 'files' | 'members' | 'messages', number | undefine
 
 export type Row = { name: string; run(options: { runs: number } & Sizes): Promise<Measured> };
 
-const rows: Row[] = [busyRow, catchupRow, fileRow, messageRow, othersRow, resumeRow, roomRow, smallRow, startRow];
+const rows: Row[] = [
+  busyRow,
+  catchupRow,
+  fileRow,
+  messageRow,
+  othersRow,
+  requestsRow,
+  resumeRow,
+  roomRow,
+  smallRow,
+  startRow,
+];
 
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);

@@ -18,7 +18,23 @@ const may: Record<string, string[]> = {
   agent: ['base', 'api', 'node'],
   im: ['base', 'api', 'node'],
   cli: ['base', 'api'],
-  bin: ['base', 'link', 'directory', 'chat', 'files', 'reach', 'node', 'tracker', 'api', 'agent', 'im', 'cli'],
+  tui: ['base', 'api', 'cli'],
+  doctor: ['base', 'link', 'directory', 'node', 'api', 'cli'],
+  bin: [
+    'base',
+    'link',
+    'directory',
+    'chat',
+    'files',
+    'reach',
+    'node',
+    'tracker',
+    'api',
+    'agent',
+    'im',
+    'cli',
+    'doctor',
+  ],
 };
 
 /** Rooms of which another may import types only. */

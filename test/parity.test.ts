@@ -2,7 +2,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { backendOf } from '../src/agent/backend.ts';
 import { type Client, createClient } from '../src/api/client.ts';
 import { localClient } from '../src/api/operations.ts';
 import type { FileInfo } from '../src/api/shapes.ts';
@@ -24,7 +23,7 @@ beforeAll(async () => {
   bob = await net.member('bob', tracker);
   const token = (await readFile(homePaths(alice.home).token, 'utf8')).trim();
   doors = {
-    'in process': localClient({ backend: backendOf(alice.node, { version: 'test' }), log: silentLog() }),
+    'in process': localClient({ backend: alice.backend, log: silentLog() }),
     socket: alice.client,
     http: createClient({ url: `http://127.0.0.1:${alice.agent.httpPort}`, token }),
     'shared memory': new AreaClient(area, 1024).client(),

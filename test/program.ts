@@ -76,20 +76,22 @@ export class Running implements AsyncDisposable {
   }
 }
 
-/** Starts `netapp ARGS --home HOME --host 127.0.0.1 --json`; throws what it said if it ends before its first line. */
+/**
+ * Starts `netapp ARGS --home HOME --host 127.0.0.1 --json`; throws what it said if it ends before its first line. `host`: null for
+ * all addresses; `within`: a command that runs another one elsewhere.
+ */
 export async function start(
   home: string,
   args: readonly string[],
-  options: { env?: Record<string, string>; node?: string[] } = {},
+  options: { env?: Record<string, string>; node?: string[]; host?: string | null; within?: readonly string[] } = {},
 ): Promise<Running> {
-  const child = spawn(
-    process.execPath,
-    [...(options.node ?? []), MAIN, ...args, '--host', '127.0.0.1', '--home', home, '--json'],
-    {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...options.env },
-    },
-  );
+  const { host = '127.0.0.1', within = [] } = options;
+  const at = host === null ? [] : ['--host', host];
+  const [command = process.execPath, ...words] = [...within, process.execPath];
+  const child = spawn(command, [...words, ...(options.node ?? []), MAIN, ...args, ...at, '--home', home, '--json'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...options.env },
+  });
   let said = '';
   child.stderr.on('data', (data) => (said += data));
   const timer = setTimeout(() => child.kill('SIGKILL'), START_MS);

@@ -102,6 +102,14 @@ test('a stream is read in pieces while it goes on, and a wait is cancelled', asy
   const gone = (await area.ask('events.follow {"from":0}')).toString().split(' ')[1];
   for (let n = 0; n < 64; n++) await area.ask('events.follow {"from":0}');
   await expect(area.ask(`answer ${gone}`)).rejects.toMatchObject({ code: 'unknown_id' });
+  const { id: job } = JSON.parse(
+    (await area.ask(`jobs create messages.say {"handle":"${id}","text":"later"}`)).toString(),
+  );
+  const came = await until(
+    () => area.ask(`answer ${job}`).catch((fault: { code: string }) => fault),
+    (answer) => Buffer.isBuffer(answer) || answer.code !== 'wrong_state',
+  );
+  expect(came.toString()).toContain('"text":"later"');
   await expect(area.ask('messages.list {"limit":-1}')).rejects.toMatchObject({ code: 'invalid_argument' });
 
   // Nobody listens there: it would wait for its deadline.

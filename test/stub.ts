@@ -1,8 +1,13 @@
 /** A backend of fixed people and files, for tests of the doors. */
 import { setImmediate } from 'node:timers/promises';
+import { JobStore } from '../src/agent/job-store.ts';
+import { Jobs } from '../src/agent/jobs.ts';
 import type { Backend } from '../src/api/backend.ts';
 import type { AgentEvent, Conversation, FileCheck, FileInfo, Message, Person, Room } from '../src/api/shapes.ts';
+import { systemClock } from '../src/base/clock.ts';
 import { Fault, type FaultCode, isFaultCode } from '../src/base/fault.ts';
+import { silentLog } from '../src/base/log.ts';
+import { Store } from '../src/base/sqlite.ts';
 
 const at = '2026-03-01T10:00:00.000Z';
 
@@ -44,6 +49,17 @@ export class StubBackend implements Backend {
   fileSteps: Partial<FileInfo>[] = [];
   #wake = Promise.withResolvers<void>();
   followers = 0;
+
+  readonly jobs = new Jobs(
+    {
+      jobs: new JobStore(new Store(':memory:')),
+      world: { missing: async () => undefined, watch: async () => {} },
+      clock: systemClock,
+      log: silentLog(),
+      emit: () => {},
+    },
+    () => this,
+  );
 
   settled(): undefined {}
 

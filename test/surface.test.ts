@@ -3,7 +3,7 @@ import type { OpenAPI } from '@orpc/contract';
 import { describe, expect, test } from 'vitest';
 import { type Operation, operationList } from '../src/api/catalogue.ts';
 import { openApi } from '../src/api/openapi.ts';
-import { FAULTS_OF_ALL } from '../src/api/operation.ts';
+import { FAULTS_OF_ALL, faultsOf } from '../src/api/operation.ts';
 import { FAULTS } from '../src/base/fault.ts';
 import { processCommands } from '../src/bin/commands.ts';
 import { buildProgram } from '../src/cli/commands.ts';
@@ -31,7 +31,7 @@ test('the operations, their routes, fields, faults and commands are the golden o
     const { name, method, httpPath, meta, stream } = operation;
     const { words, textbook } = meta.command;
     return [
-      `${name}(${fieldsOf(operation)})${stream ? ' stream' : ''}`,
+      `${name}(${fieldsOf(operation)})${stream ? ' stream' : ''}${meta.job ? ' job' : ''}`,
       `  ${method} ${httpPath}`,
       `  netapp ${words.join(' ')}${textbook ? `, netapp ${textbook}` : ''}`,
       `  ${meta.faults.join(' ') || '-'}`,
@@ -111,7 +111,8 @@ describe('openapi.json', () => {
       const declared = (shown.parameters ?? []).flatMap((p) => ('in' in p && p.in === 'path' ? [p.name] : []));
       expect(declared, path).toEqual(inPath);
       expect(JSON.stringify(shown.responses?.['200']), path).toContain('schema');
-      for (const code of [...(operation?.meta.faults ?? []), ...FAULTS_OF_ALL]) {
+      if (operation?.meta.job) expect(JSON.stringify(shown.responses?.['202']), path).toContain('Job');
+      for (const code of operation ? faultsOf(operation.meta) : []) {
         expect(JSON.stringify(shown.responses?.[FAULTS[code].http]), `${path} ${code}`).toContain(`"${code}"`);
       }
     }

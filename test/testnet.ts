@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent } from '../src/agent/agent.ts';
 import { backendOf } from '../src/agent/backend.ts';
+import type { Backend } from '../src/api/backend.ts';
 import { type Client, createClient } from '../src/api/client.ts';
 import type { AgentEvent } from '../src/api/shapes.ts';
 import { type Clock, systemClock } from '../src/base/clock.ts';
@@ -72,7 +73,7 @@ export class TestNet implements AsyncDisposable {
       log: silentLog(),
     });
     const paths = homePaths(home);
-    const backend = backendOf(node, { version: 'test' });
+    const backend = backendOf(node, { version: 'test', clock: options.clock ?? systemClock, log: silentLog() });
     const agent = new Agent({
       backend,
       socketPath: paths.socket,
@@ -82,7 +83,7 @@ export class TestNet implements AsyncDisposable {
       log: silentLog(),
     });
     await agent.start();
-    const member = new Member(name, home, node, agent, createClient({ socketPath: paths.socket }));
+    const member = new Member(name, home, node, agent, backend, createClient({ socketPath: paths.socket }));
     this.#opened.add(member);
     if (invite && options.ready !== false) await node.directory.ready({ signal: AbortSignal.timeout(PATIENCE_MS) });
     return member;
@@ -106,13 +107,15 @@ export class Member implements AsyncDisposable {
   readonly home: string;
   readonly node: Node;
   readonly agent: Agent;
+  readonly backend: Backend;
   readonly client: Client;
 
-  constructor(name: string, home: string, node: Node, agent: Agent, client: Client) {
+  constructor(name: string, home: string, node: Node, agent: Agent, backend: Backend, client: Client) {
     this.name = name;
     this.home = home;
     this.node = node;
     this.agent = agent;
+    this.backend = backend;
     this.client = client;
   }
 

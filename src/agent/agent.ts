@@ -50,6 +50,7 @@ export class Agent {
     const { backend, log, socketPath, http, sharedMemory, tokenPath } = this.#options;
     const door = { backend, log, closing: this.#closing.signal, limits: { ...LIMITS, ...this.#options.limits } };
     try {
+      backend.jobs.start();
       const local = createDoor(door);
       await listenOnSocket(local, socketPath);
       this.#servers.push(local);
@@ -74,7 +75,7 @@ export class Agent {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Fault('link_closed', 'the agent is closing'));
     await this.#sharedMemory?.[Symbol.asyncDispose]();
-    await Promise.all(this.#servers.splice(0).map(closeServer));
+    await Promise.all([...this.#servers.splice(0).map(closeServer), this.#options.backend.jobs[Symbol.asyncDispose]()]);
   }
 }
 

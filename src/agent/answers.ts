@@ -88,12 +88,16 @@ class Answer {
 export class Answers {
   readonly #kept = new Map<string, { answer: Answer; stop: () => void }>();
 
+  has(id: string): boolean {
+    return this.#kept.has(id);
+  }
+
   /** An answer that is here whole. */
-  keep(text: string): string {
+  keep(text: string, id?: string): string {
     const answer = new Answer();
     answer.append(text);
     answer.end();
-    return this.#add(answer, () => {});
+    return this.#add(answer, () => {}, id);
   }
 
   /** A stream, its values as lines of JSON; it is drawn no faster than it is read. `stop` ends it. */
@@ -135,8 +139,7 @@ export class Answers {
     kept?.answer.discard();
   }
 
-  #add(answer: Answer, stop: () => void): string {
-    const id = toBase32(randomBytes(8));
+  #add(answer: Answer, stop: () => void, id = toBase32(randomBytes(8))): string {
     this.#kept.set(id, { answer, stop });
     let bytes = this.#kept.values().reduce((sum, kept) => sum + kept.answer.bytes, 0);
     for (const [oldest, kept] of this.#kept) {

@@ -1,17 +1,31 @@
 /** A running node as what the operations need. */
 import type { Backend } from '../api/backend.ts';
-import type { AgentEvent, FileInfo, Person, Status } from '../api/shapes.ts';
+import type { AgentEvent, FileInfo, Person, Room, Status } from '../api/shapes.ts';
+import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
+import type { Log } from '../base/log.ts';
 import type { Node } from '../node/node.ts';
+import { takeRestored } from '../node/restored.ts';
 import { readPassphrase } from '../node/sealed.ts';
 import { fileControlOf } from './files.ts';
+import { JobStore } from './job-store.ts';
+import { Jobs } from './jobs.ts';
+import { worldOf } from './needs.ts';
 
 const DAY_MS = 86_400_000;
+const WHOLE_ID = /^[a-z2-7]{52}$/;
 
 type Wait = { signal?: AbortSignal | undefined };
+/** What is done for a key is done once. */
+type Once = { key?: string | undefined };
+type ChatMessage = ReturnType<Node['chat']['say']>;
+type ChatRoom = ReturnType<Node['chat']['rooms']['show']>;
 
 /** `invite`: the one to give to others, where it differs from the one by which the node itself finds its tracker. */
-export function backendOf(node: Node, options: { version: string; invite?: string | undefined }): Backend {
+export function backendOf(
+  node: Node,
+  options: { version: string; clock: Clock; log: Log; invite?: string | undefined },
+): Backend {
   const { directory, chat, files, peers, events, contacts } = node;
   const messageId = (text: string): string => chat.history.idOf(text);
   const fileId = (text: string): string => files.idOf(text);
@@ -75,7 +89,45 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
     yield* events.follow(wait);
   }
 
-  return {
+  const kept = new JobStore(node.store);
+  const record = (key: string | undefined) => (id: string) => {
+    if (key !== undefined) kept.record(key, id, options.clock.now());
+  };
+  /** Id of the message that `work` makes: written down in the transaction that makes it, so that no other is made for the key. */
+  const once = ({ key }: Once, work: () => ChatMessage): ChatMessage => {
+    if (key === undefined) return work();
+    return node.store.transaction(() => {
+      const before = kept.effect(key);
+      if (before !== undefined) return chat.show(before);
+      const made = work();
+      record(key)(made.id);
+      return made;
+    });
+  };
+  /** As `once`, for changes of a room, which are kept in one transaction and ordered after it. */
+  const onceInRoom = async (
+    { key }: Once,
+    change: (options: { kept: (id: string) => void }) => Promise<ChatRoom>,
+  ): Promise<Room> => {
+    const before = key === undefined ? undefined : kept.effect(key);
+    return node.roomView(before === undefined ? await change({ kept: record(key) }) : chat.rooms.show(before));
+  };
+  const roomId = (room: string): string => chat.rooms.find(room).id;
+  const jobs = new Jobs(
+    {
+      jobs: kept,
+      world: worldOf(node),
+      clock: options.clock,
+      log: options.log,
+      emit: (type, data) => events.emit(type, data),
+      restored: () => takeRestored(node.store),
+    },
+    () => backend,
+  );
+
+  const backend: Backend = {
+    jobs,
+
     async status(): Promise<Status> {
       const { handle, id, node: peer, status, text } = me();
       const trackers = directory.states().map(({ peer, address, zone, state, error, invite }) => ({
@@ -158,7 +210,8 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
 
     messages: {
       async say(handle, text, wait) {
-        return node.messageView(chat.say(await target(handle, wait), { text }));
+        const to = await target(handle, wait);
+        return node.messageView(once(wait, () => chat.say(to, { text })));
       },
       async list(handle, { before, after, ...page }) {
         const who = handle === undefined ? undefined : (roomOf(handle) ?? (await reader(handle)));
@@ -166,17 +219,18 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
         return chat.list({ account: who, ...page, ...bounds }).map(node.messageView);
       },
       async show(text, { history } = {}) {
-        const id = messageId(text);
+        const id = WHOLE_ID.test(text) ? text : messageId(text); // what is no id is none to `chat.show` either
         const versions = history ? chat.history.versions(id) : undefined;
         return {
           ...node.messageView(chat.show(id)),
           history: versions?.map(({ at, ...version }) => ({ ...version, at: new Date(at).toISOString() })) ?? null,
         };
       },
-      reply: async (id, text) => node.messageView(chat.history.reply(messageId(id), text)),
-      edit: async (id, text) => node.messageView(chat.history.edit(messageId(id), text)),
-      remove: async (id) => node.messageView(chat.history.remove(messageId(id))),
-      react: async (id, emoji, { off }) => node.messageView(chat.history.react(messageId(id), emoji, !off)),
+      reply: async (id, text, wait = {}) => node.messageView(once(wait, () => chat.history.reply(messageId(id), text))),
+      edit: async (id, text, wait = {}) => node.messageView(once(wait, () => chat.history.edit(messageId(id), text))),
+      remove: async (id, wait = {}) => node.messageView(once(wait, () => chat.history.remove(messageId(id)))),
+      react: async (id, emoji, { off, ...wait }) =>
+        node.messageView(once(wait, () => chat.history.react(messageId(id), emoji, !off))),
       async read(target, wait) {
         const message = chat.history.find(meant(target));
         const id = message?.entry.conversation ?? (await conversation(target, wait));
@@ -219,34 +273,37 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
     },
 
     rooms: {
-      async create(name, { members, history, ...wait }) {
-        const policy = history === 'all' || history === 'none' ? history : { last: Number(history) };
-        const accounts = await Promise.all(members.map((handle) => account(handle, wait)));
-        return node.roomView(await chat.rooms.create(name, { history: policy, members: accounts }));
-      },
+      create: (name, { members, history, ...wait }) =>
+        onceInRoom(wait, async (options) => {
+          const policy = history === 'all' || history === 'none' ? history : { last: Number(history) };
+          const accounts = await Promise.all(members.map((handle) => account(handle, wait)));
+          return await chat.rooms.create(name, { ...options, history: policy, members: accounts });
+        }),
       list: async () => chat.rooms.list().map(node.roomView),
       show: async (room) => node.roomView(chat.rooms.find(room)),
-      async invite(room, handle, role, wait) {
-        const { id } = chat.rooms.find(room);
-        return node.roomView(await chat.rooms.invite(id, await account(handle, wait), role));
-      },
-      join: async (room) => node.roomView(await chat.rooms.join(chat.rooms.find(room).id)),
-      decline: async (room) => node.roomView(await chat.rooms.decline(chat.rooms.find(room).id)),
-      leave: async (room) => node.roomView(await chat.rooms.leave(chat.rooms.find(room).id)),
-      async remove(room, handle, wait) {
-        const { id } = chat.rooms.find(room);
-        return node.roomView(await chat.rooms.remove(id, await inRoom(id, handle, wait)));
-      },
-      async role(room, handle, role, wait) {
-        const { id } = chat.rooms.find(room);
-        return node.roomView(await chat.rooms.role(id, await inRoom(id, handle, wait), role));
-      },
-      close: async (room) => node.roomView(await chat.rooms.close(chat.rooms.find(room).id)),
+      invite: (room, handle, role, wait) =>
+        onceInRoom(wait, async (options) =>
+          chat.rooms.invite(roomId(room), await account(handle, wait), role, options),
+        ),
+      join: (room, wait = {}) => onceInRoom(wait, (options) => chat.rooms.join(roomId(room), options)),
+      decline: (room, wait = {}) => onceInRoom(wait, (options) => chat.rooms.decline(roomId(room), options)),
+      leave: (room, wait = {}) => onceInRoom(wait, (options) => chat.rooms.leave(roomId(room), options)),
+      remove: (room, handle, wait) =>
+        onceInRoom(wait, async (options) => {
+          const id = roomId(room);
+          return await chat.rooms.remove(id, await inRoom(id, handle, wait), options);
+        }),
+      role: (room, handle, role, wait) =>
+        onceInRoom(wait, async (options) => {
+          const id = roomId(room);
+          return await chat.rooms.role(id, await inRoom(id, handle, wait), role, options);
+        }),
+      close: (room, wait = {}) => onceInRoom(wait, (options) => chat.rooms.close(roomId(room), options)),
     },
 
     files: {
       async send(handle, path, { name, ...wait }) {
-        return node.fileView(await files.send(await target(handle, wait), path, { name }));
+        return node.fileView(await files.send(await target(handle, wait), path, { id: wait.key, name }));
       },
       list: async () => files.list().map(node.fileView),
       show: async (id) => node.fileView(files.show(fileId(id))),
@@ -270,4 +327,5 @@ export function backendOf(node: Node, options: { version: string; invite?: strin
 
     events: { last: () => events.last, follow: followEvents },
   };
+  return backend;
 }

@@ -1,7 +1,7 @@
 /** Answers HTTP requests with operations: the same handler behind the socket and behind the loopback port. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { OpenAPIHandler } from '@orpc/openapi/node';
+import { StandardOpenAPIHandler } from '@orpc/openapi/standard';
 import type { Backend } from '../api/backend.ts';
 import { faultOf } from '../api/failure.ts';
 import { openApi } from '../api/openapi.ts';
@@ -9,9 +9,11 @@ import { type OperationContext, operations } from '../api/operations.ts';
 import { FAULTS, Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { readBody } from './body.ts';
+import { Asking, sendAnswer, standardRequest } from './exchange.ts';
 import type { Limits } from './limits.ts';
+import { asPreferred, type Preference, preferenceOf, withPreference } from './prefer.ts';
 import type { Session } from './session.ts';
-import { cutSlowFollower, KEEP_ALIVE_MS } from './stream.ts';
+import { cutSlowFollower } from './stream.ts';
 
 export type Door = {
   backend: Backend;
@@ -24,15 +26,18 @@ export type Door = {
 
 /** A server that does not listen yet. */
 export function createDoor(door: Door): Server {
-  const handler = new OpenAPIHandler<OperationContext>(operations, {
-    eventIteratorKeepAliveInterval: KEEP_ALIVE_MS,
+  const handler = new StandardOpenAPIHandler<OperationContext & { preference?: Preference | undefined }>(operations, {
+    rootInterceptors: [withPreference],
+    clientInterceptors: [asPreferred],
     customErrorResponseBodyEncoder: (error) => answerOf(faultOf(error) ?? new Fault('internal', 'a defect in NetApp')),
   });
   const { backend, log, closing, limits } = door;
   const followers = new Set<ServerResponse>();
+  const asking = new Asking(closing);
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+    const url = new URL(request.url ?? '/', 'http://localhost');
+    const path = url.pathname;
     door.session?.admit(request, { open: path === '/healthz' });
     if (closing.aborted) throw new Fault('link_closed', 'the agent is closing');
     if (request.method === 'GET' && path === '/healthz') return send(response, 200, { status: 'ok' });
@@ -49,11 +54,14 @@ export function createDoor(door: Door): Server {
       if (followers.size < limits.followers) return;
       throw new Fault('too_many', `following "${path}": ${followers.size} followers are connected already`);
     };
-    const context = { backend, log, closing, admitStream };
-    const { matched } = await handler.handle(Object.assign(request, { body }), response, { context });
-    if (!matched) {
+    const preference = preferenceOf(request);
+    const context = { backend, log, closing, admitStream, preference };
+    const asked = standardRequest(request, { url, body, signal: asking.signalOf(response) });
+    const { response: answered } = await handler.handle(asked, { context });
+    if (!answered) {
       throw new Fault('unknown_operation', `asking for "${request.method} ${path}": there is none; see /openapi.json`);
     }
+    await sendAnswer(response, answered);
   }
 
   const server = createServer(

@@ -21,5 +21,5 @@ export const LIMITS: Limits = {
   requestMs: 30_000,
   slowFollowerMs: 30_000,
   followers: 128,
-  connections: 512,
+  connections: 1024,
 };

@@ -4,6 +4,8 @@
  */
 import type { Client } from '../api/contract.ts';
 import { faultOf } from '../api/failure.ts';
+import { isOver } from '../api/job.ts';
+import { outcomeOfJob } from '../api/outcome.ts';
 import { isStream } from '../api/stream.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -26,9 +28,12 @@ const BUSY_FOR_MS = 1_000;
 /** A command without a newline at its end is whole when nothing of it has changed for so long: copying it takes less. */
 const SETTLED_MS = 20;
 
+/** Seconds that the answer of a job is waited for. */
+const JOB_WAIT_S = 1;
+
 /** What the agent writes: never a command. */
 const STATUS = /^(?:$|done(?:\s|$)|error(?:\s|$)|running(?:\s|$))/;
-const PIECE = /^answer\s+([a-z2-7]{1,26})(?:\s+(\d{1,15}))?$/i;
+const PIECE = /^answer\s+([a-z2-7]{1,52})(?:\s+(\d{1,15}))?$/i;
 
 type Call = (input: unknown, options: { signal: AbortSignal }) => Promise<unknown>;
 type Answered = { text: string | Uint8Array };
@@ -156,8 +161,20 @@ export class SharedMemory {
   /** `NEXT STATE`, a newline, and as many bytes as fit. */
   async #piece(id: string, offset: number): Promise<Answered> {
     const room = (end: number) => Math.max(1, this.#area.room - `${end} more\n`.length);
+    if (!this.#answers.has(id)) this.#answers.keep(await this.#ofJob(id), id);
     const { bytes, next, state } = await this.#answers.read(id, offset, room);
     return { text: Buffer.concat([Buffer.from(`${next} ${state}\n`), bytes]) };
+  }
+
+  /** What a job of the agent's came to, whichever door asked for it. Throws its fault; `wrong_state` while it is not over. */
+  async #ofJob(id: string): Promise<string> {
+    const job = await this.#options.client.jobs.show({ id, wait: JOB_WAIT_S });
+    if (!isOver(job.state)) {
+      throw new Fault('wrong_state', `reading the answer of the job "${id}": it is ${job.state}; ask again`);
+    }
+    const fault = outcomeOfJob(job);
+    if (fault) throw fault;
+    return JSON.stringify(job.answer ?? null);
   }
 }
 

@@ -8,6 +8,9 @@ import { Fault, toFault } from '../base/fault.ts';
 /** `sun_path` has 108 bytes on Linux and 104 on macOS and BSD, the final NUL among them. */
 const PATH_BYTES_MAX = process.platform === 'linux' ? 107 : 103;
 
+/** Connections that wait to be taken: all that the door takes may come in one moment, and past it a socket's are refused. */
+const BACKLOG = 1024;
+
 export async function listenOnSocket(server: Server, path: string): Promise<void> {
   if (Buffer.byteLength(path) > PATH_BYTES_MAX) {
     throw new Fault(
@@ -27,7 +30,7 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
     // would leave a moment in which others could connect.
     const before = process.umask(0o177);
     try {
-      server.listen(path, resolve);
+      server.listen({ path, backlog: BACKLOG }, resolve);
     } finally {
       process.umask(before);
     }

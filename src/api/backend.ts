@@ -1,4 +1,5 @@
 /** What the operations need from whoever stands behind them; the composition root of a node fulfils it. */
+import type { Job, JobRequest, JobState } from './job.ts';
 import type {
   AgentEvent,
   BackupInfo,
@@ -28,6 +29,32 @@ import type {
 
 type Wait = { signal?: AbortSignal | undefined };
 
+/** What is done with a `key` is done once: asked again with it, also after a kill, it answers with what came of it. */
+type Once = Wait & { key?: string | undefined };
+
+/** The jobs of an agent. Jobs are named by their id or its beginning. */
+export interface JobDesk {
+  /** Takes work up, also what was under way at the last end. */
+  start(): void;
+  /** Stops; what is under way is taken up at the next start. */
+  [Symbol.asyncDispose](): Promise<void>;
+  /**
+   * Answers once it is kept. `id`: where it has one already, under which it is taken once. `at`: when it was asked for,
+   * Unix ms. Throws `invalid_argument`,
+   * `unknown_operation`, `key_reused`, `queue_full`, `disk_full`.
+   */
+  create(request: JobRequest, options?: { id?: string; at?: number; source?: 'spool' }): Job;
+  /** Oldest first. */
+  list(options: { state?: JobState | undefined; limit: number; before?: string | undefined }): Job[];
+  /** Throws `unknown_id`. */
+  show(id: string): Job;
+  /** The job as it is, then with each change, until it is over. */
+  follow(id: string, options: Wait): AsyncGenerator<Job, void, void>;
+  /** Throws `wrong_state` where it is over, or not. */
+  cancel(id: string): Promise<Job>;
+  retry(id: string): Job;
+}
+
 /** `since` and `until` are days or times of UTC. */
 type SearchOptions = {
   query: string;
@@ -47,6 +74,8 @@ export interface Backend {
   status(): Promise<Status>;
   /** Throws `wrong_state` without a tracker. */
   invite(): Promise<InviteInfo>;
+
+  jobs: JobDesk;
 
   /** Settles when all that was done so far survives a power cut; no operation answers before. */
   settled(): Promise<void> | undefined;
@@ -70,7 +99,7 @@ export interface Backend {
 
   messages: {
     /** Answers once the entry is signed and durable here; delivery goes on by itself. */
-    say(handle: string, text: string, options: Wait): Promise<Message>;
+    say(handle: string, text: string, options: Once): Promise<Message>;
     /** Oldest first, at most `limit` (1 to 1,000): the page that ends just before, or starts just after, a message. */
     list(
       handle: string | undefined,
@@ -78,10 +107,10 @@ export interface Backend {
     ): Promise<Message[]>;
     show(id: string, options?: { history?: boolean }): Promise<MessageInFull>;
     /** These answer with the message as it is then; `reply` with the new one. */
-    reply(id: string, text: string): Promise<Message>;
-    edit(id: string, text: string): Promise<Message>;
-    remove(id: string): Promise<Message>;
-    react(id: string, emoji: string, options: { off: boolean }): Promise<Message>;
+    reply(id: string, text: string, options?: Once): Promise<Message>;
+    edit(id: string, text: string, options?: Once): Promise<Message>;
+    remove(id: string, options?: Once): Promise<Message>;
+    react(id: string, emoji: string, options: Once & { off: boolean }): Promise<Message>;
     /** `target` may be a message's id, too: up to it. */
     read(target: string, options: Wait): Promise<Conversation>;
     typing(target: string, options: Wait & { off: boolean }): Promise<{ conversation: string }>;
@@ -103,21 +132,21 @@ export interface Backend {
   /** A room is named by its name, with or without `#`, or by its id. A change answers once it is ordered, or waits durably. */
   rooms: {
     /** `history`: all, none, or a number of entries. */
-    create(name: string, options: Wait & { members: readonly string[]; history: string }): Promise<Room>;
+    create(name: string, options: Once & { members: readonly string[]; history: string }): Promise<Room>;
     list(): Promise<Room[]>;
     show(room: string): Promise<Room>;
-    invite(room: string, handle: string, role: Role, options: Wait): Promise<Room>;
-    join(room: string): Promise<Room>;
-    decline(room: string): Promise<Room>;
-    leave(room: string): Promise<Room>;
-    remove(room: string, handle: string, options: Wait): Promise<Room>;
-    role(room: string, handle: string, role: Role, options: Wait): Promise<Room>;
-    close(room: string): Promise<Room>;
+    invite(room: string, handle: string, role: Role, options: Once): Promise<Room>;
+    join(room: string, options?: Once): Promise<Room>;
+    decline(room: string, options?: Once): Promise<Room>;
+    leave(room: string, options?: Once): Promise<Room>;
+    remove(room: string, handle: string, options: Once): Promise<Room>;
+    role(room: string, handle: string, role: Role, options: Once): Promise<Room>;
+    close(room: string, options?: Once): Promise<Room>;
   };
 
   files: {
     /** Answers at once with an id in state `preparing`; hashing and offering go on by themselves. `path` is absolute. */
-    send(handle: string, path: string, options: Wait & { name?: string | undefined }): Promise<FileInfo>;
+    send(handle: string, path: string, options: Once & { name?: string | undefined }): Promise<FileInfo>;
     list(): Promise<FileInfo[]>;
     show(id: string): Promise<FileInfo>;
     /** Consents to an offer and starts the fetch; answers at once. `to`: absolute folder, default the home's downloads. */

@@ -6,6 +6,7 @@ import { StandardOpenAPILink } from '@orpc/openapi-client/standard';
 import type { StandardLazyResponse, StandardRequest } from '@orpc/standard-server';
 import { toEventIterator } from '@orpc/standard-server-node';
 import { Fault, toFault } from '../base/fault.ts';
+import { operationList } from './catalogue.ts';
 import { type Client, contract } from './contract.ts';
 import { errorOf, faultOf, faultOfJson } from './failure.ts';
 import { guarded, isStream } from './stream.ts';
@@ -21,14 +22,23 @@ export type AgentAddress =
 /** An agent that says nothing for so long, not even a keep-alive, is gone. Agents send one every 5 s on a stream. */
 const SILENCE_MS = 60_000;
 
-/** Connections that wait for the next call: a few, as a stream keeps its own for as long as it lasts. */
+/** Connections that wait for the next call. */
 const MOST_IDLE = 4;
+
+/** Connections for calls at once; more calls wait for one of them. A stream has its own, for as long as it lasts. */
+const MOST_CALLS = 8;
+
+const streaming = new Set(operationList.filter(({ stream }) => stream).map(({ name }) => name));
 
 /** Does no I/O until it is called; keeps connections for the next call, which keep no process alive. Calls take `{ signal }`. */
 export function createClient(agent: AgentAddress): Client {
-  const connections = new Connections({ keepAlive: true, maxFreeSockets: MOST_IDLE });
+  const calls = new Connections({ keepAlive: true, maxFreeSockets: MOST_IDLE, maxSockets: MOST_CALLS });
+  const streams = new Connections({ keepAlive: true, maxFreeSockets: MOST_IDLE });
   // The transport stands below web requests and responses: making those takes longer than all else of a short call.
-  const transport = { call: (request: StandardRequest) => overHttp(agent, connections, request) };
+  const transport = {
+    call: (request: StandardRequest, _options: unknown, path: readonly string[]) =>
+      overHttp(agent, streaming.has(path.join('.')) ? streams : calls, request),
+  };
   const link = new StandardOpenAPILink<Record<never, never>>(contract, transport, {
     url: 'url' in agent ? agent.url : 'http://localhost',
     headers: 'token' in agent ? { authorization: `Bearer ${agent.token}` } : {},

@@ -4,6 +4,7 @@ import * as backup from './backup.ts';
 import * as conversations from './conversations.ts';
 import * as events from './events.ts';
 import * as files from './files.ts';
+import * as jobs from './jobs.ts';
 import * as links from './links.ts';
 import * as messages from './messages.ts';
 import * as people from './people.ts';
@@ -73,6 +74,14 @@ export const contract = {
     certificate: files.certificate,
     verify: files.verify,
     gc: files.gc,
+  },
+  jobs: {
+    create: jobs.create,
+    list: jobs.list,
+    show: jobs.show,
+    wait: jobs.wait,
+    cancel: jobs.cancel,
+    retry: jobs.retry,
   },
   links: { list: links.list, connect: links.connect },
   events: { follow: events.follow },

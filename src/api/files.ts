@@ -2,7 +2,7 @@
 import { isAbsolute } from 'node:path';
 import { eventIterator } from '@orpc/contract';
 import { z } from 'zod';
-import { idInput, operation, targetInput } from './operation.ts';
+import { idInput, naming, operation, targetInput } from './operation.ts';
 import { conflict, file } from './shapes.ts';
 
 export * from './files-control.ts';
@@ -16,7 +16,10 @@ const absolutePath = z
 
 const one = z.object({ id: idInput });
 const oneTo = one.extend({
-  to: absolutePath.optional().describe('folder to write to; default: the home’s downloads'),
+  to: absolutePath
+    .optional()
+    .describe('folder to write to; default: the home’s downloads')
+    .register(naming, { of: 'folder' }),
   conflict: conflict
     .optional()
     .describe('where the name is taken: rename (the default) writes beside it, overwrite replaces it, skip declines'),
@@ -43,6 +46,7 @@ export const send = operation(
       'disk_full',
       'queue_full',
     ],
+    job: { peer: 'handle', long: true, spool: true, cancelledBy: ['files', 'cancel'] },
     example: 'netapp files send bob report.pdf',
     command: {
       words: ['files', 'send'],
@@ -120,6 +124,7 @@ export const get = operation(
       'bad_name',
       'too_many',
     ],
+    job: { peer: 'id', long: true, cancelledBy: ['files', 'cancel'] },
     example: 'netapp files get 7f3k --to ~/Downloads',
     command: { words: ['files', 'get'], positionals: ['id'], forms: { to: 'path' }, shows: 'progress' },
   },

@@ -1,6 +1,6 @@
 /** Direct connections to other nodes and to trackers. */
 import { z } from 'zod';
-import { operation } from './operation.ts';
+import { naming, operation } from './operation.ts';
 import { linkInfo } from './shapes.ts';
 
 const tag = 'links';
@@ -29,6 +29,7 @@ export const connect = operation(
       'wrong_key',
       'unsupported_version',
     ],
+    job: { peer: 'target', long: true },
     example: 'netapp links connect bob',
     command: { words: ['links', 'connect'], textbook: 'peer-connect', positionals: ['target'] },
   },
@@ -39,7 +40,8 @@ export const connect = operation(
         .string()
         .max(512, 'expected at most 512 characters')
         .regex(/^\S+$/u, 'expected a handle, or peerid@host:port')
-        .describe('a handle, or peerid@host:port'),
+        .describe('a handle, or peerid@host:port')
+        .register(naming, { of: 'person' }),
     }),
   )
   .output(linkInfo);

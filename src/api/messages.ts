@@ -59,6 +59,7 @@ export const say = operation(
       'disk_full',
       'queue_full',
     ],
+    job: { peer: 'handle', ordered: true, spool: true },
     example: 'netapp say bob "see you at three"',
     command: { words: ['say'], positionals: ['handle', 'text'], forms: { text: 'text' }, shows: 'line' },
   },
@@ -118,6 +119,7 @@ export const reply = operation(
   { method: 'POST', path: '/v1/messages/{id}/reply', summary: 'Answer a message', tag },
   {
     faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
+    job: { peer: 'id', ordered: true, spool: true },
     example: 'netapp messages reply 5vq7 "at four, then"',
     command: { words: ['messages', 'reply'], positionals: ['id', 'text'], forms: { text: 'text' }, shows: 'line' },
   },
@@ -136,6 +138,7 @@ export const edit = operation(
   },
   {
     faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
+    job: { peer: 'id', ordered: true, spool: true },
     example: 'netapp messages edit 5vq7 "see you at four"',
     command: { words: ['messages', 'edit'], positionals: ['id', 'text'], forms: { text: 'text' }, shows: 'line' },
   },
@@ -154,6 +157,7 @@ export const remove = operation(
   },
   {
     faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
+    job: { peer: 'id', ordered: true, spool: true },
     example: 'netapp messages delete 5vq7',
     command: { words: ['messages', 'delete'], positionals: ['id'], shows: 'line' },
   },
@@ -170,6 +174,7 @@ export const react = operation(
   },
   {
     faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
+    job: { peer: 'id', ordered: true, spool: true },
     example: 'netapp messages react 5vq7 👍',
     command: { words: ['messages', 'react'], positionals: ['id', 'emoji'], shows: 'line' },
   },
@@ -192,6 +197,7 @@ export const read = operation(
   },
   {
     faults: ['unknown_handle', 'unknown_zone', 'unknown_id', 'tracker_down', 'disk_full', 'unwritable'],
+    job: { peer: 'target', ordered: true, spool: true },
     example: 'netapp messages read bob',
     command: { words: ['messages', 'read'], positionals: ['target'] },
   },

@@ -3,6 +3,7 @@ import type { OpenAPI } from '@orpc/contract';
 import { OpenAPIGenerator } from '@orpc/openapi';
 import { ZodToJsonSchemaConverter } from '@orpc/zod/zod4';
 import { contract } from './contract.ts';
+import { job } from './job.ts';
 import { event, file, linkInfo, message, person, status } from './shapes.ts';
 
 let made: Promise<OpenAPI.Document> | undefined;
@@ -26,6 +27,7 @@ export function openApi(): Promise<OpenAPI.Document> {
       File: { schema: file },
       Link: { schema: linkInfo },
       Event: { schema: event },
+      Job: { schema: job },
     },
   });
   return made;

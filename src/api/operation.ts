@@ -15,6 +15,12 @@ type Form =
   | 'list'
   /** A number of bytes with an optional unit (`10MB`, `1GiB`), or `none` for null. */
   | 'bytes'
+  /** A value as JSON. */
+  | 'json'
+  /** A time of this machine's clock, such as `18:30` or `2026-03-01 18:30`. */
+  | 'time'
+  /** Needs of a job, with commas between; `space:10GB` in any unit. */
+  | 'needs'
   /** A time such as `90s`, `10m` or `1h`, sent as seconds. */
   | 'seconds';
 
@@ -44,7 +50,22 @@ type CommandShape = {
   settles?: { by: readonly [string, string]; during: readonly string[] };
 };
 
+/** What makes an operation one that can be asked for as a job. Whatever it does, it does once for one `key`. */
+export type JobShape = {
+  /** The input field that says whom it concerns: jobs are bounded and put in order for each. */
+  peer?: string;
+  /** For one peer it is done in the order in which it was asked for. */
+  ordered?: boolean;
+  /** The command line waits for it as for a job, which can be left behind. */
+  long?: boolean;
+  /** It may be left for an agent that is not running: nobody waits for what it answers. */
+  spool?: boolean;
+  /** The operation that undoes what it has begun, by the id of its answer, where it is cancelled. */
+  cancelledBy?: readonly [string, string];
+};
+
 export type OperationMeta = {
+  job?: JobShape;
   /** The codes that this operation can give, beyond those that every one can (`FAULTS_OF_ALL`). */
   faults: readonly FaultCode[];
   /** A command line that works. */
@@ -65,6 +86,13 @@ export const FAULTS_OF_ALL = [
   'agent_down',
 ] as const satisfies readonly FaultCode[];
 
+/** Codes that an operation can give, and those that its jobs can. */
+export function faultsOf({ faults, job }: OperationMeta): FaultCode[] {
+  return [
+    ...new Set<FaultCode>([...faults, ...(job ? (['queue_full', 'key_reused'] as const) : []), ...FAULTS_OF_ALL]),
+  ];
+}
+
 type OperationRoute = {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH';
   path: `/v1/${string}`;
@@ -76,11 +104,14 @@ type OperationRoute = {
 
 /** Starts the contract of an operation; `.input()` and `.output()` follow. */
 export function operation({ tag, ...route }: OperationRoute, meta: OperationMeta) {
-  const faults = [...meta.faults, ...FAULTS_OF_ALL];
-  return oc.$meta<OperationMeta>(meta).route({ ...route, tags: [tag], spec: (spec) => describeFaults(spec, faults) });
+  const describe = <S extends Spec>(spec: S): S => {
+    const described = describeFaults(spec, faultsOf(meta));
+    return meta.job ? describeJob(described) : described;
+  };
+  return oc.$meta<OperationMeta>(meta).route({ ...route, tags: [tag], spec: describe });
 }
 
-type Spec = { responses?: Record<string, unknown> };
+type Spec = { responses?: Record<string, unknown>; parameters?: unknown[] };
 
 /** The error answers of an operation in OpenAPI: one per HTTP status, with the codes that it can carry. */
 function describeFaults<S extends Spec>(spec: S, codes: readonly FaultCode[]): S {
@@ -107,6 +138,51 @@ function describeFaults<S extends Spec>(spec: S, codes: readonly FaultCode[]): S
   return { ...spec, responses };
 }
 
+/** The headers that make a job of a request, and the answer of one that is not waited for. */
+function describeJob<S extends Spec>(spec: S): S {
+  const header = (name: string, description: string) => ({
+    in: 'header',
+    name,
+    description,
+    schema: { type: 'string' },
+  });
+  const accepted = {
+    description: 'it goes on as a job, where the request said "Prefer: respond-async"',
+    headers: { location: { description: 'where the job is shown', schema: { type: 'string' } } },
+    content: { 'application/json': { schema: { $ref: '#/components/schemas/Job' } } },
+  };
+  return {
+    ...spec,
+    parameters: [
+      ...(spec.parameters ?? []),
+      header(
+        'Prefer',
+        '"respond-async" answers 202 with a job; "respond-async, wait=10" waits so many seconds for its end',
+      ),
+      header('Idempotency-Key', 'the same request with the same key is one job with one answer'),
+    ],
+    responses: { ...spec.responses, 202: accepted },
+  };
+}
+
+/** What stands in a field that names something there is: for doors that can offer what there is to choose from. */
+type Naming =
+  /** A handle, of somebody that a list shows. */
+  | 'person'
+  /** A room, by its name. */
+  | 'room'
+  /** A handle, or a room as `#name`. */
+  | 'target'
+  /** The id of one that the operation `list` of the same noun shows. */
+  | 'id'
+  /** A file on the caller's machine. */
+  | 'path'
+  /** A folder on the caller's machine. */
+  | 'folder';
+
+/** Beside the schemas rather than in them, so that no other door shows it. What is described anew keeps its entry. */
+export const naming = z.registry<{ of: Naming }>();
+
 // A dot segment would change the path of the URL that carries it; a slash or a space never stands in a name.
 const segment = /^(?!\.{1,2}$)[^\s/\\]+$/u;
 
@@ -115,7 +191,8 @@ export const handleInput = z
   .string()
   .max(255, 'expected at most 255 characters')
   .regex(segment, 'expected a handle such as "bob" or "bob@lab"')
-  .describe('who: name@zone, or a name in your own zone');
+  .describe('who: name@zone, or a name in your own zone')
+  .register(naming, { of: 'person' });
 
 /** A target as users write it: a handle, a room as `#name`, or a conversation's id. At most 255 characters. */
 export const targetInput = z
@@ -125,7 +202,8 @@ export const targetInput = z
     /^(?:#[^\r\n]+|(?!\.{1,2}$)[^\s/\\]+)$/u,
     'expected a handle such as "bob", a room such as "#team", or the id of a conversation',
   )
-  .describe('where: a handle, a room as #name, or the id of a conversation');
+  .describe('where: a handle, a room as #name, or the id of a conversation')
+  .register(naming, { of: 'target' });
 
 /** True or false; as text where it stands in a URL. */
 export const flagInput = z.boolean().or(z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }));
@@ -135,14 +213,16 @@ export const roomInput = z
   .string()
   .max(255, 'expected at most 255 characters')
   .regex(/^(?!\.{1,2}$)[^/\\\r\n]+$/u, 'expected the name of a room, or its id where a name has a slash')
-  .describe('which room: its name, with or without #, or its id');
+  .describe('which room: its name, with or without #, or its id')
+  .register(naming, { of: 'room' });
 
 /** The id of a message or file, or the beginning of it. At most 255 characters. */
 export const idInput = z
   .string()
   .max(255, 'expected at most 255 characters')
   .regex(segment, 'expected an id, as a list shows it')
-  .describe('id, as a list shows it; at least 6 characters of its beginning');
+  .describe('id, as a list shows it; at least 6 characters of its beginning')
+  .register(naming, { of: 'id' });
 
 /** An event's cursor in a URL or on a command line. */
 export const cursorInput = z.coerce

@@ -11,14 +11,17 @@ import { errorOf, faultOf } from './failure.ts';
 import type { followedMessage } from './messages.ts';
 import { type AgentEvent, message } from './shapes.ts';
 import { guarded, isStream } from './stream.ts';
+import { ended, followed } from './waiting.ts';
 
 export type OperationContext = {
   backend: Backend;
   log: Log;
-  /** Aborts when the agent closes: streams end with `link_closed`. */
+  /** Aborts when the agent closes, and with it the signal of whoever asks: streams end with `link_closed`. */
   closing?: AbortSignal | undefined;
   /** Throws `too_many` where one more open stream is too many for its door. */
   admitStream?: (() => void) | undefined;
+  /** It is a job that asks: whatever is done is done once for this key, and nobody is there for it. */
+  key?: string | undefined;
 };
 
 /** Followers read by themselves, also while nobody is there. */
@@ -31,8 +34,7 @@ const base = implement(contract).$context<OperationContext>();
 /** Whatever is thrown leaves as a coded fault; a defect is logged here and told nobody. */
 const coded = base.middleware(async ({ context, next, path, signal: asked }) => {
   const { closing, log } = context;
-  const signals = [asked, closing].filter((signal) => signal !== undefined);
-  const signal = AbortSignal.any(signals);
+  const signal = asked ?? closing ?? new AbortController().signal;
   const failure = (error: unknown): Error => {
     if (closing?.aborted) return errorOf(new Fault('link_closed', 'the agent is closing'));
     if (asked?.aborted) return errorOf(new Fault('cancelled', 'it was cancelled'));
@@ -42,9 +44,10 @@ const coded = base.middleware(async ({ context, next, path, signal: asked }) => 
     return errorOf(new Fault('internal', `${path.join('.')}: a defect in NetApp; the agent’s log says more`));
   };
   try {
-    if (!unattended.has(path.join('.'))) context.backend.used();
+    if (context.key === undefined && !unattended.has(path.join('.'))) context.backend.used();
     const result = await next({ context: { signal } });
-    const settled = context.backend.settled();
+    // A job's answer is heard through another operation, which waits.
+    const settled = context.key === undefined ? context.backend.settled() : undefined;
     if (settled) await settled;
     if (!isStream(result.output)) return result;
     context.admitStream?.();
@@ -93,8 +96,8 @@ export const operations = os.router({
     ),
   },
   messages: {
-    say: os.messages.say.handler(({ context: { backend, signal }, input }) =>
-      backend.messages.say(input.handle, input.text, { signal }),
+    say: os.messages.say.handler(({ context: { backend, signal, key }, input }) =>
+      backend.messages.say(input.handle, input.text, { signal, key }),
     ),
     list: os.messages.list.handler(({ context: { backend }, input: { handle, ...page } }) =>
       backend.messages.list(handle, page),
@@ -102,13 +105,17 @@ export const operations = os.router({
     show: os.messages.show.handler(({ context: { backend }, input: { id, history } }) =>
       backend.messages.show(id, { history }),
     ),
-    reply: os.messages.reply.handler(({ context: { backend }, input: { id, text } }) =>
-      backend.messages.reply(id, text),
+    reply: os.messages.reply.handler(({ context: { backend, key }, input: { id, text } }) =>
+      backend.messages.reply(id, text, { key }),
     ),
-    edit: os.messages.edit.handler(({ context: { backend }, input: { id, text } }) => backend.messages.edit(id, text)),
-    delete: os.messages.delete.handler(({ context: { backend }, input }) => backend.messages.remove(input.id)),
-    react: os.messages.react.handler(({ context: { backend }, input: { id, emoji, off } }) =>
-      backend.messages.react(id, emoji, { off }),
+    edit: os.messages.edit.handler(({ context: { backend, key }, input: { id, text } }) =>
+      backend.messages.edit(id, text, { key }),
+    ),
+    delete: os.messages.delete.handler(({ context: { backend, key }, input }) =>
+      backend.messages.remove(input.id, { key }),
+    ),
+    react: os.messages.react.handler(({ context: { backend, key }, input: { id, emoji, off } }) =>
+      backend.messages.react(id, emoji, { off, key }),
     ),
     read: os.messages.read.handler(({ context: { backend, signal }, input }) =>
       backend.messages.read(input.target, { signal }),
@@ -125,24 +132,26 @@ export const operations = os.router({
     }),
   },
   rooms: {
-    create: os.rooms.create.handler(({ context: { backend, signal }, input: { name, members, history } }) =>
-      backend.rooms.create(name, { members, history, signal }),
+    create: os.rooms.create.handler(({ context: { backend, signal, key }, input: { name, members, history } }) =>
+      backend.rooms.create(name, { members, history, signal, key }),
     ),
     list: os.rooms.list.handler(({ context: { backend } }) => backend.rooms.list()),
     show: os.rooms.show.handler(({ context: { backend }, input }) => backend.rooms.show(input.room)),
-    invite: os.rooms.invite.handler(({ context: { backend, signal }, input: { room, handle, role } }) =>
-      backend.rooms.invite(room, handle, role, { signal }),
+    invite: os.rooms.invite.handler(({ context: { backend, signal, key }, input: { room, handle, role } }) =>
+      backend.rooms.invite(room, handle, role, { signal, key }),
     ),
-    join: os.rooms.join.handler(({ context: { backend }, input }) => backend.rooms.join(input.room)),
-    decline: os.rooms.decline.handler(({ context: { backend }, input }) => backend.rooms.decline(input.room)),
-    leave: os.rooms.leave.handler(({ context: { backend }, input }) => backend.rooms.leave(input.room)),
-    remove: os.rooms.remove.handler(({ context: { backend, signal }, input: { room, handle } }) =>
-      backend.rooms.remove(room, handle, { signal }),
+    join: os.rooms.join.handler(({ context: { backend, key }, input }) => backend.rooms.join(input.room, { key })),
+    decline: os.rooms.decline.handler(({ context: { backend, key }, input }) =>
+      backend.rooms.decline(input.room, { key }),
     ),
-    role: os.rooms.role.handler(({ context: { backend, signal }, input: { room, handle, role } }) =>
-      backend.rooms.role(room, handle, role, { signal }),
+    leave: os.rooms.leave.handler(({ context: { backend, key }, input }) => backend.rooms.leave(input.room, { key })),
+    remove: os.rooms.remove.handler(({ context: { backend, signal, key }, input: { room, handle } }) =>
+      backend.rooms.remove(room, handle, { signal, key }),
     ),
-    close: os.rooms.close.handler(({ context: { backend }, input }) => backend.rooms.close(input.room)),
+    role: os.rooms.role.handler(({ context: { backend, signal, key }, input: { room, handle, role } }) =>
+      backend.rooms.role(room, handle, role, { signal, key }),
+    ),
+    close: os.rooms.close.handler(({ context: { backend, key }, input }) => backend.rooms.close(input.room, { key })),
   },
   conversations: {
     list: os.conversations.list.handler(({ context: { backend } }) => backend.conversations.list()),
@@ -151,8 +160,8 @@ export const operations = os.router({
     ),
   },
   files: {
-    send: os.files.send.handler(({ context: { backend, signal }, input }) =>
-      backend.files.send(input.handle, input.path, { name: input.name, signal }),
+    send: os.files.send.handler(({ context: { backend, signal, key }, input }) =>
+      backend.files.send(input.handle, input.path, { name: input.name, signal, key }),
     ),
     list: os.files.list.handler(({ context: { backend } }) => backend.files.list()),
     show: os.files.show.handler(({ context: { backend }, input }) => backend.files.show(input.id)),
@@ -200,6 +209,18 @@ export const operations = os.router({
       return passed(backend.files.verify({ id, refetch, signal }));
     }),
     gc: os.files.gc.handler(({ context: { backend }, input: { dryRun = false } }) => backend.files.gc({ dryRun })),
+  },
+  jobs: {
+    create: os.jobs.create.handler(({ context: { backend }, input }) => backend.jobs.create(input)),
+    list: os.jobs.list.handler(({ context: { backend }, input }) => backend.jobs.list(input)),
+    show: os.jobs.show.handler(({ context: { backend, signal }, input: { id, wait } }) =>
+      ended(backend.jobs, id, { ms: wait * 1000, signal }),
+    ),
+    wait: os.jobs.wait.handler(({ context: { backend, signal }, input: { id, timeout } }) =>
+      followed(backend.jobs, id, { seconds: timeout, signal }),
+    ),
+    cancel: os.jobs.cancel.handler(({ context: { backend }, input }) => backend.jobs.cancel(input.id)),
+    retry: os.jobs.retry.handler(({ context: { backend }, input }) => backend.jobs.retry(input.id)),
   },
   links: {
     list: os.links.list.handler(({ context: { backend } }) => backend.links.list()),

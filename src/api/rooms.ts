@@ -23,6 +23,7 @@ export const create = operation(
   },
   {
     faults: ['unknown_handle', 'unknown_zone', 'tracker_down', 'too_many', 'queue_full', 'disk_full'],
+    job: { peer: 'name', ordered: true, long: true, spool: true },
     example: 'netapp rooms create team --members bob,carol',
     command: { words: ['rooms', 'create'], positionals: ['name'], forms: { members: 'list' } },
   },
@@ -64,6 +65,7 @@ export const invite = operation(
   { method: 'POST', path: '/v1/rooms/{room}/invite', summary: 'Ask somebody into a room', tag },
   {
     faults: ofPeople,
+    job: { peer: 'room', ordered: true, long: true, spool: true },
     example: 'netapp rooms invite team bob',
     command: { words: ['rooms', 'invite'], positionals: ['room', 'handle'] },
   },
@@ -73,14 +75,24 @@ export const invite = operation(
 
 export const join = operation(
   { method: 'POST', path: '/v1/rooms/{room}/join', summary: 'Join a room that I am asked into', tag },
-  { faults, example: 'netapp rooms join team', command: { words: ['rooms', 'join'], positionals: ['room'] } },
+  {
+    faults,
+    job: { peer: 'room', ordered: true, long: true, spool: true },
+    example: 'netapp rooms join team',
+    command: { words: ['rooms', 'join'], positionals: ['room'] },
+  },
 )
   .input(one)
   .output(room);
 
 export const decline = operation(
   { method: 'POST', path: '/v1/rooms/{room}/decline', summary: 'Decline to join a room', tag },
-  { faults, example: 'netapp rooms decline team', command: { words: ['rooms', 'decline'], positionals: ['room'] } },
+  {
+    faults,
+    job: { peer: 'room', ordered: true, long: true, spool: true },
+    example: 'netapp rooms decline team',
+    command: { words: ['rooms', 'decline'], positionals: ['room'] },
+  },
 )
   .input(one)
   .output(room);
@@ -93,7 +105,12 @@ export const leave = operation(
     description: 'Its last owner makes somebody else an owner first, or closes it.',
     tag,
   },
-  { faults, example: 'netapp rooms leave team', command: { words: ['rooms', 'leave'], positionals: ['room'] } },
+  {
+    faults,
+    job: { peer: 'room', ordered: true, long: true, spool: true },
+    example: 'netapp rooms leave team',
+    command: { words: ['rooms', 'leave'], positionals: ['room'] },
+  },
 )
   .input(one)
   .output(room);
@@ -107,6 +124,7 @@ export const remove = operation(
   },
   {
     faults: ofPeople,
+    job: { peer: 'room', ordered: true, long: true, spool: true },
     example: 'netapp rooms remove team bob',
     command: { words: ['rooms', 'remove'], positionals: ['room', 'handle'] },
   },
@@ -118,6 +136,7 @@ export const setRole = operation(
   { method: 'PUT', path: '/v1/rooms/{room}/role', summary: 'Make a member an owner, a moderator, or a member', tag },
   {
     faults: ofPeople,
+    job: { peer: 'room', ordered: true, long: true, spool: true },
     example: 'netapp rooms role team bob moderator',
     command: { words: ['rooms', 'role'], positionals: ['room', 'handle', 'role'] },
   },
@@ -127,7 +146,12 @@ export const setRole = operation(
 
 export const close = operation(
   { method: 'POST', path: '/v1/rooms/{room}/close', summary: 'Close a room for good; what was said stays', tag },
-  { faults, example: 'netapp rooms close team', command: { words: ['rooms', 'close'], positionals: ['room'] } },
+  {
+    faults,
+    job: { peer: 'room', ordered: true, long: true, spool: true },
+    example: 'netapp rooms close team',
+    command: { words: ['rooms', 'close'], positionals: ['room'] },
+  },
 )
   .input(one)
   .output(room);

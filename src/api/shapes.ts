@@ -84,7 +84,9 @@ export const message = z.object({
   error: z
     .object({ code: z.string(), message: z.string() })
     .nullable()
-    .describe('why it failed; or, while it is queued, what the last try to deliver it came to'),
+    .describe(
+      'why it failed; while it is queued, what the last try to deliver it came to; while it is held, "hold_expired" once nobody holds it any more',
+    ),
   held: z
     .array(
       z.object({
@@ -92,7 +94,7 @@ export const message = z.object({
         by: z.string().describe('peer id of the tracker that holds it'),
         letter: z.string().describe('hash of the sealed letter'),
         at: time,
-        until: time.describe('until when it is held, unless the recipient takes it'),
+        until: time.describe('until when it is held, unless the recipient takes it; it is left anew before'),
         sig: z.string().describe('the tracker’s signature of its word that it holds the letter'),
       }),
     )

@@ -64,6 +64,13 @@ export const FAULTS = {
     retry: false,
     means: 'the handle is now shown with another key than the one seen first',
   },
+  key_reused: {
+    rpc: -32026,
+    http: 422,
+    exit: 26,
+    retry: false,
+    means: 'the idempotency key was used for another request',
+  },
 
   unauthenticated: { rpc: -32030, http: 401, exit: 30, retry: false, means: 'no valid token or certificate was shown' },
   forbidden: { rpc: -32031, http: 403, exit: 31, retry: false, means: 'who asked may not do this' },
@@ -79,6 +86,7 @@ export const FAULTS = {
   link_closed: { rpc: -32044, http: 503, exit: 44, retry: true, means: 'the connection ended before the answer' },
   cancelled: { rpc: -32045, http: 409, exit: 45, retry: false, means: 'it was cancelled' },
   clock_ahead: { rpc: -32046, http: 409, exit: 46, retry: true, means: 'one of the two clocks is wrong by minutes' },
+  hold_expired: { rpc: -32047, http: 504, exit: 47, retry: true, means: 'nobody took it while it was held for them' },
 
   disk_full: { rpc: -32050, http: 507, exit: 50, retry: true, means: 'no room is left on the disk' },
   unreadable: { rpc: -32051, http: 400, exit: 51, retry: false, means: 'a file or folder cannot be read' },

@@ -5,6 +5,7 @@
 import { close, fdatasync, openSync } from 'node:fs';
 import { backup, DatabaseSync, type StatementSync } from 'node:sqlite';
 import { promisify } from 'node:util';
+import { Checkpoints } from './checkpoint.ts';
 import { toFault } from './fault.ts';
 
 type Row = Record<string, unknown>;
@@ -49,10 +50,10 @@ export class Statement<R extends Row = Row> {
 }
 
 /**
- * Pages of the log, 16 MiB, after which they are moved into the main file. Entries stand in indexes by their hashes, so what is
- * written in bulk touches the same pages again and again: the later they are moved, the fewer times each is.
+ * Pages of the log, 64 MiB, after which they are moved into the main file by whoever writes: a bound for when the thread that
+ * does it earlier cannot keep up, or cannot be had.
  */
-const CHECKPOINT_PAGES = 4000;
+const CHECKPOINT_PAGES = 16_000;
 
 /** Pages copied at once: 4 MiB, some milliseconds. */
 const SNAPSHOT_PAGES = 1024;
@@ -72,6 +73,7 @@ export class Store implements Disposable {
   #written = 0;
   #safe = 0;
   #syncing: Promise<void> | undefined;
+  readonly #checkpoints: Checkpoints | undefined;
   readonly #wrote = (): void => {
     this.#written += 1;
   };
@@ -79,6 +81,7 @@ export class Store implements Disposable {
   /** `path` is a file, or ':memory:'. Opens it, so only a `start()` calls this. */
   constructor(path: string) {
     this.#walPath = path === ':memory:' ? undefined : `${path}-wal`;
+    if (path !== ':memory:') this.#checkpoints = new Checkpoints(path, () => this.#restartLog());
     try {
       this.#db = new DatabaseSync(path, { timeout: 5000 });
       // NORMAL does not wait for the disk at each commit; `settled` does, once for all that commit meanwhile.
@@ -207,6 +210,7 @@ export class Store implements Disposable {
       const result = work();
       this.#db.exec('COMMIT');
       this.#wrote();
+      this.#checkpoints?.wrote(this.#written);
       return result;
     } catch (error) {
       this.#after = [];
@@ -216,6 +220,10 @@ export class Store implements Disposable {
     } finally {
       this.#depth = 0;
     }
+  }
+
+  #restartLog(): void {
+    if (this.#db.isOpen && this.#depth === 0) this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)');
   }
 
   /** Runs `tell` once the transaction around it is committed, or at once outside of one; never after a rollback. */
@@ -257,6 +265,7 @@ export class Store implements Disposable {
 
   [Symbol.dispose](): void {
     if (!this.#db.isOpen) return;
+    this.#checkpoints?.[Symbol.dispose]();
     this.#db.close(); // moves the log into the main file, and syncs it
     if (this.#wal !== undefined) close(this.#wal);
   }

@@ -1,6 +1,7 @@
 /** The commands that are processes of their own. What they need is loaded when they run. */
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { naming, targetInput } from '../api/operation.ts';
 import type { Verified } from '../chat/export.ts';
 import { type ProcessCommand, processCommand } from '../cli/process-command.ts';
 import { parseSpan } from '../cli/units.ts';
@@ -64,7 +65,8 @@ const up = processCommand({
     sharedMemory: z
       .string()
       .optional()
-      .describe('serve programs that map this file, too: they write commands into it; see docs/shared-memory.md'),
+      .describe('serve programs that map this file, too: they write commands into it; see docs/shared-memory.md')
+      .register(naming, { of: 'path' }),
     size: z
       .string()
       .regex(/^\d{1,8}$/, 'expected a number of bytes from 100 to 16777216')
@@ -124,7 +126,11 @@ const demo = processCommand({
   example: 'netapp demo holiday.mp4',
   faults: ['unreadable', 'hash_mismatch', 'timeout'],
   input: z.object({
-    file: z.string().optional().meta({ positional: true, description: 'what to send; default: 64 MiB made for it' }),
+    file: z
+      .string()
+      .optional()
+      .meta({ positional: true, description: 'what to send; default: 64 MiB made for it' })
+      .register(naming, { of: 'path' }),
   }),
   async run(input, shell) {
     const { demo } = await import('./demo.ts');
@@ -140,8 +146,15 @@ const restore = processCommand({
   example: 'netapp restore /mnt/usb/netapp.backup --home ~/netapp',
   faults: ['agent_running', 'exists', 'unauthenticated', 'unreadable', 'unwritable', 'corrupt', 'disk_full'],
   input: z.object({
-    file: z.string().meta({ positional: true, description: 'what "netapp backup" made' }),
-    passphraseFile: z.string().optional().describe('file whose first line is the passphrase'),
+    file: z
+      .string()
+      .meta({ positional: true, description: 'what "netapp backup" made' })
+      .register(naming, { of: 'path' }),
+    passphraseFile: z
+      .string()
+      .optional()
+      .describe('file whose first line is the passphrase')
+      .register(naming, { of: 'path' }),
   }),
   async run({ file, passphraseFile }, shell) {
     const [{ restore }, { readPassphrase }] = await Promise.all([
@@ -169,7 +182,9 @@ const verifyExport = processCommand({
   description: 'Every signature, every chain, the order, and that nothing is missing. Needs no agent and no network.',
   example: 'netapp conversations verify-export bob.ndjson',
   faults: ['unreadable', 'corrupt', 'bad_signature', 'forked', 'too_large'],
-  input: z.object({ file: z.string().meta({ positional: true, description: 'the NDJSON file' }) }),
+  input: z.object({
+    file: z.string().meta({ positional: true, description: 'the NDJSON file' }).register(naming, { of: 'path' }),
+  }),
   async run({ file }, shell) {
     const [{ verifyExport }, { linesOf }] = await Promise.all([
       import('../chat/export.ts'),
@@ -188,4 +203,52 @@ function verifiedLine({ entries, members, gaps }: Verified): string {
   return `${what}; at ${gaps} places earlier ones are missing: the room does not show newcomers all that was said`;
 }
 
-export const processCommands: readonly ProcessCommand[] = [up, tracker, demo, restore, verifyExport];
+const doctor = processCommand({
+  name: 'doctor',
+  summary: 'Look whether all is well, and say what to do where it is not',
+  description:
+    'Program, home, disk, store, agent, port, trackers with their keys and clocks, people. The exit code is 0 where nobody has to act, else that of the first thing to do.',
+  example: 'netapp doctor --json',
+  faults: [
+    'unsupported_version',
+    'unreadable',
+    'forbidden',
+    'disk_full',
+    'corrupt',
+    'agent_running',
+    'agent_down',
+    'port_taken',
+    'peer_unreachable',
+    'tracker_down',
+    'timeout',
+    'wrong_key',
+    'bad_invite',
+    'clock_ahead',
+    'key_changed',
+  ],
+  input: z.object({}),
+  async run(_input, shell) {
+    const [{ doctor }, { readVersion }] = await Promise.all([import('../doctor/doctor.ts'), import('./version.ts')]);
+    return doctor(shell, await readVersion());
+  },
+});
+
+const chat = processCommand({
+  name: 'chat',
+  summary: 'Chat in the whole terminal: people, rooms, messages, files',
+  description:
+    'It needs a terminal and a running agent. ? shows the keys; a line that begins with / is any netapp command.',
+  example: 'netapp chat bob',
+  faults: ['wrong_state', 'agent_down', 'unknown_handle', 'unknown_zone', 'unknown_id', 'tracker_down', 'link_closed'],
+  input: z.object({
+    with: targetInput
+      .optional()
+      .meta({ positional: true, description: 'whom to talk to first: a handle, or a room as #name' }),
+  }),
+  async run(input, shell) {
+    const { chat } = await import('../tui/chat.ts');
+    return chat(input, shell);
+  },
+});
+
+export const processCommands: readonly ProcessCommand[] = [up, chat, tracker, doctor, demo, restore, verifyExport];

@@ -17,10 +17,10 @@ const [{ readVersion }, { runCli }, { processCommands }] = await Promise.all([
 ]);
 
 const interrupt = new AbortController();
-function onSignal(): void {
+function onSignal(name: NodeJS.Signals): void {
   // The second time, whoever asks does not want to wait.
   if (interrupt.signal.aborted) process.exit(130);
-  interrupt.abort();
+  interrupt.abort(name);
 }
 process.on('SIGINT', onSignal);
 process.on('SIGTERM', onSignal);

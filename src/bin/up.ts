@@ -4,13 +4,14 @@ import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { Agent } from '../agent/agent.ts';
 import { backendOf } from '../agent/backend.ts';
+import { Spool } from '../agent/spool.ts';
 import { deadline } from '../base/async.ts';
 import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
 import type { Shell } from '../cli/shell.ts';
 import { formatInvite, type Invite, parseInvite } from '../directory/invite.ts';
-import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from '../node/home.ts';
+import { createHome, type HomeConfig, homePaths, NODE_PORT, readConfig, writeConfig } from '../node/home.ts';
 import { Node } from '../node/node.ts';
 import { TRACKER_PORT, Tracker } from '../tracker/tracker.ts';
 import { readTracker } from './invited.ts';
@@ -34,7 +35,6 @@ export type UpOptions = {
   awayAfter?: number | null | undefined;
 };
 
-const NODE_PORT = 33_357;
 const ZONE = 'lab';
 /** Long enough for a talk at the door, short enough to be true. */
 const AWAY_AFTER_MS = 10 * 60_000;
@@ -70,9 +70,10 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       log,
     }),
   );
+  const backend = backendOf(node, { version, clock: systemClock, log, invite: inside?.invite });
   const agent = opened.use(
     new Agent({
-      backend: backendOf(node, { version, invite: inside?.invite }),
+      backend,
       socketPath: shell.agentPath,
       tokenPath: homePaths(shell.home).token,
       http: options.httpPort === undefined ? undefined : { port: options.httpPort },
@@ -84,6 +85,16 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
     }),
   );
   await agent.start();
+  const spool = opened.use(
+    new Spool({
+      home: shell.home,
+      jobs: backend.jobs,
+      settled: node.settled,
+      log,
+      emit: (type, data) => node.events.emit(type, data),
+    }),
+  );
+  await spool.start();
   const refused = await firstWord(node, shell.signal);
   await writeConfig(shell.home, inside ? config : { ...config, trackers: trackers.map(formatInvite) });
   await say(shell, { node, agent, invite: inside?.invite ?? node.directory.states()[0]?.invite ?? null, refused });

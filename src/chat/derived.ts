@@ -33,6 +33,8 @@ const ENTRY = 'id, conversation, author, at, kind, body';
 
 export class Derived {
   readonly #sql: Statements;
+  /** The last place that was given out. */
+  #doc: number | undefined;
   /** Handle of this account, so that what names it can be counted; none: nothing is. */
   me: () => string | undefined = () => undefined;
   /** Who else than its author may take back an entry. Where that changes later, call `refresh` for what it changes. */
@@ -42,8 +44,16 @@ export class Derived {
     this.#sql = sql;
   }
 
-  /** An entry was appended. */
-  added(parsed: Parameters<typeof actOf>[0]): void {
+  /** A place for what is derived from an entry that is about to be appended; null where its kind has none. */
+  docFor(kind: string): number | null {
+    if (!isMessageKind(kind)) return null;
+    this.#doc ??= this.#sql.of<{ last: number | null }>('SELECT max(doc) AS last FROM messages').get()?.last ?? 0;
+    this.#doc += 1; // one that is not used, because the entry was not kept after all, leaves a hole
+    return this.#doc;
+  }
+
+  /** An entry was appended, and names this place. */
+  added(parsed: Parameters<typeof actOf>[0], doc: number | null): void {
     const act = actOf(parsed);
     if (act) {
       this.#sql
@@ -64,12 +74,27 @@ export class Derived {
       return;
     }
     const { entry, id } = parsed;
-    if (!isMessageKind(entry.kind)) return;
+    if (doc === null) return;
     const { text, deleted } = this.shown({ ...entry, id }); // what is done to it may have come before it
-    const { lastInsertRowid: doc } = this.#sql
-      .of('INSERT INTO messages (entry, conversation, author, seq, removed, mentioned) VALUES (?, ?, ?, ?, ?, ?)')
-      .run(id, entry.conversation, entry.author, entry.seq, Number(deleted), Number(this.#isMentioned(text)));
+    this.#sql
+      .of(
+        'INSERT INTO messages (doc, entry, conversation, author, seq, removed, mentioned) VALUES (?, ?, ?, ?, ?, ?, ?)',
+      )
+      .run(doc, id, entry.conversation, entry.author, entry.seq, Number(deleted), Number(this.#isMentioned(text)));
     if (!deleted) this.#index(doc, text);
+  }
+
+  /** An entry of somebody else is about to go: nothing is left of it. */
+  dropped(id: string): void {
+    const doc = this.#docOf(id);
+    this.#sql.of('DELETE FROM acts WHERE entry = ?').run(id);
+    if (doc === undefined) return;
+    this.#sql.of('DELETE FROM search WHERE rowid = ?').run(doc);
+    this.#sql.of('DELETE FROM messages WHERE doc = ?').run(doc);
+  }
+
+  #docOf(id: string): number | undefined {
+    return this.#sql.of<{ doc: number | null }>('SELECT doc FROM entries WHERE id = ?').get(id)?.doc ?? undefined;
   }
 
   /** Own entries were taken out of their chain: what they did is undone. */
@@ -96,14 +121,14 @@ export class Derived {
     const targets = this.#sql
       .of<{ target: string; removed: number }>(
         `SELECT DISTINCT a.target, m.removed FROM entries e JOIN acts a ON a.entry = e.id AND a.target = json_extract(e.body, '$.target')
-         JOIN messages m ON m.entry = a.target AND m.author <> e.author
+         JOIN entries t ON t.id = a.target JOIN messages m ON m.doc = t.doc AND m.author <> e.author
          WHERE e.conversation = ? AND e.author = ? AND e.kind = 'delete' AND e.at > ? AND e.withdrawn = 0`,
       )
       .all(conversation, author, since);
     return targets.flatMap(({ target, removed }) => {
       this.refresh(target);
       const now = this.#sql
-        .of<{ removed: number }>('SELECT removed FROM messages WHERE entry = ?')
+        .of<{ removed: number }>('SELECT removed FROM messages WHERE doc = (SELECT doc FROM entries WHERE id = ?)')
         .get(target)?.removed;
       return now === removed ? [] : target;
     });
@@ -116,14 +141,14 @@ export class Derived {
   }
 
   #write(target: Target): void {
-    const row = this.#sql.of<{ doc: number }>('SELECT doc FROM messages WHERE entry = ?').get(target.id);
-    if (!row) return;
+    const doc = this.#docOf(target.id);
+    if (doc === undefined) return;
     const { text, deleted } = this.shown(target);
-    this.#sql.of('DELETE FROM search WHERE rowid = ?').run(row.doc);
-    if (!deleted) this.#index(row.doc, text);
+    this.#sql.of('DELETE FROM search WHERE rowid = ?').run(doc);
+    if (!deleted) this.#index(doc, text);
     this.#sql
       .of('UPDATE messages SET removed = ?, mentioned = ? WHERE doc = ?')
-      .run(Number(deleted), Number(this.#isMentioned(text)), row.doc);
+      .run(Number(deleted), Number(this.#isMentioned(text)), doc);
   }
 
   #index(doc: number, text: string): void {

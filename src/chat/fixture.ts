@@ -262,17 +262,18 @@ export class Person {
     const other = this.#world.people.get(account);
     if (!this.online || !other?.online || !other.#chat)
       throw new Fault('peer_unreachable', 'dialling: nobody is there');
-    return (await this.link(other))[0];
+    return (await this.link(other, () => this.online && other.online))[0];
   }
 
-  /** Links to `other`; both sides are told, as by a node. */
-  async link(other: Person): Promise<[Link, Link]> {
+  /** Links to `other`; both sides are told, as by a node. `stands`: asked once it is up, for something may have happened meanwhile. */
+  async link(other: Person, stands = (): boolean => true): Promise<[Link, Link]> {
     const processes = [this.#chat, other.#chat];
     const [near, far] = await pair(
       { router: this.router, self: this.hello, id: this.node.id },
       { router: other.router, self: other.hello, id: other.node.id },
     );
-    if (this.#chat !== processes[0] || other.#chat !== processes[1]) near.close(); // one of them died meanwhile
+    const died = this.#chat !== processes[0] || other.#chat !== processes[1];
+    if (died || !stands()) near.close();
     this.hold(near);
     other.hold(far);
     return [near, far];

@@ -2,11 +2,12 @@
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { type Conversation, type Head, placeOf } from './conversation.ts';
-import { type Entry, entryVerified, type Parsed, parseEntry } from './entry.ts';
+import type { Entry, Parsed } from './entry.ts';
 import { aheadFrom, checkClock } from './hlc.ts';
 import type { Ledger } from './ledger.ts';
 import { type RoomState, stands } from './membership.ts';
 import type { Message } from './message.ts';
+import type { Reading } from './reading.ts';
 import type { Chain } from './receipt.ts';
 import { Vouching } from './vouching.ts';
 import type { Deliver } from './wire.ts';
@@ -28,6 +29,7 @@ type Call = {
   /** Looked up once a chain; a fault refuses all of it. */
   known: Map<string, Known | Fault>;
   signatures: Vouching;
+  isSigned: Reading['isSigned'];
 };
 
 export type Taken = { answer: Deliver; seen: (Chain & { seq: number })[] };
@@ -51,16 +53,25 @@ export class Intake {
    * Takes entries that the account `from` gave. What it answers is durable: receipts are signed in the transaction that
    * keeps the entries. A failing disk throws, and nothing of the call is kept. [C-14]
    */
-  take(from: string, values: readonly unknown[]): Taken {
-    const read = values.map(readEntry);
+  take(from: string, reading: Reading): Taken {
     return this.#ledger.store.transaction(() => {
       const known: Call['known'] = new Map();
+      const { entries, isSigned } = reading;
       const signatures = new Vouching(
-        read.flatMap((it) => (it instanceof Fault ? [] : it)),
-        (entry) => this.#fits(entry, known.get(keyOf(entry))),
+        entries.flatMap((it) => (it instanceof Fault ? [] : it)),
+        { fits: (entry) => this.#fits(entry, known.get(keyOf(entry))), isSigned },
       );
-      const call: Call = { from, seen: new Map(), gaps: new Map(), refused: [], stopped: new Set(), known, signatures };
-      for (const [index, parsed] of read.entries()) {
+      const call: Call = {
+        from,
+        seen: new Map(),
+        gaps: new Map(),
+        refused: [],
+        stopped: new Set(),
+        known,
+        signatures,
+        isSigned,
+      };
+      for (const [index, parsed] of entries.entries()) {
         const fault = parsed instanceof Fault ? parsed : this.#one(parsed, call);
         if (fault) call.refused.push(refusalOf(index, fault));
       }
@@ -136,7 +147,7 @@ export class Intake {
       return undefined;
     }
     // A fork is evidence against its author, so it must prove itself.
-    const isSigned = found.place === 'next' ? call.signatures.of(parsed) !== 'bad' : entryVerified(entry);
+    const isSigned = found.place === 'next' ? call.signatures.of(parsed) !== 'bad' : call.isSigned(parsed);
     if (!isSigned) {
       return new Fault('bad_signature', `taking the entry "${id}": its author did not sign it`);
     }
@@ -208,14 +219,6 @@ export class Intake {
     const message = viewer.message(stored, known.conversation);
     for (const listener of this.#listeners) listener(message);
     this.#ledger.announce('message.received', stored, message);
-  }
-}
-
-function readEntry(value: unknown): Parsed | Fault {
-  try {
-    return parseEntry(value);
-  } catch (error) {
-    return toFault(error, 'reading an entry', 'invalid_argument');
   }
 }
 

@@ -23,9 +23,8 @@ import { RECEIPTS, type Standing } from './wire.ts';
 export type ChatEvent =
   | 'message.sent'
   | 'message.received'
+  /** Told again where it was left anew: with the newest word of who holds it. */
   | 'message.held'
-  /** It is held no longer, and not delivered either. */
-  | 'message.queued'
   | 'message.delivered'
   | 'message.read'
   | 'message.failed'
@@ -78,6 +77,9 @@ export type LedgerOptions = {
   handleOf?: (account: string) => string | undefined;
 };
 
+/** Milliseconds by which a room's home may be ahead, so that what is written after one came back waits for the clocks. [R-33] */
+const WAITS_MS = 24 * 3600_000;
+
 export class Ledger {
   readonly self: string;
   readonly store: Store;
@@ -109,6 +111,7 @@ export class Ledger {
     this.viewer = new Viewer(this.self, this.entries, this.outbox, this.receipts, this.rooms);
     this.entries.derived.mayRemove = (act) => this.rooms.moderated(act.conversation, act.author, act.at);
     this.viewer.hold = (account, entry) => this.letters.hold(account, entry);
+    this.viewer.now = () => clock.now();
     this.emitRoom = emitRoom ?? (() => {});
     this.emit = emit;
     this.blocked = blocked ?? (() => false);
@@ -264,7 +267,10 @@ export class Ledger {
       this.entries.drop(id, who, from);
       if (closed !== null) return;
       const fault = new Fault('forbidden', `delivering in the room "${name}": ${over}`);
-      for (const entry of this.outbox.failFor(who, id, fault)) this.#tell('message.failed', entry);
+      for (const entry of this.outbox.failFor(who, id, fault)) {
+        this.#tell('message.failed', entry);
+        this.#tellOfOthers(entry);
+      }
       return;
     }
     const seq = 'seq' in from ? from.seq : this.entries.firstSince(id, who, 1, from.at);
@@ -288,7 +294,7 @@ export class Ledger {
       const now = this.clock.now();
       this.entries.open(conversation);
       const room = conversation.kind === 'room' ? this.#writable(id) : undefined;
-      this.#dropFuture(conversation, now);
+      this.#dropFuture(conversation, room, now);
       const head = this.entries.head(id, this.self);
       const parsed = parseEntry(
         signEntry(this.#key, {
@@ -304,7 +310,7 @@ export class Ledger {
       if (room && !stands(room, parsed.entry)) {
         throw new Fault(
           'wrong_state',
-          `writing to the room "${room.creation.name}": its tracker's clock is far ahead, and by it you have not come back yet; wait, or set the clocks`,
+          `writing to the room "${room.creation.name}": its tracker's clock is far ahead, and by it you will be back in more than a day; set the clocks`,
         );
       }
       const stored = this.entries.append(parsed, now, { proven: true });
@@ -342,16 +348,27 @@ export class Ledger {
     const last = this.entries.lastAt(id);
     if (!room) return last;
     const changed = Math.min(room.at * 1000 + 999, aheadFrom(now) - 2); // a tracker that is far ahead holds up nobody
-    return Math.max(last ?? 0, changed);
+    return Math.max(last ?? 0, changed, this.#backAt(room, now));
+  }
+
+  /**
+   * The time after which own entries stand again in a room that this account has left and joined again, in the clock of
+   * entries; 0 where it never left, or where the home's clock is so far ahead that there is no sense in waiting. [R-33]
+   */
+  #backAt(room: RoomState, now: number): number {
+    const until = Math.max(0, ...(room.lapses.get(this.self) ?? []).map((lapse) => lapse.until));
+    return until <= now + WAITS_MS ? until * 1000 : 0;
   }
 
   /** After the own clock was set back: entries of the future that nobody has would hold up all that come after them. */
-  #dropFuture({ id, members }: Conversation, now: number): void {
+  #dropFuture({ id, members }: Conversation, room: RoomState | undefined, now: number): void {
     const head = this.entries.head(id, this.self);
-    if (!head || head.at < aheadFrom(now)) return;
+    // What had to come after a home's clock that is ahead is not of the future by mistake.
+    const future = aheadFrom(Math.max(now, room ? this.#backAt(room, now) / 1000 : 0));
+    if (!head || head.at < future) return;
     for (const recipient of members) {
       const first = this.outbox.first(recipient, id);
-      const seq = first && this.entries.firstSince(id, this.self, first, aheadFrom(now));
+      const seq = first && this.entries.firstSince(id, this.self, first, future);
       if (seq) this.withdraw(id, seq, new Fault('clock_ahead', 'this machine’s clock was ahead then; say it again'));
     }
   }
@@ -381,7 +398,18 @@ export class Ledger {
       this.emit('message.failed', this.viewer.message(stored));
       this.#changed(stored);
     }
+    this.#signEnd(conversation);
     return gone.length > 0;
+  }
+
+  /** Own entries that were given back may have signatures that were not looked at, of which what is gone now proved the end. */
+  #signEnd(conversation: string): void {
+    if (this.entries.proveEnd(conversation, this.self) === undefined) return;
+    const head = this.entries.head(conversation, this.self);
+    const stored = head && this.entries.get(head.id);
+    if (!stored) return;
+    const { sig: _, ...unsigned } = stored.entry;
+    this.entries.sign(stored.id, signEntry(this.#key, unsigned).sig);
   }
 
   /**
@@ -419,7 +447,8 @@ export class Ledger {
     if (state !== 'read') return;
     for (let at = before + 1; at <= seq; at++) {
       const id = this.entries.idAt(conversation, author, at) ?? '';
-      if (!room || this.#isReadByAll(receipt, id, at)) this.#tell('message.read', id);
+      const isWaitedFor = !room || this.outbox.get(account, id)?.state !== 'failed';
+      if (isWaitedFor && (!room || this.#isReadByAll(receipt, id, at))) this.#tell('message.read', id);
     }
   }
 
@@ -432,20 +461,31 @@ export class Ledger {
     });
   }
 
-  /** What was held and is no longer is queued again; gives for whom. [M-14] */
-  releaseExpired(): string[] {
+  /** What is held no longer, or soon will not be, is to be left anew; gives for whom. [M-14] */
+  renewHolds(): string[] {
     return this.store.transaction(() => {
-      const released = this.letters
-        .expire(this.clock.now())
-        .filter(({ recipient, entry }) => this.outbox.release(recipient, entry));
-      for (const { entry } of released) this.#tell('message.queued', entry);
-      return [...new Set(released.map(({ recipient }) => recipient))];
+      const now = this.clock.now();
+      const ending = this.letters.ending(now).filter(({ recipient, entry }) => this.outbox.renew(recipient, entry));
+      return [...new Set(ending.map(({ recipient }) => recipient))];
     });
   }
 
+  /** Whether all whom an entry of a room reached have read it. One who went before it reached them is not waited for. */
   #isReadByAll(chain: Chain, id: string, seq: number): boolean {
     const others = this.rooms.audience(chain.conversation, id).filter((account) => account !== this.self);
-    return others.every((account) => (this.receipts.newest(chain, account, 'read')?.seq ?? 0) >= seq);
+    const reached = others.filter((account) => this.outbox.get(account, id)?.state !== 'failed');
+    return (
+      reached.length > 0 && reached.every((account) => (this.receipts.newest(chain, account, 'read')?.seq ?? 0) >= seq)
+    );
+  }
+
+  /** Somebody whom an entry of a room did not reach is not waited for any more: what holds for the others now holds for it. */
+  #tellOfOthers(id: string): void {
+    const stored = this.entries.get(id);
+    const message = stored && this.viewer.message(stored);
+    if (message?.state !== 'delivered' && message?.state !== 'read') return;
+    this.#tell('message.delivered', id);
+    if (message.state === 'read') this.#tell('message.read', id);
   }
 
   /** An entry came to be: an event of its own, or one of the message that it changes. */

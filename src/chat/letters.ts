@@ -98,11 +98,11 @@ export class LetterBook {
       .all(recipient);
   }
 
-  /** Entries that wait for `recipient` in no letter, in the order of their chains. */
+  /** Entries that wait to be sealed for `recipient`, for the first time or anew, in no letter, in the order of their chains. */
   unsealed(recipient: string, most: number): { entry: string; bytes: number }[] {
     return this.#sql
       .of<{ entry: string; bytes: number }>(
-        `SELECT o.entry, o.bytes FROM outbox o WHERE o.recipient = ? AND o.state = 'queued' AND NOT EXISTS (
+        `SELECT o.entry, o.bytes FROM outbox o WHERE o.recipient = ? AND o.state IN ('queued', 'renewing') AND NOT EXISTS (
            SELECT 1 FROM letter_entries e JOIN letters l ON l.n = e.letter
            WHERE e.entry = o.entry AND l.recipient = o.recipient AND l.holder IS NULL
          ) ORDER BY o.conversation, o.seq LIMIT ?`,
@@ -146,7 +146,7 @@ export class LetterBook {
       recipient,
       `sealing_key <> ? OR EXISTS (
          SELECT 1 FROM letter_entries e LEFT JOIN outbox o ON o.entry = e.entry AND o.recipient = letters.recipient
-         WHERE e.letter = letters.n AND o.state IS NOT 'queued'
+         WHERE e.letter = letters.n AND (o.state IS NULL OR o.state NOT IN ('queued', 'renewing'))
        ) OR NOT EXISTS (
          SELECT 1 FROM letter_entries WHERE letter = letters.n UNION ALL SELECT 1 FROM letter_receipts WHERE letter = letters.n
        )`,
@@ -216,12 +216,15 @@ export class LetterBook {
     return row !== undefined;
   }
 
-  /** Ends what trackers hold no longer; gives whom that concerns, and what was in it. */
-  expire(now: number): { recipient: string; entry: string }[] {
+  /**
+   * Letters that are to be left anew: trackers hold them no longer, or only for the last tenth of the time for which they
+   * signed. Gives whom that concerns, and what was in it; each letter once. [M-14]
+   */
+  ending(now: number): { recipient: string; entry: string }[] {
     this.#sql.of('DELETE FROM letter_receipts WHERE since <= ? AND letter IS NULL').run(now - OWED_MS);
     const over = this.#sql
       .of<{ n: number; recipient: string }>(
-        'SELECT n, recipient FROM letters WHERE holder IS NOT NULL AND ended = 0 AND until <= ? LIMIT 1000',
+        'SELECT n, recipient FROM letters WHERE holder IS NOT NULL AND ended = 0 AND until - (until - at) / 10 <= ? LIMIT 1000',
       )
       .all(now);
     return over.flatMap(({ n, recipient }) => {

@@ -140,11 +140,41 @@ export class EntryLog {
   drop(conversation: string, author: string, from: { seq: number } | { at: number }): void {
     const seq = 'seq' in from ? from.seq : this.firstSince(conversation, author, 1, from.at);
     if (seq === undefined) return;
+    this.#dropFrom(conversation, author, seq);
+    // What vouched for the end may have gone. One with a bad signature of its own goes too: others have it with a good one.
+    const unproven = this.proveEnd(conversation, author);
+    if (unproven !== undefined) this.#dropFrom(conversation, author, unproven);
+  }
+
+  #dropFrom(conversation: string, author: string, seq: number): void {
     for (const { id } of this.withdraw(conversation, author, seq)) {
-      this.#sql.of('DELETE FROM search WHERE rowid = (SELECT doc FROM messages WHERE entry = ?)').run(id);
-      for (const table of ['messages', 'acts']) this.#sql.of(`DELETE FROM ${table} WHERE entry = ?`).run(id);
+      this.derived.dropped(id);
       this.#sql.of('DELETE FROM entries WHERE id = ?').run(id);
     }
+  }
+
+  /**
+   * Looks at signatures from the end of a chain back, until one is good or was looked at before. Gives the position from
+   * which on the chain has none that proves it, undefined where it ends with one that does. [C-4]
+   */
+  proveEnd(conversation: string, author: string): number | undefined {
+    const rows = this.#sql.of<Row & { proven: number }>(
+      `SELECT ${COLUMNS}, proven FROM entries WHERE ${CHAIN} AND seq < ? ORDER BY seq DESC LIMIT 1`,
+    );
+    for (let end: number | undefined; ; ) {
+      const row = rows.get(conversation, author, end ?? Number.MAX_SAFE_INTEGER);
+      if (row?.proven !== 0) return end;
+      if (entryVerified(stored(row).entry)) {
+        this.#sql.of('UPDATE entries SET proven = 1 WHERE id = ?').run(row.id);
+        return end;
+      }
+      end = row.seq;
+    }
+  }
+
+  /** Puts another signature in the place of one that may be bad. */
+  sign(id: string, sig: string): void {
+    this.#sql.of('UPDATE entries SET sig = ?, proven = 1 WHERE id = ?').run(sig, id);
   }
 
   /** Place of the entry that is the `count`-th last of those before a time. */
@@ -179,8 +209,9 @@ export class EntryLog {
 
   /** `(conversation, author, seq)` is unique: a second entry for one place throws, whatever was checked before. */
   append({ entry, id, bytes }: Parsed, now: number, { proven }: { proven: boolean }): Stored {
+    const doc = this.derived.docFor(entry.kind);
     this.#sql
-      .of(`INSERT INTO entries (${COLUMNS}, proven) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)`)
+      .of(`INSERT INTO entries (${COLUMNS}, proven, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)`)
       .run(
         entry.conversation,
         entry.author,
@@ -194,8 +225,9 @@ export class EntryLog {
         bytes,
         now,
         Number(proven),
+        doc,
       );
-    this.derived.added({ entry, id });
+    this.derived.added({ entry, id }, doc);
     return { entry, id, bytes, storedAt: now, withdrawn: false };
   }
 

@@ -179,18 +179,53 @@ test('a tracker without mailboxes, or a recipient without a key: it stays queued
   expect(alice.chat.show(second.id).state).toBe('queued');
 });
 
-test('a hold that is over is no hold: queued again, and left again [M-14]', async () => {
+test('a hold is renewed before it is over, and the message stays held on the newest word [M-14]', async () => {
   const [alice, bob] = await bobAway();
   const { id } = alice.chat.say(bob.id, { text: 'again' });
   await alice.seen('message.held');
   const first = alice.chat.show(id).recipients[0]?.hold;
-  world.now += 31 * DAY_MS;
-  await alice.restart(); // looks at what is over, as a timer does
-  await alice.seen('message.queued');
+  world.now += 26 * DAY_MS;
+  await alice.restart(); // looks at what ends, as a timer does
+  world.now += 2 * DAY_MS;
+  await alice.restart();
   await alice.seen('message.held', 2);
   const second = alice.chat.show(id).recipients[0]?.hold;
-  expect(second?.until).toBeGreaterThan(first?.until ?? 0);
+  expect(second?.at).toBe(world.now); // and not on the first look, when there was time left
   expect(second?.letter).not.toBe(first?.letter);
+  world.now += 3 * DAY_MS; // the first one is over
+  office.server.sweep();
+  expect(alice.chat.show(id)).toMatchObject({ state: 'held', recipients: [{ reason: null }] });
+  await away(alice);
+  await wakeAlone(bob);
+  await bob.seen('message.received');
+  expect(received(bob)).toEqual(['again']);
+});
+
+test('a hold that is over is said to be over: the state does not go back, and it is left anew when that can be [M-14]', async () => {
+  const [alice, bob] = await bobAway();
+  const { id } = alice.chat.say(bob.id, { text: 'again' });
+  await alice.seen('message.held');
+  const first = alice.chat.show(id).recipients[0]?.hold;
+  office.strangers.add(bob.id); // the tracker takes nothing for bob any more
+  world.now += 31 * DAY_MS;
+  office.server.sweep();
+  const over = { state: 'held', recipients: [{ hold: first, reason: { code: 'hold_expired' } }] };
+  expect(alice.chat.show(id)).toMatchObject(over);
+  await alice.restart();
+  await alice.until(() => alice.logged.includes('delivery waits'));
+  expect(alice.chat.show(id)).toMatchObject(over);
+  expect([held(bob), alice.chat.waiting()]).toEqual([0, 1]);
+  office.strangers.delete(bob.id);
+  await alice.restart();
+  await alice.seen('message.held', 2);
+  expect(alice.chat.show(id)).toMatchObject({ state: 'held', recipients: [{ reason: null }] });
+  expect(alice.chat.show(id).recipients[0]?.hold?.until).toBeGreaterThan(world.now);
+  expect(alice.events.map(({ message }) => message.state)).not.toContain('failed');
+  await wakeAlone(bob);
+  await bob.seen('message.received');
+  await office.open(alice);
+  await alice.seen('message.delivered');
+  expect(received(bob)).toEqual(['again']);
 });
 
 test('a message that is both held and given by link is there once, and held no longer', async () => {

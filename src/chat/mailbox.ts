@@ -24,6 +24,7 @@ import {
 } from './letter.ts';
 import type { Owed } from './letters.ts';
 import { CALL_BYTES, DEPOSIT_LETTERS, deposit, fetch, remove, waiting } from './mailbox-wire.ts';
+import { read } from './reading.ts';
 import { type Deliver, receiptNotice } from './wire.ts';
 
 type Wait = { signal: AbortSignal };
@@ -102,10 +103,10 @@ export class Mailbox implements AsyncDisposable {
     this.#timer = setInterval(() => this.sweep(), SWEEP_MS).unref();
   }
 
-  /** What is held no longer is tried again. */
+  /** What is held no longer, or soon will not be, is left anew. */
   sweep(): void {
     try {
-      for (const account of this.#ledger.releaseExpired()) this.#wake(account);
+      for (const account of this.#ledger.renewHolds()) this.#wake(account);
     } catch (error) {
       this.#log.error({ err: error }, 'the store cannot be written to; held messages are looked at again later');
     }
@@ -316,7 +317,7 @@ export class Mailbox implements AsyncDisposable {
       const { entries, receipts } = await openLetter(this.#key, letter);
       await abortable(this.#post.introduce(from, { signal }), signal);
       const { answer, seen } = store.transaction(() => {
-        const taken = this.#intake.take(from, entries);
+        const taken = this.#intake.take(from, read(entries));
         for (const receipt of taken.answer.receipts) letters.owe(receipt, clock.now()); // [M-13]
         return taken;
       });

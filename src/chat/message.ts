@@ -1,5 +1,5 @@
 /** An entry as its reader sees it: with what is proven about its delivery. */
-import type { Fault } from '../base/fault.ts';
+import type { Fault, FaultCode } from '../base/fault.ts';
 import { msOf } from './hlc.ts';
 import type { Hold } from './letter.ts';
 import type { EntryLog, Stored } from './log.ts';
@@ -20,9 +20,9 @@ export type Recipient = {
   state: Exclude<State, 'received'>;
   deliveredAt: number | null;
   readAt: number | null;
-  /** While it is held: the signed word of whoever holds it. */
+  /** While it is held: the newest signed word of whoever holds it, or did until its `until`. */
   hold: Hold | null;
-  /** Why it failed; or, while it is queued, what the last try came to. */
+  /** Why it failed; while it is queued, what the last try came to; while it is held, that the hold is over. */
   reason: Reason | null;
 };
 
@@ -78,6 +78,9 @@ export class Viewer {
 
   /** The newest word of a mailbox that it holds the entry for the account. */
   hold: (account: string, entry: string) => Hold | undefined = () => undefined;
+
+  /** Unix ms. */
+  now: () => number = () => 0;
 
   constructor(self: string, log: EntryLog, outbox: Outbox, receipts: ReceiptBook, rooms: RoomBook) {
     this.#self = self;
@@ -181,9 +184,18 @@ export class Viewer {
       const state = read ? 'read' : 'delivered';
       return { ...none, state, deliveredAt: first.at, readAt: read?.at ?? null, reason: null };
     }
-    if (row?.state === 'held') return { ...none, state: 'held', hold: this.hold(account, id) ?? null, reason: null };
+    if (row?.state === 'held' || row?.state === 'renewing') {
+      const hold = this.hold(account, id) ?? null;
+      return { ...none, state: 'held', hold, reason: hold && hold.until <= this.now() ? over(hold) : null };
+    }
     const trouble = this.trouble(account);
     const reason = trouble ? { code: trouble.code, message: trouble.message } : null;
     return { ...none, state: row?.state ?? 'queued', reason };
   }
 }
+
+/** That nobody holds it any more: it did not go back to where it was, for what was proven stays so. [M-14] */
+const over = ({ until }: Hold): Reason => ({
+  code: 'hold_expired' satisfies FaultCode,
+  message: `it was held until ${new Date(until).toISOString()}, and nobody took it; it waits here, and is left anew when a mailbox takes it`,
+});

@@ -7,7 +7,12 @@ const WAITING_ENTRIES = 10_000;
 const WAITING_BYTES = 64 * 1024 * 1024;
 
 /** Who holds what is `held` stands with the letters; a row without a state of its own is settled, and its receipts tell the rest. */
-export type Waiting = { state: 'queued' | 'held' | 'failed'; code: FaultCode | null; message: string | null };
+/** `renewing`: a mailbox signed for it, and it is to be left anew, for that word is over or soon will be. [M-14] */
+export type Waiting = {
+  state: 'queued' | 'held' | 'renewing' | 'failed';
+  code: FaultCode | null;
+  message: string | null;
+};
 
 export class Outbox {
   readonly #sql: Statements;
@@ -88,20 +93,17 @@ export class Outbox {
 
   /** A mailbox holds the entry for `recipient`; false where that changes nothing. */
   hold(recipient: string, entry: string): boolean {
-    return this.#move(recipient, entry, 'queued', 'held');
+    return this.#move(recipient, entry, ['queued', 'renewing'], 'held');
   }
 
-  /** It is held no longer, and nobody said that it was taken; false where that changes nothing. */
-  release(recipient: string, entry: string): boolean {
-    return this.#move(recipient, entry, 'held', 'queued');
+  /** It is to be left anew; false where that changes nothing. */
+  renew(recipient: string, entry: string): boolean {
+    return this.#move(recipient, entry, ['held'], 'renewing');
   }
 
-  #move(recipient: string, entry: string, from: Waiting['state'], to: Waiting['state']): boolean {
-    return (
-      this.#sql
-        .of('UPDATE outbox SET state = ? WHERE recipient = ? AND entry = ? AND state = ?')
-        .run(to, recipient, entry, from).changes > 0
-    );
+  #move(recipient: string, entry: string, from: readonly Waiting['state'][], to: Waiting['state']): boolean {
+    const update = this.#sql.of('UPDATE outbox SET state = ? WHERE recipient = ? AND entry = ? AND state = ?');
+    return from.some((state) => update.run(to, recipient, entry, state).changes > 0);
   }
 
   /** Nothing of a conversation will be delivered to a recipient any more; gives the ids of the entries that waited. */

@@ -291,3 +291,134 @@ test('unread, mentions and search count a room like a direct conversation, also 
   await bob.restart();
   expect(bob.chat.history.conversation(id)).toMatchObject({ unread: 0 });
 });
+
+/** Bob has said three things that nobody has yet; alice is given two of them, carol all, with signatures of hers on the second. */
+async function cutShort(spoilt: boolean): Promise<string> {
+  const id = await roomOf([bob, carol]);
+  for (const each of [alice, bob, carol]) {
+    each.cut();
+    each.online = false;
+  }
+  for (const text of ['one', 'two', 'three']) {
+    later();
+    bob.chat.say(id, { text });
+  }
+  const own = await ownOf(bob, id);
+  expect(own).toHaveLength(3);
+  await give(bob, alice, own.slice(0, 2));
+  const { sig } = own[0] ?? expect.fail('nothing was said');
+  const taken = await give(
+    bob,
+    carol,
+    own.map((entry) => (spoilt && entry.seq === 2 ? { ...entry, sig } : entry)),
+  );
+  expect(taken).toMatchObject({ receipts: [{ seq: 3 }], refused: [] });
+  for (const each of [alice, carol]) await each.meet(home);
+  await alice.chat.rooms.remove(id, bob.id);
+  await carol.room(id, ({ members }) => members.length === 2);
+  return id;
+}
+
+test('a removal that cuts a vouched run leaves an end that proves itself [C-4] [R-10]', async () => {
+  const id = await cutShort(false);
+  expect(carol.said(id)).toEqual(['one', 'two']);
+  expect(await verifyExport(given(await exported(carol, id)))).toMatchObject({ entries: 2 });
+});
+
+test('what a cut leaves without a good signature goes, and comes back from whoever has it with one [C-4] [R-10]', async () => {
+  const id = await cutShort(true);
+  expect(carol.said(id)).toEqual(['one']);
+  expect(await verifyExport(given(await exported(carol, id)))).toMatchObject({ entries: 1 });
+  for (const each of [alice, carol]) each.online = true;
+  await alice.link(carol);
+  await carol.until(() => carol.said(id).length === 2);
+  expect(carol.said(id)).toEqual(['one', 'two']);
+  expect(await verifyExport(given(await exported(carol, id)))).toMatchObject({ entries: 2 });
+  expect(carol.chat.history.search({ words: 'two', limit: 9 })).toHaveLength(1);
+});
+
+test('who comes back where the home’s clock is ahead is heard as soon as the clocks allow it [R-10] [R-33]', async () => {
+  const BEHIND_MS = 10 * 60_000;
+  const clock = { now: () => world.now - BEHIND_MS };
+  const [dave, erin] = [await world.person('dave', { clock }), await world.person('erin', { clock })];
+  const { id } = await dave.chat.rooms.create('team', { members: [erin.id] });
+  await erin.room(id, ({ standing }) => standing === 'invited');
+  await erin.chat.rooms.join(id);
+  await dave.room(id, ({ members }) => members.length === 2);
+  later();
+  await erin.chat.rooms.leave(id);
+  await dave.room(id, ({ members }) => members.length === 1);
+  await dave.chat.rooms.invite(id, erin.id);
+  await erin.room(id, ({ standing }) => standing === 'invited');
+  await erin.chat.rooms.join(id);
+  for (const each of [dave, erin]) await each.room(id, ({ members }) => members.length === 2);
+
+  const first = erin.chat.say(id, { text: 'back' });
+  const second = erin.chat.say(id, { text: 'and on' }); // takes nothing of it back
+  await erin.until(() => erin.chat.show(first.id).recipients[0]?.reason?.code === 'clock_ahead');
+  expect([first, second].map((each) => erin.chat.show(each.id).state)).toEqual(['queued', 'queued']);
+  dave.chat.say(id, { text: 'whoever stayed waits for nothing' });
+  await erin.until(() => erin.said(id).includes('whoever stayed waits for nothing'));
+  world.now += 6 * 60_000;
+  erin.chat.peerOnline(dave.id);
+  await dave.until(() => dave.said(id).includes('and on'));
+  await erin.until(() => erin.chat.show(second.id).state === 'delivered');
+  expect(dave.said(id)).toEqual(erin.said(id));
+});
+
+test('a home whose clock is days ahead is said to be so, rather than what is written being queued for days [R-33]', async () => {
+  const clock = { now: () => world.now - 3 * 24 * 3600_000 };
+  const [dave, erin] = [await world.person('dave', { clock }), await world.person('erin', { clock })];
+  const { id } = await dave.chat.rooms.create('team', { members: [erin.id] });
+  await erin.room(id, ({ standing }) => standing === 'invited');
+  await erin.chat.rooms.join(id);
+  for (const each of [dave, erin]) await each.room(id, ({ members }) => members.length === 2);
+  await erin.chat.rooms.leave(id);
+  await dave.room(id, ({ members }) => members.length === 1);
+  await dave.chat.rooms.invite(id, erin.id);
+  await erin.room(id, ({ standing }) => standing === 'invited');
+  await erin.chat.rooms.join(id);
+  await erin.room(id, ({ standing }) => standing === 'member');
+  expect(() => erin.chat.say(id, { text: 'back' })).toThrow(code('wrong_state'));
+});
+
+const count = (who: Person, type: string, id: string): number =>
+  who.events.filter((event) => event.type === type && event.message.id === id).length;
+
+test('somebody who has left and reads then is counted, and the message is told to be read once by all [C-16] [H-8]', async () => {
+  const id = await roomOf([bob, carol]);
+  later();
+  const { id: said } = alice.chat.say(id, { text: 'hello' });
+  await alice.seen('message.delivered');
+  await bob.chat.rooms.leave(id);
+  await alice.room(id, ({ members }) => members.length === 2);
+  carol.chat.markRead(said);
+  await alice.until(() => alice.chat.show(said).recipients.some(({ state }) => state === 'read'));
+  expect([alice.chat.show(said).state, count(alice, 'message.read', said)]).toEqual(['delivered', 0]);
+  bob.chat.markRead(said);
+  await alice.until(() => alice.chat.show(said).state === 'read');
+  expect(count(alice, 'message.read', said)).toBe(1);
+});
+
+test('one who goes before a message reached them is not waited for: what holds for the others is told then [C-16]', async () => {
+  const id = await roomOf([bob, carol]);
+  bob.online = false;
+  bob.cut();
+  later();
+  const { id: said } = alice.chat.say(id, { text: 'hello' });
+  await carol.until(() => carol.said(id).length === 1);
+  carol.chat.markRead(said);
+  await alice.until(() => alice.chat.show(said).recipients.some(({ state }) => state === 'read'));
+  expect(alice.chat.show(said).state).toBe('queued');
+  later();
+  await alice.chat.rooms.remove(id, bob.id);
+  await alice.seen('message.read');
+  expect(alice.chat.show(said).state).toBe('read');
+  expect(['message.failed', 'message.delivered', 'message.read'].map((type) => count(alice, type, said))).toEqual([
+    1, 1, 1,
+  ]);
+  const { id: second } = alice.chat.say(id, { text: 'and on' });
+  await carol.until(() => carol.said(id).length === 2);
+  carol.chat.markRead(second);
+  await alice.until(() => count(alice, 'message.read', second) === 1);
+});

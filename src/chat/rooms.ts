@@ -50,6 +50,9 @@ export type RoomsOptions = RoomOrderOptions & { account: Key };
 
 type Wish = { type: ChangeType; target?: string; role?: Role; upTo?: number };
 
+/** `kept` is told the room's id in the transaction that keeps the change. */
+type Kept = { kept?: ((id: string) => void) | undefined };
+
 export class Rooms implements AsyncDisposable {
   readonly order: RoomOrder;
   readonly #key: Key;
@@ -106,7 +109,7 @@ export class Rooms implements AsyncDisposable {
    * Makes a room and asks people into it; answers once that is durable here, and at its home tracker where that is up.
    * Throws `invalid_argument`, `tracker_down` (this node has none), `too_many`, `queue_full`.
    */
-  async create(name: string, options: { history?: History; members?: readonly string[] } = {}): Promise<Room> {
+  async create(name: string, options: Kept & { history?: History; members?: readonly string[] } = {}): Promise<Room> {
     const parsed = roomName.safeParse(name);
     if (!parsed.success) {
       throw new Fault(
@@ -154,6 +157,7 @@ export class Rooms implements AsyncDisposable {
         target: null,
         error: null,
       });
+      options.kept?.(state.id);
       return state;
     });
     await this.order.attempt(state.creation.home, state.id);
@@ -161,40 +165,38 @@ export class Rooms implements AsyncDisposable {
   }
 
   /** Throws `unknown_id`, `forbidden`, `exists`, `wrong_state`, `too_many`, `queue_full`. So do all below. */
-  invite(id: string, account: string, role: Role = 'member'): Promise<Room> {
+  invite(id: string, account: string, role: Role = 'member', options: Kept = {}): Promise<Room> {
     checkAccount(account);
-    return this.#submit(id, { type: 'invite', target: account, role });
+    return this.#submit(id, { type: 'invite', target: account, role }, options);
   }
 
-  join(id: string): Promise<Room> {
-    return this.#submit(id, { type: 'join' });
+  join(id: string, options: Kept = {}): Promise<Room> {
+    return this.#submit(id, { type: 'join' }, options);
   }
 
-  decline(id: string): Promise<Room> {
-    return this.#submit(id, { type: 'decline' });
+  decline(id: string, options: Kept = {}): Promise<Room> {
+    return this.#submit(id, { type: 'decline' }, options);
   }
 
-  leave(id: string): Promise<Room> {
-    return this.#submit(id, { type: 'leave', upTo: this.#ledger.entries.head(id, this.#ledger.self)?.seq ?? 0 });
+  leave(id: string, options: Kept = {}): Promise<Room> {
+    const upTo = this.#ledger.entries.head(id, this.#ledger.self)?.seq ?? 0;
+    return this.#submit(id, { type: 'leave', upTo }, options);
   }
 
   /** What they wrote as far as it is here stands; what is not here by now never will. [R-10] */
-  remove(id: string, account: string): Promise<Room> {
+  remove(id: string, account: string, options: Kept = {}): Promise<Room> {
     checkAccount(account);
-    return this.#submit(id, {
-      type: 'remove',
-      target: account,
-      upTo: this.#ledger.entries.head(id, account)?.seq ?? 0,
-    });
+    const upTo = this.#ledger.entries.head(id, account)?.seq ?? 0;
+    return this.#submit(id, { type: 'remove', target: account, upTo }, options);
   }
 
-  role(id: string, account: string, role: Role): Promise<Room> {
+  role(id: string, account: string, role: Role, options: Kept = {}): Promise<Room> {
     checkAccount(account);
-    return this.#submit(id, { type: 'role', target: account, role });
+    return this.#submit(id, { type: 'role', target: account, role }, options);
   }
 
-  close(id: string): Promise<Room> {
-    return this.#submit(id, { type: 'close' });
+  close(id: string, options: Kept = {}): Promise<Room> {
+    return this.#submit(id, { type: 'close' }, options);
   }
 
   #state(id: string): RoomState {
@@ -215,7 +217,7 @@ export class Rooms implements AsyncDisposable {
     });
   }
 
-  async #submit(id: string, wish: Wish): Promise<Room> {
+  async #submit(id: string, wish: Wish, { kept }: Kept): Promise<Room> {
     const state = this.#state(id);
     const error = this.#ledger.rooms.trouble(id);
     if (error) throw new Fault('forked', `changing the room "${state.creation.name}": ${error.message}`);
@@ -228,6 +230,7 @@ export class Rooms implements AsyncDisposable {
         .some((each) => each.change?.type === change.type && each.change.target === change.target);
       if (same) throw new Fault('exists', `changing the room "${state.creation.name}": the same change waits already`);
       this.#ledger.rooms.queue(state, change);
+      kept?.(id);
     });
     await this.order.attempt(state.creation.home, changeId(change));
     return this.show(id);

@@ -163,6 +163,26 @@ test('a full disk at the receiver keeps the message queued, says why, and it arr
   expect(bob.texts(alice)).toEqual(['patience']);
 });
 
+test('a store that cannot be written refuses what is said and what comes, keeps nothing of it, and goes on by itself', async () => {
+  say(alice, bob, 'before');
+  await alice.seen('message.delivered');
+  const kept = (who: Person): unknown =>
+    ['entries', 'outbox', 'receipts', 'messages'].map((table) =>
+      who.store.prepare<{ n: number }>(`SELECT count(*) AS n FROM ${table}`).get(),
+    );
+  const before = kept(bob);
+  bob.store.prepare('PRAGMA query_only = 1').all();
+  expect(() => say(bob, alice, 'cannot be kept')).toThrow(expect.objectContaining({ code: 'unwritable' }));
+  const { id } = say(alice, bob, 'patience');
+  await alice.until(() => alice.chat.show(id).recipients[0]?.reason?.code === 'unwritable');
+  expect([alice.chat.show(id).state, kept(bob), bob.texts(alice)]).toEqual(['queued', before, ['before']]);
+  bob.store.prepare('PRAGMA query_only = 0').all();
+  await alice.seen('message.delivered', 2);
+  say(bob, alice, 'again');
+  await bob.seen('message.delivered');
+  expect(alice.texts(bob)).toEqual(['before', 'patience', 'again']);
+});
+
 test('read before the author is back: the author learns it with the next greeting [C-20]', async () => {
   const { id } = say(alice, bob, 'read me');
   await alice.seen('message.delivered');

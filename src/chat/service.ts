@@ -15,12 +15,14 @@ import { Ledger, type LedgerOptions } from './ledger.ts';
 import { Mailbox, type Post } from './mailbox.ts';
 import { ReadMarks } from './marks.ts';
 import type { Evidence, Message } from './message.ts';
+import { Reader } from './reader.ts';
+import type { Reading } from './reading.ts';
 import { giveOrder, orderedNotice } from './room-wire.ts';
 import { Rooms } from './rooms.ts';
 import { Exchange } from './sync.ts';
 import { Statements } from './tables.ts';
 import { Typing, type TypingSignal } from './typing.ts';
-import { CALLS_BURST, CALLS_PER_SECOND, deliver, receiptNotice, sync, typingNotice } from './wire.ts';
+import { CALLS_BURST, CALLS_PER_SECOND, type Deliver, deliver, receiptNotice, sync, typingNotice } from './wire.ts';
 
 /** Milliseconds after which what somebody wrote is offered to others who may lack it. [R-20] */
 const RELAY_MS = 15_000;
@@ -57,6 +59,7 @@ export class ChatService implements AsyncDisposable {
   readonly #typing: Typing;
   readonly #signal: (signal: ChatSignal) => void;
   readonly #intake: Intake;
+  readonly #reader: Reader;
   readonly #exchange: Exchange;
   readonly #courier: Courier;
   readonly #mailbox: Mailbox | undefined;
@@ -79,6 +82,7 @@ export class ChatService implements AsyncDisposable {
     this.#log = options.log;
     this.#ledger = new Ledger(options);
     this.#intake = new Intake(this.#ledger, options.log);
+    this.#reader = new Reader(options.log);
     this.#exchange = new Exchange(this.#ledger, options.log);
     const { account, log, post } = options;
     this.#mailbox =
@@ -149,19 +153,14 @@ export class ChatService implements AsyncDisposable {
     const needs = { needs: needsAccount };
     router.handle(
       deliver,
-      ({ entries }, { link }) => {
+      ({ entries }, { link, signal }) => {
         const from = this.#admit(link);
-        const { answer, seen } = this.#intake.take(from, entries);
-        for (const chain of seen) this.#exchange.saw(link, chain);
-        if (entries.length > 0 && seen.some((chain) => this.rooms.has(chain.conversation))) this.#relaySoon();
-        // What came by way of another: its author waits for the word that it is here.
-        for (const receipt of answer.receipts) {
-          if (receipt.author !== from)
-            this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] });
-        }
-        // Own entries that were given back want their receipts.
-        if (seen.some((chain) => chain.author === this.#ledger.self)) this.#courier.wake(from, { now: true });
-        return answer;
+        const reading = this.#reader.read(link, entries);
+        if (!(reading instanceof Promise)) return this.#taken(link, from, reading);
+        return reading.then((later) => {
+          if (signal.aborted) throw new Fault('cancelled', 'taking entries: the link ended, or nobody waits for it');
+          return this.#taken(link, from, later);
+        });
       },
       needs,
     );
@@ -211,6 +210,20 @@ export class ChatService implements AsyncDisposable {
       },
       needs,
     );
+  }
+
+  /** Keeps what a link gave, and tells those whom that concerns. */
+  #taken(link: Link, from: string, reading: Reading): Deliver {
+    const { answer, seen } = this.#intake.take(from, reading);
+    for (const chain of seen) this.#exchange.saw(link, chain);
+    if (seen.some((chain) => this.rooms.has(chain.conversation))) this.#relaySoon();
+    // What came by way of another: its author waits for the word that it is here.
+    for (const receipt of answer.receipts) {
+      if (receipt.author !== from) this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] });
+    }
+    // Own entries that were given back want their receipts.
+    if (seen.some((chain) => chain.author === this.#ledger.self)) this.#courier.wake(from, { now: true });
+    return answer;
   }
 
   /** The account behind the link. Throws `too_many` past the rate. [C-19] */
@@ -477,6 +490,7 @@ export class ChatService implements AsyncDisposable {
     await this.#mailbox?.[Symbol.asyncDispose]();
     clearTimeout(this.#relay);
     clearTimeout(this.#reading);
+    await this.#reader[Symbol.asyncDispose]();
     await this.rooms[Symbol.asyncDispose]();
     await this.#courier[Symbol.asyncDispose]();
   }

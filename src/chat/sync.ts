@@ -54,6 +54,8 @@ const SETBACKS = 3;
 
 /** Receipts of one link that are remembered as given: 100 bytes each; more are given anew each time. */
 const MOST_TOLD = 10_000;
+/** Calls that are sent before the last is answered: one is on its way, one is read there, and one is written. */
+const AHEAD = 3;
 
 /** Members of the rooms in one greeting, so that the answer stays below half a megabyte. */
 const GREETED_MEMBERS = 512;
@@ -78,10 +80,10 @@ export class Exchange {
 
   /** Gives the account what it lacks, until it lacks nothing and every own entry has its receipt. [C-20] */
   async run(account: string, link: Link, signal: AbortSignal): Promise<void> {
-    let ahead: Flight | undefined;
+    const ahead: Flight[] = [];
     for (let setbacks = 0; ; ) {
       const seen = await this.#greeted(account, link, signal);
-      let flight = ahead;
+      let flight = ahead.shift();
       if (!flight) {
         if (!seen.isCaughtUp) await this.#giveOrders(account, link, seen, signal);
         const batch = this.#next(account, seen);
@@ -95,18 +97,17 @@ export class Exchange {
         flight = send(batch, link, signal);
       }
       const { batch } = flight;
-      ahead = this.#following(batch, link, signal);
+      this.#sendAhead(ahead, batch, link, signal);
       const answer = await flight.answer;
       // A room's members answer in one go: what they say is written in one go.
       const fault = await this.#ledger.store.grouped(() => this.#settle(batch, answer, link, seen.heads));
       if (fault) throw fault;
       const end = lastOf(batch);
-      if (ahead && (seen.heads.get(keyOf(batch)) !== end || this.#seen.get(link) !== seen)) {
-        // It was sent in the belief that this one would be taken; what it came to is found out anew.
-        await ahead.answer.catch(() => {});
-        ahead = undefined;
+      if (ahead.length > 0 && (seen.heads.get(keyOf(batch)) !== end || this.#seen.get(link) !== seen)) {
+        // They were sent in the belief that this one would be taken; what they came to is found out anew.
+        await Promise.allSettled(ahead.splice(0).map(({ answer }) => answer));
       }
-      if (ahead || this.#from(account, batch, seen.heads) > batch.from) continue;
+      if (ahead.length > 0 || this.#from(account, batch, seen.heads) > batch.from) continue;
       setbacks += 1;
       if (setbacks > SETBACKS)
         throw new Fault('wrong_state', 'delivering: the other side takes nothing and says no why');
@@ -325,13 +326,16 @@ export class Exchange {
     return { ...chain, from, entries };
   }
 
-  /** What continues a full batch, sent before that is answered: one side reads the next while the other writes the last. */
-  #following(batch: Batch, link: Link, signal: AbortSignal): Flight | undefined {
-    if (batch.entries.length < DELIVER_ENTRIES) return undefined;
-    const from = lastOf(batch) + 1;
-    const entries = this.#ledger.entries.run(batch.conversation, batch.author, from, LIMIT);
-    if (entries[0]?.entry.seq !== from) return undefined;
-    return send({ conversation: batch.conversation, author: batch.author, from, entries }, link, signal);
+  /** What continues full batches, sent before these are answered: one side reads the next while the other reads and writes the last. */
+  #sendAhead(ahead: Flight[], batch: Batch, link: Link, signal: AbortSignal): void {
+    for (let last = ahead.at(-1)?.batch ?? batch; ahead.length < AHEAD; ) {
+      if (last.entries.length < DELIVER_ENTRIES) return;
+      const from = lastOf(last) + 1;
+      const entries = this.#ledger.entries.run(batch.conversation, batch.author, from, LIMIT);
+      if (entries[0]?.entry.seq !== from) return;
+      last = { conversation: batch.conversation, author: batch.author, from, entries };
+      ahead.push(send(last, link, signal));
+    }
   }
 
   /** Writes down what the answer says; gives the fault for which the rest is to be tried again later. */

@@ -148,6 +148,25 @@ export const STEPS = [
   -- 0: its own signature was not looked at, because that of a later entry of its chain, taken with it, vouches for it.
   ALTER TABLE entries ADD COLUMN proven INTEGER NOT NULL DEFAULT 1;
   `,
+  `
+  -- An entry names its row in messages, so that these need no index by hash: each page of one is written for an entry or two.
+  ALTER TABLE entries ADD COLUMN doc INTEGER;
+  UPDATE entries SET doc = (SELECT m.doc FROM messages m WHERE m.entry = entries.id)
+    WHERE id IN (SELECT entry FROM messages);
+  CREATE TABLE docs (
+    doc INTEGER PRIMARY KEY,
+    entry TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    author TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    mentioned INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO docs SELECT doc, entry, conversation, author, seq, removed, mentioned FROM messages ORDER BY doc;
+  DROP TABLE messages;
+  ALTER TABLE docs RENAME TO messages;
+  CREATE INDEX messages_unread ON messages (conversation, author, seq, removed, mentioned);
+  `,
 ] as const;
 
 /** Prepares each SQL text once, when it is first used: a constructor may so come before the tables. */

@@ -7,6 +7,7 @@ import { direct } from './conversation.ts';
 import { type Entry, entryId, parseEntry, signEntry } from './entry.ts';
 import { Intake } from './intake.ts';
 import { Ledger } from './ledger.ts';
+import { read } from './reading.ts';
 import { type Act, actOf, isGrapheme, REACTIONS_EACH, type Shown, show, type Target, versions } from './timeline.ts';
 
 const alice = Key.generate();
@@ -98,7 +99,7 @@ test('a store that is given the entries in any way shows what the rules say, and
       for (const turn of [...turns, ...Array.from({ length: 50 }, (_, n) => n % 2 === 0)]) {
         const entry = chains[Number(turn)]?.shift();
         if (!entry) continue;
-        const { answer } = intake.take(alice.id, [entry, entry]);
+        const { answer } = intake.take(alice.id, read([entry, entry]));
         expect(answer).toMatchObject({ refused: [], have: [] });
       }
       for (const [id, shown] of shownBy(entries)) {

@@ -1,5 +1,5 @@
 /** Which signatures of a call are looked at: the newest of a run vouches for those that it is chained to. [C-4] */
-import { type Entry, entryVerified, type Parsed } from './entry.ts';
+import type { Entry, Parsed } from './entry.ts';
 import { DELIVER_BYTES } from './wire.ts';
 
 /** `vouched`: not looked at by itself; a later entry of the same call, that will be kept with it, is `proven`. */
@@ -12,10 +12,18 @@ export class Vouching {
   /** Of a run whose newest signature is bad: the first bad one is found one by one. */
   readonly #singly = new Set<Parsed>();
   readonly #fits: (entry: Entry) => boolean;
+  readonly #isSigned: (parsed: Parsed) => boolean;
 
-  /** `fits`: whether an entry is kept, if it continues its chain and its signature is good; asked of runs only. */
-  constructor(call: readonly Parsed[], fits: (entry: Entry) => boolean) {
-    this.#fits = fits;
+  /**
+   * `fits`: whether an entry is kept, if it continues its chain and its signature is good; asked of runs only. `isSigned`:
+   * whether an entry's own signature is good.
+   */
+  constructor(
+    call: readonly Parsed[],
+    options: { fits: (entry: Entry) => boolean; isSigned: (parsed: Parsed) => boolean },
+  ) {
+    this.#fits = options.fits;
+    this.#isSigned = options.isSigned;
     const byPrev = new Map<string, Parsed>();
     for (const parsed of call.toReversed()) {
       const next = byPrev.get(parsed.id);
@@ -39,7 +47,7 @@ export class Vouching {
   }
 
   #single(parsed: Parsed): Proof {
-    const proof = this.#known.get(parsed) ?? (entryVerified(parsed.entry) ? 'proven' : 'bad');
+    const proof = this.#known.get(parsed) ?? (this.#isSigned(parsed) ? 'proven' : 'bad');
     this.#known.set(parsed, proof);
     return proof;
   }

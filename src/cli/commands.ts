@@ -2,12 +2,14 @@
 import { type AnyProcedure, os } from '@orpc/server';
 import { Command, createCli, type TrpcCliMeta } from 'trpc-cli';
 import type { z } from 'zod';
-import { operationList } from '../api/catalogue.ts';
+import { type Operation, operationList } from '../api/catalogue.ts';
 import { faultOf } from '../api/failure.ts';
-import { FAULTS_OF_ALL } from '../api/operation.ts';
+import { faultsOf } from '../api/operation.ts';
 import { FAULTS, type FaultCode } from '../base/fault.ts';
+import { completionCommand } from './completion/command.ts';
 import { describe, lineSchema } from './fields.ts';
 import { type AnyCommand, type Entry, exitCodesHelp, GROUPS, rootHelp, setHelp } from './help.ts';
+import { pipeCommand } from './pipe/command.ts';
 import type { ProcessCommand } from './process-command.ts';
 import type { Shell } from './shell.ts';
 
@@ -19,12 +21,16 @@ type Context = {
 
 type Tree = { [word: string]: AnyProcedure | Tree };
 
-export type Program = { command: Command; entries: readonly Entry[] };
+/** What a command's arguments and options are, beside what the parser knows of them. */
+export type Fields = { input: z.ZodObject | undefined; operation?: Operation };
+
+export type Program = { command: Command; entries: readonly Entry[]; fields: ReadonlyMap<string, Fields> };
 
 export function buildProgram(context: Context, processCommands: readonly ProcessCommand[], version: string): Program {
   const router: Tree = {};
   const entries: Entry[] = [];
   const inputs = new Map<string, z.ZodObject>();
+  const fields = new Map<string, Fields>();
   const coded = os.$context<Context>().$meta<TrpcCliMeta>({});
   const procedure = coded.use(async ({ next }) => {
     try {
@@ -34,9 +40,14 @@ export function buildProgram(context: Context, processCommands: readonly Process
     }
   });
 
-  for (const { name, summary, description, example, faults, input, run } of processCommands) {
+  for (const { name, summary, description, example, faults, input, run } of [
+    ...processCommands,
+    pipeCommand,
+    completionCommand(() => built),
+  ]) {
     entries.push({ words: name, summary, group: 'process' });
     inputs.set(name, input);
+    fields.set(name, { input });
     const command = procedure
       .meta({ description: page(summary, description), examples: examples(example, ['internal', ...faults]) })
       .input(input)
@@ -46,7 +57,7 @@ export function buildProgram(context: Context, processCommands: readonly Process
   for (const operation of operationList) {
     const { summary, description, meta, path } = operation;
     const { words, textbook } = meta.command;
-    const faults = [...meta.faults, ...FAULTS_OF_ALL].filter((code) => code !== 'unauthenticated');
+    const faults = faultsOf(meta).filter((code) => code !== 'unauthenticated');
     const schema = lineSchema(operation);
     const command = procedure
       .meta({
@@ -61,10 +72,12 @@ export function buildProgram(context: Context, processCommands: readonly Process
         await runOperation(operation, input, context.shell());
       });
     inputs.set(words.join(' '), schema);
+    fields.set(words.join(' '), { input: operation.input, operation });
     place(router, words, command);
     entries.push({ words: words.join(' '), summary, group: path[0] });
     if (!textbook) continue;
     inputs.set(textbook, schema);
+    fields.set(textbook, { input: operation.input, operation });
     place(router, [textbook], command);
     entries.push({ words: textbook, summary: `The same as "${words.join(' ')}"`, group: 'textbook' });
   }
@@ -85,7 +98,8 @@ export function buildProgram(context: Context, processCommands: readonly Process
   setHelp(program, () =>
     rootHelp(entries, [...program.options, { flags: '-h, --help', description: 'show help, also after any command' }]),
   );
-  return { command: program, entries };
+  const built: Program = { command: program, entries, fields };
+  return built;
 }
 
 // Commands end by throwing; only bin ends the process.

@@ -5,19 +5,28 @@ import { z } from 'zod';
 import type { Operation } from '../api/catalogue.ts';
 import { invalidArgument } from '../api/failure.ts';
 import { Fault } from '../base/fault.ts';
+import { type JobLine, jobFlags, jobOf, listOf, NO_JOB, needsOf, timeOf } from './job-line.ts';
 import { parseBytes, parseSeconds } from './units.ts';
 
 /** The longest text an operation takes, in UTF-8, and a little: what comes after is read no more. */
 const STDIN_BYTES_MAX = 4 * 65_536;
 
-const WORDS = 'words';
+/** The field in which a phrase's words stand. */
+export const WORDS = 'words';
+
+/** The values of a field that has a closed list of them. */
+export function choicesOf(schema: unknown): string[] {
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodOptional) return choicesOf(schema.unwrap());
+  return schema instanceof z.ZodEnum ? schema.options.map(String) : [];
+}
 
 function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 /** The command line's own schema: strings only, of which `inputOf` makes what the operation's schema wants. */
-export function lineSchema({ meta: { command }, input, name }: Operation): z.ZodObject {
+export function lineSchema({ meta, input, name }: Operation): z.ZodObject {
+  const { command } = meta;
   const shape: Record<string, z.ZodType> = {};
   const fields = Object.entries(input?.shape ?? {});
   const positionals = command.positionals ?? [];
@@ -40,7 +49,11 @@ export function lineSchema({ meta: { command }, input, name }: Operation): z.Zod
     const isMany = command.forms?.[field] === 'text' || command.forms?.[field] === 'paths';
     const written = isMany ? z.array(z.string()) : z.string();
     if (schema.safeParse(true).data === true) {
-      shape[field] = z.boolean().optional().describe(describe(schema));
+      const isOn = schema.safeParse(undefined).data === true;
+      shape[field] = z
+        .boolean()
+        .optional()
+        .meta({ description: describe(schema), ...(isOn && { negatable: true }) });
       continue;
     }
     const optional = schema.safeParse(undefined).success;
@@ -48,9 +61,7 @@ export function lineSchema({ meta: { command }, input, name }: Operation): z.Zod
     shape[field] = (optional ? written.optional() : written).meta({ description: describe(schema), ...positional });
   }
   if (command.qr?.flag) shape.qr = z.boolean().optional().describe('show it as a QR code, too');
-  if (command.settles) {
-    shape.detach = z.boolean().optional().describe('answer at once with the id; the work goes on');
-  }
+  if (meta.job) Object.assign(shape, jobFlags(meta.job));
   return z.object(shape);
 }
 
@@ -62,16 +73,23 @@ export function describe(schema: unknown): string {
   return typeof fallback === 'number' ? `${about}; default: ${fallback}` : about;
 }
 
-export type Line = { input: unknown; detach: boolean; qr: boolean };
+export type Line = {
+  input: Record<string, unknown> | undefined;
+  qr: boolean;
+  /** How it is wanted as a job. */
+  job: JobLine;
+};
 
 /** Faults: `invalid_argument`, in the command line's words. */
 export async function inputOf(
-  { input, meta: { command } }: Operation,
+  { input, meta }: Operation,
   written: Record<string, unknown>,
   place: { cwd: string; stdin: Readable; env: NodeJS.ProcessEnv },
 ): Promise<Line> {
-  const { detach, qr, [WORDS]: words, ...fields } = written;
-  const flags = { detach: detach === true, qr: qr === true };
+  const { command } = meta;
+  const { job, rest } = meta.job ? jobOf(written) : { job: NO_JOB, rest: written };
+  const { qr, [WORDS]: words, ...fields } = rest;
+  const flags = { job, qr: qr === true };
   if (command.phrase && Array.isArray(words)) {
     const { choice, text } = command.phrase;
     const rest = words.map(String);
@@ -86,6 +104,9 @@ export async function inputOf(
     else if (form === 'bytes') fields[field] = parseBytes(String(value));
     else if (form === 'seconds') fields[field] = parseSeconds(String(value));
     else if (form === 'list') fields[field] = listOf(String(value));
+    else if (form === 'json') fields[field] = jsonOf(field, String(value));
+    else if (form === 'time') fields[field] = timeOf(String(value));
+    else if (form === 'needs') fields[field] = needsOf(String(value));
     else if (Array.isArray(value)) fields[field] = await textOf(value.map(String), place.stdin);
   }
   for (const [field, variable] of Object.entries(command.secrets ?? {}))
@@ -104,16 +125,12 @@ export async function inputOf(
   return { input: checked.data, ...flags };
 }
 
-/** `a, b,c`: three values; nothing between two commas is none. */
-const listOf = (text: string): string[] =>
-  text
-    .split(',')
-    .map((each) => each.trim())
-    .filter((each) => each !== '');
-
-function choicesOf(schema: unknown): string[] {
-  const inner = schema instanceof z.ZodDefault ? schema.unwrap() : schema;
-  return inner instanceof z.ZodEnum ? inner.options.map(String) : [];
+function jsonOf(field: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Fault('invalid_argument', `<${kebab(field)}> "${text}": expected JSON`, { cause: error });
+  }
 }
 
 async function textOf(words: string[], stdin: Readable): Promise<string> {

@@ -20,6 +20,7 @@ export const GROUPS: Readonly<Record<string, { title: string; about: string }>> 
     about: 'Conversations: what is unread in them, and all that was said, as a file.',
   },
   files: { title: 'Files', about: 'Files and folders: offered by one, fetched by the other, verified.' },
+  jobs: { title: 'Jobs', about: 'What the agent carries out in the background: now, later, or again and again.' },
   links: { title: 'Links', about: 'Direct connections to other nodes and to trackers.' },
   events: { title: 'Events', about: '' },
   backup: { title: 'Backup', about: '' },

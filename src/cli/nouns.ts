@@ -1,4 +1,5 @@
 /** How each noun of the API looks to a person. With `--json` none of this is used. */
+import { type Job, job } from '../api/job.ts';
 import { followedMessage } from '../api/messages.ts';
 import {
   type BackupInfo,
@@ -40,7 +41,8 @@ import {
   safety,
   status,
 } from '../api/shapes.ts';
-import { cleanText } from './clean.ts';
+import { cleanText, jsonLine } from './clean.ts';
+import { jobName, jobStanding } from './job-progress.ts';
 import type { Cell, Style } from './term.ts';
 import { showAgo, showBytes, showTime } from './units.ts';
 
@@ -80,6 +82,8 @@ const styles: Record<string, Style> = {
   busy: 'yellow',
   held: 'yellow',
   queued: 'yellow',
+  waiting: 'yellow',
+  running: 'cyan',
   connecting: 'yellow',
   failed: 'red',
   down: 'red',
@@ -211,6 +215,7 @@ const messagesInFull = noun<MessageInFull>(messageInFull, {
     ['to', { text: m.to, style: 'bold' }],
     ['written', showTime(m.at)],
     ['state', state(m.state)],
+    ...(m.error ? [['why', `${m.error.message} (${m.error.code})`] satisfies [string, Cell]] : []),
     ...(m.held ?? []).map(
       ({ to, by, at, until, letter, sig }) =>
         [
@@ -228,6 +233,26 @@ const messagesInFull = noun<MessageInFull>(messageInFull, {
     ...(m.mentions.length > 0 ? [['names', m.mentions.join(', ')] satisfies [string, Cell]] : []),
     ['text', m.deleted ? { text: 'deleted', style: 'dim' } : m.text],
     ...(m.history ?? []).map(({ at, state, text }): [string, Cell] => ['was', `${showTime(at)} (${state}) ${text}`]),
+  ],
+});
+
+const jobs = noun<Job>(job, {
+  head: ['ID', 'WHAT', 'STATE', 'ASKED', 'HOW'],
+  none: 'no jobs',
+  row: (j) => [j.id, { text: jobName(j), style: 'bold' }, state(j.state), showAgo(j.at), jobStanding(j)],
+  detail: (j) => [
+    ['id', j.id],
+    ['what', { text: jobName(j), style: 'bold' }],
+    ['state', state(j.state)],
+    ['how', jobStanding(j)],
+    ['asked', showTime(j.at)],
+    ...(j.startedAt ? [['tried', `${showTime(j.startedAt)}, ${j.attempts} times`] satisfies [string, Cell]] : []),
+    ...(j.endedAt ? [['ended', showTime(j.endedAt)] satisfies [string, Cell]] : []),
+    ...(j.due ? [[j.state === 'waiting' ? 'next try by' : 'due', showTime(j.due)] satisfies [string, Cell]] : []),
+    ...(j.deadline ? [['deadline', showTime(j.deadline)] satisfies [string, Cell]] : []),
+    ...(j.schedule ? [['schedule', j.schedule] satisfies [string, Cell]] : []),
+    ...(j.key ? [['key', j.key] satisfies [string, Cell]] : []),
+    ...(j.answer == null ? [] : [['answer', jsonLine(j.answer)] satisfies [string, Cell]]),
   ],
 });
 
@@ -443,6 +468,7 @@ const nouns = new Map<unknown, Noun>([
   [conversation, conversations],
   [backupInfo, backups],
   [file, files],
+  [job, jobs],
   [fileLimits, fileBounds],
   [fileQuota, quotas],
   [fileLink, fileLinks],

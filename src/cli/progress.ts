@@ -1,7 +1,8 @@
-/** Shows how far a transfer is, and says how it ended. */
+/** Shows how far a transfer or a job is. */
+import { job } from '../api/job.ts';
 import { type FileInfo, file } from '../api/shapes.ts';
-import { Fault, isFaultCode } from '../base/fault.ts';
 import { cleanLine } from './clean.ts';
+import { jobLine } from './job-progress.ts';
 import type { Term } from './term.ts';
 import { showBytes, showDuration } from './units.ts';
 
@@ -31,32 +32,27 @@ function overLinks({ links, direction }: FileInfo): string {
   return `  ${way} ${links.length} (${rungs.join(', ')})`;
 }
 
-/** The fault of a transfer that ended without its file; undefined for `done`. */
-export function outcome(f: FileInfo): Fault | undefined {
-  const what = `moving "${f.name}"`;
-  if (f.state === 'done') return undefined;
-  if (f.state === 'failed') {
-    const code = f.error?.code;
-    return new Fault(isFaultCode(code) ? code : 'internal', f.error?.message ?? `${what}: it failed`);
-  }
-  if (f.state === 'cancelled') return new Fault('cancelled', `${what}: it was cancelled`);
-  if (f.state === 'declined' && isFaultCode(f.error?.code)) return new Fault(f.error.code, f.error.message);
-  if (f.state === 'declined') return new Fault('cancelled', `${what}: it was declined`);
-  return new Fault('link_closed', `${what}: the agent's answer ended in state "${f.state}"`);
+/** What a snapshot of a file or of a job is in one line; a job that moves a file shows the file. */
+function snapshotLine(snapshot: unknown): string {
+  const moved = file.safeParse(snapshot);
+  if (moved.success) return progressLine(moved.data);
+  const known = job.parse(snapshot);
+  const within = file.safeParse(known.answer);
+  return within.success && known.state === 'running' ? progressLine(within.data) : jobLine(known);
 }
 
 /** Shows snapshots on a terminal as they come; answers with the last one. `each` sees every one. */
 export async function watch(
   snapshots: AsyncIterable<unknown>,
   notes: Term,
-  each: (snapshot: FileInfo) => Promise<boolean>,
-): Promise<FileInfo | undefined> {
-  let last: FileInfo | undefined;
+  each: (snapshot: unknown) => Promise<void>,
+): Promise<unknown> {
+  let last: unknown;
   try {
     for await (const snapshot of snapshots) {
-      last = file.parse(snapshot);
-      notes.transient(progressLine(last));
-      if (!(await each(last))) break;
+      last = snapshot;
+      notes.transient(snapshotLine(snapshot));
+      await each(snapshot);
     }
   } finally {
     notes.clear();

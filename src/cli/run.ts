@@ -1,19 +1,21 @@
 /** Runs one operation for a command line, and shows what it answers. */
 import { rm } from 'node:fs/promises';
-import type { AnySchema } from '@orpc/contract';
 import { z } from 'zod';
-import { type Operation, operationList } from '../api/catalogue.ts';
+import type { Operation } from '../api/catalogue.ts';
 import { createClient } from '../api/client.ts';
 import { faultOf } from '../api/failure.ts';
-import { type FileInfo, file } from '../api/shapes.ts';
+import { job } from '../api/job.ts';
+import { outcome, outcomeOfJob } from '../api/outcome.ts';
+import { file } from '../api/shapes.ts';
 import { isStream } from '../api/stream.ts';
 import { Fault } from '../base/fault.ts';
 import { Bars } from './bars.ts';
 import { cleanText, jsonLine } from './clean.ts';
 import { inputOf } from './fields.ts';
-import { indented, nounOf } from './nouns.ts';
-import { outcome, watch } from './progress.ts';
+import { LEFT, leaveIfAway, runJob } from './job.ts';
+import { watch } from './progress.ts';
 import type { Shell } from './shell.ts';
+import { showAnswer, showNext, showValue } from './show.ts';
 
 type Call = (input: unknown, options: { signal: AbortSignal }) => Promise<unknown>;
 
@@ -28,6 +30,9 @@ export async function runOperation(
   if (field === undefined || !Array.isArray(paths)) return await runOnce(operation, written, shell);
   if (paths.length > 1 && written.name !== undefined) {
     throw new Fault('invalid_argument', `--name "${written.name}": it can name one path, not ${paths.length}`);
+  }
+  if (paths.length > 1 && written.key !== undefined) {
+    throw new Fault('invalid_argument', `--key "${written.key}": it stands for one path, not ${paths.length}`);
   }
   const faults: unknown[] = [];
   for (const path of paths.map(String)) {
@@ -44,29 +49,42 @@ export async function runOperation(
 
 /** Standard input becomes a file in the home first: what goes to others must have a length and a hash. */
 async function sendInput(operation: Operation, written: Record<string, unknown>, field: string, shell: Shell) {
+  const late = ['at', 'in', 'every'].find((flag) => written[flag] !== undefined);
+  if (late)
+    throw new Fault('invalid_argument', `--${late}: standard input is read now; save it as a file to send it later`);
   const { spool } = await import('./spool.ts');
-  const { home } = await createClient({ socketPath: shell.agentPath }).status.show(undefined, { signal: shell.signal });
-  const path = await spool(shell.stdin, home, shell.signal);
+  const { signal } = shell;
+  const { home } = await createClient({ socketPath: shell.agentPath })
+    .status.show(undefined, { signal })
+    .catch((error: unknown) => {
+      if (faultOf(error)?.code === 'agent_down') return shell; // the request itself may wait for the agent there
+      throw error;
+    });
+  const path = await spool(shell.stdin, home, signal);
   try {
     await runOnce(operation, { ...written, name: written.name ?? 'stdin', [field]: path }, shell);
   } catch (error) {
     // With the call the agent takes it over: what it may have taken stays, what it refused is nobody's.
     const code = faultOf(error)?.code;
-    const isTaken = code === 'cancelled' || code === 'link_closed' || code === 'timeout';
+    const isTaken = signal.aborted || code === 'cancelled' || code === 'link_closed' || code === 'timeout';
     if (!isTaken) await rm(path, { force: true });
     throw error;
   }
 }
 
 async function runOnce(operation: Operation, written: Record<string, unknown>, shell: Shell): Promise<void> {
-  const { input, detach, qr } = await inputOf(operation, written, shell);
+  const { input, job: line, qr } = await inputOf(operation, written, shell);
   const { signal } = shell;
+  if (line.isAsked || operation.meta.job?.long) return await runJob(operation, { input, job: line }, shell);
   const client = createClient({ socketPath: shell.agentPath });
   // The catalogue's names are the client's own; that each input fits was checked by its schema.
   const callOf = ([noun, verb]: readonly [string, string]) =>
     (client as unknown as Record<string, Record<string, Call>>)[noun]?.[verb];
-  const answer = await callOf(operation.path)?.(input, { signal });
-  const { settles, shows, qr: coded } = operation.meta.command;
+  const answer = await callOf(operation.path)?.(input, { signal }).catch((error: unknown) =>
+    leaveIfAway(error, operation, { input, job: line }, shell),
+  );
+  const { shows, qr: coded } = operation.meta.command;
+  if (answer === LEFT) return;
 
   if (isStream(answer)) {
     if (shows === 'progress') await showTransfer(answer, operation, shell);
@@ -75,18 +93,7 @@ async function runOnce(operation: Operation, written: Record<string, unknown>, s
     else for await (const value of answer) await showNext(value, operation, shell);
     return;
   }
-  if (settles && !detach) {
-    const follow = operationList.find(({ path }) => path.join() === settles.by.join());
-    const snapshots = await callOf(settles.by)?.({ id: file.parse(answer).id }, { signal });
-    if (!follow || !isStream(snapshots)) throw new Error(`${operation.name}: cannot be followed`);
-    const during = async ({ state }: FileInfo) => settles.during.includes(state);
-    const settled = (await watch(snapshots, shell.notes, during)) ?? file.parse(answer);
-    await showValue(settled, operation.output, shell);
-    if (settled.state === 'failed') throw outcome(settled);
-    return;
-  }
-  if (shows === 'line') await showNext(answer, operation, shell);
-  else await showValue(answer, operation.output, shell);
+  await showAnswer(answer, operation, shell);
   if (coded && (qr || !coded.flag)) await showQr(answer, coded.field, shell);
 }
 
@@ -126,41 +133,17 @@ async function showBars(snapshots: AsyncIterable<unknown>, shell: Shell): Promis
   }
 }
 
+/** Snapshots of a file or of a job, until it is over. */
 async function showTransfer(snapshots: AsyncIterable<unknown>, { output, name }: Operation, shell: Shell) {
   const last = await watch(snapshots, shell.notes, async (snapshot) => {
     if (shell.json) await shell.out.line(jsonLine(snapshot));
-    return true;
   });
-  const fault = last ? outcome(last) : new Fault('link_closed', `${name}: the agent answered nothing`);
+  const isJob = job.safeParse(last);
+  const fault = isJob.success
+    ? outcomeOfJob(isJob.data)
+    : last
+      ? outcome(file.parse(last))
+      : new Fault('link_closed', `${name}: the agent answered nothing`);
   if (fault) throw fault;
   if (!shell.json) await showValue(last, output, shell);
-}
-
-async function showNext(value: unknown, { output, meta }: Operation, { json, out }: Shell): Promise<void> {
-  const noun = nounOf(output);
-  if (json || !noun || meta.command.shows === 'json') return out.line(jsonLine(value));
-  const cells = noun.row(value);
-  const shown = cells.map((cell) =>
-    typeof cell === 'string' ? indented(cell, '    ') : out.style(indented(cell.text, '    '), cell.style),
-  );
-  await out.line(shown.filter((text) => text !== '').join('  '));
-}
-
-async function showValue(value: unknown, schema: AnySchema | undefined, { json, out, notes }: Shell): Promise<void> {
-  if (json) return out.line(jsonLine(value));
-  if (schema instanceof z.ZodArray && Array.isArray(value)) {
-    const noun = nounOf(schema.element);
-    if (!noun) return out.line(jsonLine(value));
-    if (value.length === 0) return notes.line(noun.none);
-    return out.table(noun.head, value.map(noun.row));
-  }
-  const noun = nounOf(schema);
-  if (!noun) return out.line(jsonLine(value));
-  const lines = noun.detail(value);
-  const width = Math.max(...lines.map(([name]) => name.length));
-  for (const [name, cell] of lines) {
-    const { text, style } = typeof cell === 'string' ? { text: cell, style: undefined } : cell;
-    const label = out.style(name.padEnd(width), 'dim');
-    await out.line(`${label}  ${out.style(indented(text, ' '.repeat(width + 2)), style)}`);
-  }
 }

@@ -17,7 +17,7 @@ export type Shell = {
   stdin: Readable;
   stdout: Stream;
   stderr: Stream;
-  /** Aborts on ctrl-C and SIGTERM, and when nobody reads stdout any more. */
+  /** Aborts on ctrl-C and SIGTERM, whose name is the reason then, and when nobody reads stdout any more. */
   signal: AbortSignal;
   /** Data for people, and messages: both clean what others wrote. */
   out: Term;

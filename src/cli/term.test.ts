@@ -1,9 +1,10 @@
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
+import { outcome } from '../api/outcome.ts';
 import type { FileInfo } from '../api/shapes.ts';
 import { Bars } from './bars.ts';
-import { outcome, progressLine } from './progress.ts';
+import { progressLine } from './progress.ts';
 import { Term } from './term.ts';
 
 function terminal({ isTTY, env = {} }: { isTTY: boolean; env?: NodeJS.ProcessEnv }) {

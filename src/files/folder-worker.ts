@@ -1,133 +1,88 @@
-/** The thread beside the event loop that walks, hashes, reads and writes one folder: calls that wait for the disk, by message. */
-import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { Fault, type FaultCode, toFault } from '../base/fault.ts';
-import { Bitmap } from './bitmap.ts';
-import { type Inspected, inspectFolder } from './folder-check.ts';
-import { FolderSource, type HashedFolder, hashFolder } from './folder-source.ts';
-import { FolderWriter } from './folder-writer.ts';
-import { type Manifest, parseManifest } from './manifest.ts';
-import type { PartIdentity } from './part.ts';
+/** The event loop's side of a thread that works on one folder. */
+import { Worker } from 'node:worker_threads';
+import { reasonOf } from '../base/async.ts';
+import { Fault, toFault } from '../base/fault.ts';
+import type { Call, Calls, Reply, WorkerData } from './folder-thread.ts';
 
-/** What is known of a folder's manifest outside of the thread. */
-export type Outline = {
-  name: string;
-  size: number;
-  chunk: number;
-  sizes: Float64Array;
-  entries: number;
-  files: number;
-};
+/** MiB of heap that a thread may take: a manifest of a million files takes 800. */
+const MOST_HEAP_MB = 2048;
 
-/** What the thread does, one call after the other. */
-export type Calls = {
-  /** Also opens it to be read. */
-  hash(root: string, name: string): Omit<HashedFolder, 'manifest'> & { outline: Outline };
-  openSource(bytes: Uint8Array, hash: string, root: string, stamps: Uint8Array): Outline;
-  /** Into memory that both sides see. Gives how many bytes; fewer where a file has changed. */
-  read(block: Uint8Array, start: number, end: number): number;
-  openPart(
-    bytes: Uint8Array,
-    hash: string,
-    options: {
-      folder: string;
-      id: string;
-      known: PartIdentity | undefined;
-      /** What the ticket says. */
-      ticket: { name: string; size: number; entries: number };
-    },
-  ): { outline: Outline; identity: PartIdentity; fresh: boolean; leftOut: string[]; renamed: number };
-  put(block: Uint8Array, length: number, position: number): number[];
-  verify(size: number, maybe: Uint8Array, from: number, to: number): number[];
-  complete(): void;
-  inspect(bytes: Uint8Array, hash: string, root: string, isReceived: boolean): Inspected;
-  syncEach(): void;
-  synced(): void;
-};
+type Waiting = { resolve(value: unknown): void; reject(error: Error): void };
 
-export type Call = { id: number; name: keyof Calls; args: unknown[] };
-export type Reply = { id: number; value?: unknown; fault?: { code: FaultCode; message: string; errno?: string } };
-/** One number, not 0 once the work is to stop. */
-export type WorkerData = { stop: SharedArrayBuffer };
+/** A thread, started at the first call. Calls are answered in their order. */
+export class FolderWorker implements AsyncDisposable {
+  readonly #stop = new SharedArrayBuffer(4);
+  readonly #waiting = new Map<number, Waiting>();
+  #worker: Worker | undefined;
+  #fault: Fault | undefined;
+  #calls = 0;
 
-const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  /** Starts the thread, so that it is there when it is first asked. */
+  start(): void {
+    if (!this.#fault) this.#worker ??= this.#start();
+  }
 
-function outlineOf({ name, size, chunk, files, folders = [], links = [] }: Manifest): Outline {
-  return {
-    name,
-    size,
-    chunk,
-    sizes: Float64Array.from(files, (file) => file.size),
-    entries: files.length + folders.length + links.length,
-    files: files.length,
-  };
-}
+  /** Throws what the work throws; `too_large` where the thread runs out of memory. `args` are copied, shared memory is not. */
+  async ask<N extends keyof Calls>(name: N, ...args: Parameters<Calls[N]>): Promise<ReturnType<Calls[N]>> {
+    if (this.#fault) throw this.#fault;
+    this.#worker ??= this.#start();
+    const worker = this.#worker;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const id = ++this.#calls;
+    this.#waiting.set(id, { resolve, reject });
+    worker.postMessage({ id, name, args } satisfies Call);
+    return (await promise) as ReturnType<Calls[N]>; // the thread answers by the same table
+  }
 
-/** The manifest of a folder. Throws as `parseManifest`, and `malformed` for one of a single file. */
-function parseFolder(bytes: Uint8Array, hash: string): Manifest {
-  const manifest = parseManifest(bytes, hash);
-  if (!manifest.folder) throw new Fault('malformed', 'reading a manifest: it is not of a folder, as its ticket says');
-  return manifest;
-}
-
-export function folderCalls(isStopped: () => boolean): Calls {
-  let source: FolderSource | undefined;
-  let writer: FolderWriter | undefined;
-  const stop = (): void => {
-    if (isStopped()) throw new Fault('cancelled', 'reading a folder: it was cancelled');
-  };
-  const writing = (): FolderWriter => {
-    if (!writer) throw new Fault('wrong_state', 'writing a folder: it is not open');
-    return writer;
-  };
-  return {
-    hash(root, name) {
-      const { manifest, ...hashed } = hashFolder(root, name, stop);
-      source = new FolderSource(root, manifest, hashed.stamps);
-      return { ...hashed, outline: outlineOf(manifest) };
-    },
-    openSource(bytes, hash, root, stamps) {
-      const manifest = parseFolder(bytes, hash);
-      source = new FolderSource(root, manifest, new BigUint64Array(Uint8Array.from(stamps).buffer));
-      return outlineOf(manifest);
-    },
-    read(block, start, end) {
-      if (!source) throw new Fault('wrong_state', 'reading a folder: it is not open');
-      return source.read(buffer(block), start, end);
-    },
-    openPart(bytes, hash, options) {
-      const manifest = parseFolder(bytes, hash);
-      const outline = outlineOf(manifest);
-      const { name, size, entries } = options.ticket;
-      if (outline.name !== name || outline.size !== size || outline.entries !== entries) {
-        throw new Fault('malformed', 'reading a manifest: its name, size and entries are not what the ticket says'); // [F-7]
-      }
-      writer = FolderWriter.open({ ...options, manifest });
-      const { identity, fresh, plan } = writer;
-      return { outline, identity, fresh, leftOut: plan.leftOut, renamed: plan.renamed };
-    },
-    put: (block, length, position) => writing().put(buffer(block), length, position),
-    verify: (size, maybe, from, to) => writing().verify(new Bitmap(size, maybe), from, to),
-    complete: () => writing().complete(),
-    inspect: (bytes, hash, root, isReceived) => inspectFolder(root, parseFolder(bytes, hash), isReceived, stop),
-    syncEach: () => writing().syncEach(),
-    synced: () => writing().synced(),
-  };
-}
-
-if (!isMainThread && parentPort) {
-  const port = parentPort;
-  const stop = new Int32Array((workerData as WorkerData).stop); // who starts this thread gives it
-  const calls = folderCalls(() => Atomics.load(stop, 0) !== 0);
-  port.on('message', ({ id, name, args }: Call) => {
+  /** As `ask`, for work that ends as soon as `signal` aborts. */
+  async askUntil<N extends keyof Calls>(
+    signal: AbortSignal,
+    name: N,
+    ...args: Parameters<Calls[N]>
+  ): Promise<ReturnType<Calls[N]>> {
+    const stop = (): void => void Atomics.store(new Int32Array(this.#stop), 0, 1);
+    if (signal.aborted) throw reasonOf(signal);
+    signal.addEventListener('abort', stop, { once: true });
     try {
-      const call = calls[name] as (...args: unknown[]) => unknown; // the caller's side is typed by the same table
-      const value = call(...args);
-      port.postMessage({ id, value } satisfies Reply);
+      return await this.ask(name, ...args);
     } catch (error) {
-      const { code, message } = toFault(error);
-      const errno = error instanceof Fault ? undefined : (error as NodeJS.ErrnoException).code; // of fs, where it is one
-      const fault = { code, message, ...(errno !== undefined && { errno }) };
-      port.postMessage({ id, fault } satisfies Reply);
+      throw signal.aborted ? reasonOf(signal) : error;
+    } finally {
+      signal.removeEventListener('abort', stop);
     }
-  });
+  }
+
+  #start(): Worker {
+    const ending = import.meta.filename.endsWith('.ts') ? 'ts' : 'js';
+    const worker = new Worker(new URL(`./folder-thread.${ending}`, import.meta.url), {
+      workerData: { stop: this.#stop } satisfies WorkerData,
+      resourceLimits: { maxOldGenerationSizeMb: MOST_HEAP_MB },
+      execArgv: [],
+    });
+    worker.on('message', ({ id, value, fault }: Reply) => {
+      const waiting = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      if (!fault) return waiting?.resolve(value);
+      waiting?.reject(new Fault(fault.code, fault.message, { data: fault.errno ? { errno: fault.errno } : {} }));
+    });
+    worker.on('error', (error: NodeJS.ErrnoException) => {
+      const isMemory = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+      this.#end(isMemory ? new Fault('too_large', 'reading a folder: too many files to hold') : toFault(error));
+    });
+    worker.on('exit', () => this.#end(new Fault('cancelled', 'working on a folder: it was ended')));
+    return worker;
+  }
+
+  #end(fault: Fault): void {
+    this.#fault ??= fault;
+    for (const { reject } of this.#waiting.values()) reject(this.#fault);
+    this.#waiting.clear();
+  }
+
+  /** Ends the thread; what is under way there fails. Files that it holds open are closed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    Atomics.store(new Int32Array(this.#stop), 0, 1);
+    this.#end(new Fault('cancelled', 'working on a folder: it was ended'));
+    await this.#worker?.terminate();
+  }
 }

@@ -8,7 +8,7 @@ import type { Binding } from '../link/binding.ts';
 import { BlockPool } from './blocks.ts';
 import { BlobClient, type Bulk } from './client.ts';
 import { fetchContent, MOST_STRIKES } from './fetch.ts';
-import { FolderThread } from './folder-thread.ts';
+import { FolderWorker } from './folder-worker.ts';
 import { Ledger } from './ledger.ts';
 import type { Traffic } from './limits.ts';
 import { CHUNK_BYTES, MOST_FOLDER_MANIFEST_BYTES, MOST_MANIFEST_BYTES, parseManifest } from './manifest.ts';
@@ -249,7 +249,7 @@ export class Incoming {
     const { part: known } = store.marks(id);
     if (known && (await isFinished(path, known))) return this.#done(id, path); // named, then killed
     if (!known && contents) await checkSpace(folder, size, contents.entries);
-    const thread = contents && new FolderThread();
+    const thread = contents && new FolderWorker();
     let client: BlobClient | undefined;
     const connect = async (): Promise<BlobClient> => {
       client ??= await BlobClient.open({
@@ -284,7 +284,7 @@ export class Incoming {
   }
 
   /** The part of a transfer, opened by its manifest, which is kept once it is believed. */
-  async #open(id: string, manifest: Uint8Array, thread: FolderThread | undefined): Promise<Part> {
+  async #open(id: string, manifest: Uint8Array, thread: FolderWorker | undefined): Promise<Part> {
     const { store } = this.#options;
     const { hash, folder, name, size, contents } = this.#transfers.get(id);
     const known = store.marks(id).part;
@@ -312,7 +312,7 @@ export class Incoming {
   async #fetchInto(
     id: string,
     manifest: Uint8Array,
-    thread: FolderThread | undefined,
+    thread: FolderWorker | undefined,
     tries: Tries,
     connect: () => Promise<BlobClient>,
     signal: AbortSignal,

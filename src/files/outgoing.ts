@@ -4,7 +4,7 @@ import { Backoff, Budget, sleep } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { FolderReaders } from './folder-readers.ts';
-import { FolderThread } from './folder-thread.ts';
+import { FolderWorker } from './folder-worker.ts';
 import { encodeManifest } from './manifest.ts';
 import { offeredName, safeName } from './paths.ts';
 import type { Bytes, Offered } from './serve.ts';
@@ -146,7 +146,7 @@ export class Outgoing {
 
   async #hashFolder(id: string, path: string, name: string, signal: AbortSignal): Promise<void> {
     await using ending = new AsyncDisposableStack();
-    const thread = ending.use(new FolderThread());
+    const thread = ending.use(new FolderWorker());
     const hashed = await thread.askUntil(signal, 'hash', path, name);
     const { bytes, hash, size, entries, files, stamps, leftOut, outline } = hashed;
     await this.#store.saveLargeManifest(hash, bytes);

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Fault } from '../base/fault.ts';
 import type { Bitmap } from './bitmap.ts';
-import type { FolderThread } from './folder-thread.ts';
-import type { Calls, Outline } from './folder-worker.ts';
+import type { Calls, Outline } from './folder-thread.ts';
+import type { FolderWorker } from './folder-worker.ts';
 import { Layout } from './layout.ts';
 import { identityAt, makeFolder, type Part, type PartIdentity, samePart, syncFolder, writeFault } from './part.ts';
 import { candidates, partName } from './paths.ts';
@@ -27,9 +27,9 @@ export class PartFolder implements Part {
   readonly renamed: number;
   readonly #folder: string;
   readonly #path: string;
-  readonly #thread: FolderThread;
+  readonly #thread: FolderWorker;
 
-  private constructor(folder: string, id: string, thread: FolderThread, opened: ReturnType<Calls['openPart']>) {
+  private constructor(folder: string, id: string, thread: FolderWorker, opened: ReturnType<Calls['openPart']>) {
     const { outline, identity, fresh, leftOut, renamed } = opened;
     this.#folder = folder;
     this.#path = join(folder, partName(id));
@@ -54,7 +54,7 @@ export class PartFolder implements Part {
     hash: string;
     ticket: { name: string; size: number; entries: number };
     /** From now on the part's to end. */
-    thread: FolderThread;
+    thread: FolderWorker;
   }): Promise<PartFolder> {
     const { folder, id, known, manifest, hash, ticket, thread } = options;
     try {

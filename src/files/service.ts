@@ -118,7 +118,7 @@ export class FileService implements AsyncDisposable {
     const fetching = { store, transfers, reports, settings, traffic, downloads, log, signal };
     const incoming = new Incoming({ ...fetching, bulk, binding, stallMs, retry });
     const control = new FileControl({ ...fetching, incoming, server: this.#server, clock, key, spool, outgoing });
-    await spooled.sweep(transfers);
+    await spooled.start();
     this.#parts = { store, transfers, reports, incoming, outgoing, control, traffic, stop };
     outgoing.start();
     await incoming.start();
@@ -141,17 +141,24 @@ export class FileService implements AsyncDisposable {
   }
 
   /**
-   * Sends the file or folder at `path` (absolute) to `account`, called `name` where one is given: answers once that is durable, in state `preparing`; hashing and
-   * offering go on. Throws `unreadable`, `invalid_argument`, `too_large` or `bad_name`.
+   * Sends the file or folder at `path` (absolute) to `account`, called `name` where one is given: answers once that is
+   * durable, in state `preparing`; hashing and offering go on. What was sent under the same `id` is not sent again. Throws
+   * `unreadable`, `invalid_argument`, `too_large` or `bad_name`.
    */
-  async send(account: string, path: string, options: { name?: string | undefined } = {}): Promise<Transfer> {
+  async send(
+    account: string,
+    path: string,
+    options: { id?: string | undefined; name?: string | undefined } = {},
+  ): Promise<Transfer> {
+    const known = options.id === undefined ? undefined : this.#started.store.byId(options.id);
+    if (known) return this.#started.transfers.get(known.id);
     if (this.#options.blocked?.(account)) {
       throw new Fault(
         'wrong_state',
         `sending "${path}": you have blocked its recipient; let them in again first, with "netapp people unblock"`,
       );
     }
-    const base = { id: newId(), peer: account, at: this.#options.clock.now() };
+    const base = { id: options.id ?? newId(), peer: account, at: this.#options.clock.now() };
     return await this.#started.outgoing.send(base, path, options.name);
   }
 

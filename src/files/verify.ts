@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Blake3Hasher } from '@napi-rs/blake-hash';
 import { toBase32 } from '../base/encoding.ts';
 import { Bitmap } from './bitmap.ts';
-import { FolderThread } from './folder-thread.ts';
+import { FolderWorker } from './folder-worker.ts';
 import { chunkLength, type ManifestFile, parseManifest } from './manifest.ts';
 import { PartFile } from './part.ts';
 import { BLOCK_BYTES } from './source.ts';
@@ -55,7 +55,7 @@ async function checkFolder(
   bytes: Uint8Array,
   signal: AbortSignal,
 ): Promise<Check> {
-  await using thread = new FolderThread();
+  await using thread = new FolderWorker();
   const isReceived = direction === 'in';
   const root = isReceived ? path : (store.folder(hash)?.path ?? path);
   const { badBytes, isThere, isWhole } = await thread.askUntil(signal, 'inspect', bytes, hash, root, isReceived);

@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { Fault, toFault } from '../base/fault.ts';
 
+/** Where a node listens, unless it was told another port. */
+export const NODE_PORT = 33_357;
+
 /** What stands in a home, by purpose. */
 export function homePaths(home: string) {
   return {

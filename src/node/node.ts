@@ -78,7 +78,7 @@ export class Node implements AsyncDisposable {
   readonly #listener: Listener;
   readonly #binding: () => Binding;
   readonly #options: NodeOptions;
-  readonly #store: Store;
+  readonly store: Store;
   #backingUp = false;
   readonly #resources: AsyncDisposableStack;
   readonly #introductions = new WeakMap<Link, Promise<void>>();
@@ -94,7 +94,7 @@ export class Node implements AsyncDisposable {
     const { options, identity, account, store, resources } = parts;
     const { clock, log, handle } = options;
     this.#options = options;
-    this.#store = store;
+    this.store = store;
     this.#resources = resources;
     this.account = account.id;
     this.id = identity.id;
@@ -426,7 +426,7 @@ export class Node implements AsyncDisposable {
         file,
         account,
         handle,
-        store: this.#store,
+        store: this.store,
         passphrase,
         at: this.#options.clock.now(),
       });

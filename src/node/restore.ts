@@ -14,6 +14,7 @@ import { askAllAgain } from '../chat/marks.ts';
 import { loadOrCreateKey } from '../link/identity.ts';
 import { MANIFEST, manifest, measure, PARTS, syncFolder } from './backup.ts';
 import { homePaths } from './home.ts';
+import { markRestored } from './restored.ts';
 import { unseal } from './sealed.ts';
 
 type Manifest = z.infer<typeof manifest>;
@@ -41,7 +42,7 @@ export async function restore(options: {
     await mkdir(draft, { recursive: true, mode: 0o700 });
     const head = await unpack(unseal(createReadStream(file), passphrase), draft, signal);
     await verify(head, draft);
-    refresh(join(draft, 'netapp.db'), head.account);
+    refresh(join(draft, 'netapp.db'), head);
     await syncFolder(draft);
     await put(draft, home);
     return { home, handle: head.handle, account: head.account, at: head.at };
@@ -129,9 +130,10 @@ async function verify(head: Manifest, folder: string): Promise<void> {
 }
 
 /** What was written after the backup was taken is with those who got it. */
-function refresh(path: string, account: string): void {
+function refresh(path: string, { account, at }: Manifest): void {
   using store = new Store(path);
   askAllAgain(store, account);
+  markRestored(store, at);
 }
 
 function checkStore(path: string): void {

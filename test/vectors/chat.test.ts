@@ -6,6 +6,7 @@ import { compare, direct } from '../../src/chat/conversation.ts';
 import { entryVerified, parseEntry } from '../../src/chat/entry.ts';
 import { Intake } from '../../src/chat/intake.ts';
 import { Ledger } from '../../src/chat/ledger.ts';
+import { read } from '../../src/chat/reading.ts';
 import { receiptVerified } from '../../src/chat/receipt.ts';
 import { type ChatVectors, chatVectors, keyFromSeed } from './make-chat.ts';
 
@@ -35,7 +36,7 @@ test('a reader who holds the entries refuses what the vectors say, with their co
   const intake = new Intake(ledger, silentLog());
   const alice = vectors.keys[0]?.id ?? '';
   const own = vectors.entries.filter(({ entry }) => entry.author === alice).map(({ entry }) => entry);
-  expect(intake.take(alice, own).answer).toMatchObject({ receipts: [{ seq: 3 }], refused: [] });
-  const codes = vectors.refused.map(({ entry }) => intake.take(alice, [entry]).answer.refused[0]?.code);
+  expect(intake.take(alice, read(own)).answer).toMatchObject({ receipts: [{ seq: 3 }], refused: [] });
+  const codes = vectors.refused.map(({ entry }) => intake.take(alice, read([entry])).answer.refused[0]?.code);
   expect(codes).toEqual(vectors.refused.map(({ code }) => code));
 });

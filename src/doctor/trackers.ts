@@ -1,0 +1,102 @@
+/** Each tracker: whether it answers, with the key that it must have, how fast, and by which clock. */
+import { request } from 'node:https';
+import type { TLSSocket } from 'node:tls';
+import { Fault, toFault } from '../base/fault.ts';
+import { type Invite, parseInvite } from '../directory/invite.ts';
+import { createIdentity, type Identity } from '../link/certificate.ts';
+import { dial } from '../link/dial.ts';
+import { bad, type Check, type Finding, isUp, note, ok } from './check.ts';
+
+/** Milliseconds that a tracker has to answer. */
+const ASK_MS = 5000;
+/** Milliseconds by which two clocks may differ: records are refused beyond minutes, and the answer tells whole seconds. */
+const SKEW_MS = 60_000;
+
+export const trackers: Check = {
+  name: 'trackers',
+  run: async ({ agent, config, signal }) => {
+    const links = isUp(agent) ? agent.trackers.map(({ invite }) => invite) : (config.trackers ?? []);
+    if (links.length === 0)
+      return [note('tracker', isUp(agent) ? 'none' : 'none is remembered: netapp up runs one inside')];
+    const identity = await createIdentity();
+    const findings: Finding[] = [];
+    for (const link of links) {
+      const invite = parseInvite(link);
+      const said = isUp(agent) ? agent.trackers.find(({ peer }) => peer === invite.peer) : undefined;
+      findings.push(...(await look(invite, identity, signal)));
+      if (said && said.state !== 'up') {
+        findings.push(
+          bad(
+            'tracker',
+            'tracker_down',
+            `${invite.zone}: the agent says ${said.state}${said.error ? `: ${said.error}` : ''}`,
+          ),
+        );
+      }
+    }
+    return findings;
+  },
+};
+
+/** One address that answers is enough. */
+async function look(invite: Invite, identity: Identity, signal: AbortSignal): Promise<Finding[]> {
+  const faults: Fault[] = [];
+  for (const address of invite.addresses) {
+    try {
+      const began = performance.now();
+      const socket = await dial({ address, expect: invite.peer, identity, signal });
+      const dialled = performance.now() - began;
+      const { delay, skew } = await ask(address, socket);
+      const where = `${invite.zone} at ${address}`;
+      const says = `${where} answers in ${delay.toFixed(1)} ms (${dialled.toFixed(1)} ms to connect), with the pinned key ${invite.peer.slice(0, 8)}…`;
+      const clock =
+        skew === undefined
+          ? note('clock', `${where} does not say what time it is`)
+          : Math.abs(skew) > SKEW_MS
+            ? bad(
+                'clock',
+                'clock_ahead',
+                `this clock and that of ${where} differ by ${Math.round(skew / 1000)} s`,
+                'set the one that is wrong',
+              )
+            : ok('clock', `the same as at ${where}, within ${Math.max(1, Math.ceil(Math.abs(skew) / 1000))} s`);
+      return [ok('tracker', says), clock, ...faults.map(({ message }) => note('tracker', message))];
+    } catch (error) {
+      signal.throwIfAborted();
+      const fault = toFault(error, `asking the tracker at "${address}"`, 'tracker_down');
+      faults.push(fault.code === 'peer_unreachable' ? new Fault('tracker_down', fault.message) : fault);
+    }
+  }
+  return faults.map(({ code, message }) =>
+    bad(
+      'tracker',
+      code,
+      `${invite.zone}: ${message}`,
+      code === 'wrong_key'
+        ? 'something else answers there, or the tracker has lost its key: ask whoever runs it for a new invite'
+        : 'see that it runs, and that this machine reaches it',
+    ),
+  );
+}
+
+/** Milliseconds of the answer, and how far its clock is from ours. */
+function ask(address: string, socket: TLSSocket): Promise<{ delay: number; skew: number | undefined }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ delay: number; skew: number | undefined }>();
+  const began = performance.now();
+  const url = `https://${address}/healthz`;
+  const asking = request(url, { createConnection: () => socket, headers: { connection: 'close' }, timeout: ASK_MS });
+  asking.on('error', reject);
+  asking.on('timeout', () => asking.destroy(new Fault('timeout', `asking for "${url}": no answer`)));
+  asking.on('response', (response) => {
+    const delay = performance.now() - began;
+    const theirs = Date.parse(response.headers.date ?? '');
+    response.resume();
+    if (response.statusCode === 200) {
+      // Its clock was read about when half of the delay was over, and cut to the second.
+      const skew = Number.isNaN(theirs) ? undefined : theirs + 500 - (Date.now() - delay / 2);
+      response.on('end', () => resolve({ delay, skew }));
+    } else reject(new Fault('tracker_down', `asking for "${url}": it answered ${response.statusCode}`));
+  });
+  asking.end();
+  return promise;
+}
