@@ -49,7 +49,7 @@ let latencies: number[] = [];
 const everybodyHas = new Map<string, () => void>();
 
 async function listen(node: Node): Promise<void> {
-  for await (const { type, data } of node.events.follow({ from: node.events.last, match: 'message.*' })) {
+  for await (const { type, data } of node.events.follow({ from: node.events.last, match: ['message.*'] })) {
     const text = String(data.text);
     if (type === 'message.received') latencies.push(now() - Number(text.split(' ')[0]));
     if (type === 'message.delivered') everybodyHas.get(text)?.();

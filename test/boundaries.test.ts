@@ -33,6 +33,7 @@ const may: Record<string, string[]> = {
     'agent',
     'im',
     'cli',
+    'tui',
     'doctor',
   ],
 };

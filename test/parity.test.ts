@@ -1,7 +1,13 @@
-/** One suite through every door: in process, over the socket, over loopback HTTP. Same results, same faults. */
+/**
+ * One suite through every door: in process, over the socket, over loopback HTTP with a token and with a session's cookie. Same
+ * results, same faults, and every operation. A new door is one more line of `openDoors`.
+ */
 import { readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { operationList } from '../src/api/catalogue.ts';
 import { type Client, createClient } from '../src/api/client.ts';
 import { localClient } from '../src/api/operations.ts';
 import type { FileInfo } from '../src/api/shapes.ts';
@@ -14,6 +20,50 @@ let net: TestNet;
 let alice: Member;
 let bob: Member;
 let doors: Record<string, Client>;
+/** By door, the operations that were called through it. */
+const called = new Map<string, Set<string>>();
+
+const DOORS = ['in process', 'socket', 'http with token', 'http with cookie', 'shared memory'] as const;
+
+async function openDoors(area: string): Promise<Record<(typeof DOORS)[number], Client>> {
+  const { agent } = alice;
+  const { origin: url = '' } = agent;
+  const token = (await readFile(homePaths(alice.home).token, 'utf8')).trim();
+  return {
+    'in process': localClient({ backend: alice.backend, log: silentLog(), origin: () => agent.origin }),
+    socket: alice.client,
+    'http with token': createClient({ url, token }),
+    'http with cookie': createClient({ url, headers: { cookie: await signIn(alice.client, url), origin: url } }),
+    'shared memory': new AreaClient(area, 1024).client(),
+  };
+}
+
+/** What a browser does that follows the one-time link: changes the code for a cookie. */
+async function signIn(client: Client, origin: string): Promise<string> {
+  const { url } = await client.sessions.open({});
+  const answer = await fetch(`${origin}/open`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', origin },
+    body: JSON.stringify({ code: new URL(url).hash.slice(1) }),
+  });
+  expect(answer.status).toBe(204);
+  return answer.headers.get('set-cookie')?.split(';')[0] ?? expect.fail('no cookie');
+}
+
+/** The same client, whose calls are counted. */
+function counted(door: string, client: Client): Client {
+  const names = new Set<string>();
+  called.set(door, names);
+  return new Proxy(client, {
+    get: (nouns, noun) =>
+      new Proxy(Reflect.get(nouns, noun), {
+        get: (verbs, verb) => {
+          names.add(`${String(noun)}.${String(verb)}`);
+          return Reflect.get(verbs, verb);
+        },
+      }),
+  });
+}
 
 beforeAll(async () => {
   net = await TestNet.create();
@@ -21,17 +71,13 @@ beforeAll(async () => {
   const area = join(net.folder, 'area');
   alice = await net.member('alice', tracker, { http: true, sharedMemory: { path: area, size: 1024 } });
   bob = await net.member('bob', tracker);
-  const token = (await readFile(homePaths(alice.home).token, 'utf8')).trim();
-  doors = {
-    'in process': localClient({ backend: alice.backend, log: silentLog() }),
-    socket: alice.client,
-    http: createClient({ url: `http://127.0.0.1:${alice.agent.httpPort}`, token }),
-    'shared memory': new AreaClient(area, 1024).client(),
-  };
+  doors = Object.fromEntries(
+    Object.entries(await openDoors(area)).map(([name, client]) => [name, counted(name, client)]),
+  );
 });
 afterAll(() => net[Symbol.asyncDispose]());
 
-describe.each(['in process', 'socket', 'http', 'shared memory'])('%s', (name) => {
+describe.each(DOORS)('%s', (name) => {
   const door = (): Client => doors[name] ?? expect.fail(`no door "${name}"`);
 
   test('status', async () => {
@@ -334,5 +380,115 @@ describe.each(['in process', 'socket', 'http', 'shared memory'])('%s', (name) =>
     }
     stop.abort();
     expect(seen).toEqual([3, 4, 5]);
+    const { last } = await door().events.last();
+    expect(last).toBeGreaterThan(5);
+    const ahead = (async () => door().events.follow({ from: last + 1_000_000 }))();
+    await expect(ahead).rejects.toMatchObject({ code: 'cursor_gone', data: { oldest: 1 } });
+    await expect((async () => door().events.follow({ match: ['No Type'] }))()).rejects.toMatchObject({
+      code: 'invalid_argument',
+    });
+  });
+
+  test('events are chosen by type and by conversation', async () => {
+    const from = (await door().events.last()).last;
+    const { id, conversation } = await door().messages.say({ handle: 'bob', text: `chosen by ${name}` });
+    for (const match of [['never.*', `conversation:${conversation}`], ['conversation:bob'], ['message.sent']]) {
+      for await (const { data } of await door().events.follow({ from, match })) {
+        expect(data).toMatchObject({ id, conversation });
+        break;
+      }
+    }
+    for await (const message of await door().messages.follow({ from })) {
+      expect(message).toMatchObject({ id, text: `chosen by ${name}` });
+      break;
+    }
+  });
+
+  test('tokens are made, listed and revoked', async () => {
+    const made = await door().tokens.create({ scope: ['people:list', 'messages:send'], ttl: '1h', name });
+    expect(made).toMatchObject({ name, state: 'valid', token: expect.stringMatching(/^nat_/) });
+    const limited = createClient({ url: alice.agent.origin ?? '', token: made.token });
+    expect(await limited.people.list()).toHaveLength(2);
+    await expect(limited.status.show()).rejects.toMatchObject({ code: 'forbidden', data: { needs: 'status:show' } });
+    const listed = (await door().tokens.list()).find(({ id }) => id === made.id);
+    expect(listed).toMatchObject({ scopes: ['people:list', 'messages:send'] });
+    expect(listed).not.toHaveProperty('token');
+    expect(await door().tokens.revoke({ id: made.id })).toMatchObject({ state: 'revoked' });
+    await expect(limited.people.list()).rejects.toMatchObject({ code: 'unauthenticated' });
+    await expect(door().tokens.revoke({ id: 'nothing' })).rejects.toMatchObject({ code: 'unknown_id' });
+    await expect(door().tokens.create({ scope: ['people:lits'] })).rejects.toMatchObject({ code: 'invalid_argument' });
+    await expect(door().tokens.create({ scope: ['*'], ttl: '9y' })).rejects.toMatchObject({ code: 'invalid_argument' });
+  });
+
+  test('a session is opened by a link that works once, listed and ended', async () => {
+    const before = (await door().sessions.list()).map(({ id }) => id);
+    const cookie = await signIn(door(), alice.agent.origin ?? '');
+    const browser = createClient({ url: alice.agent.origin ?? '', headers: { cookie } });
+    expect(await browser.status.show()).toMatchObject({ handle: 'alice@lab' });
+    const opened = (await door().sessions.list()).find(({ id }) => !before.includes(id)) ?? expect.fail('no session');
+    expect(opened).toMatchObject({ state: 'open', scopes: ['*'] });
+    expect(await door().sessions.end({ id: opened.id })).toMatchObject({ state: 'ended' });
+    await expect(browser.status.show()).rejects.toMatchObject({ code: 'unauthenticated' });
+    await expect(door().sessions.end({ id: 'nothing' })).rejects.toMatchObject({ code: 'unknown_id' });
+  });
+
+  test('webhooks are made, tested, shown and deleted', async () => {
+    const got: string[] = [];
+    const server = createServer((request, response) => {
+      got.push(String(request.headers['webhook-id']));
+      response.writeHead(204).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo; // a TCP server's address is one of these
+    const url = `http://127.0.0.1:${port}/`;
+    const { id, secret } = await door().webhooks.create({ url, match: ['message.sent'] });
+    expect(secret).toMatch(/^whsec_/);
+    expect(await door().webhooks.test({ id })).toMatchObject({ delivered: true, status: 204 });
+    await door().messages.say({ handle: 'bob', text: `hooked by ${name}` });
+    await until(
+      () => door().webhooks.show({ id }),
+      ({ delivered }) => delivered === 1,
+    );
+    expect(got).toHaveLength(2);
+    expect(await door().webhooks.dead({ id })).toEqual([]);
+    expect(await door().webhooks.replay({ id })).toEqual({ replayed: 0, left: 0, error: null });
+    expect((await door().webhooks.list()).map((hook) => hook.id)).toEqual([id]);
+    expect(await door().webhooks.delete({ id })).toMatchObject({ url });
+    await expect(door().webhooks.show({ id })).rejects.toMatchObject({ code: 'unknown_id' });
+    await expect(door().webhooks.create({ url: 'http://example.com/' })).rejects.toMatchObject({ code: 'forbidden' });
+    server.close();
+  });
+
+  test('what else there is', async () => {
+    expect((await door().rooms.list()).length).toBeGreaterThan(0);
+    const { id } = (await door().files.list())[0] ?? expect.fail('no file');
+    const [first] = await Array.fromAsync(await door().files.follow({ id }));
+    expect(first?.id).toBe(id);
+    await expect(door().files.cancel({ id: 'nothing' })).rejects.toMatchObject({ code: 'unknown_id' });
+    await expect(door().rooms.show({ room: 'nothing' })).rejects.toMatchObject({ code: 'unknown_id' });
+    await expect(door().rooms.decline({ room: 'nothing' })).rejects.toMatchObject({ code: 'unknown_id' });
+  });
+
+  test('a job is asked for, shown, followed, cancelled and tried again', async () => {
+    const input = { handle: 'bob', text: `as a job by ${name}` };
+    const job = await door().jobs.create({ operation: 'messages.say', input });
+    expect(job).toMatchObject({ operation: 'messages.say', input });
+    const seen = await Array.fromAsync(await door().jobs.wait({ id: job.id }));
+    expect(seen.at(-1)).toMatchObject({ id: job.id, state: 'done', answer: { text: input.text } });
+    expect(await door().jobs.show({ id: job.id })).toMatchObject({ state: 'done', answer: { text: input.text } });
+    const later = await door().jobs.create({ operation: 'messages.say', input, in: '1h' });
+    expect(later).toMatchObject({ state: 'scheduled' });
+    expect(await door().jobs.cancel({ id: later.id })).toMatchObject({ state: 'cancelled' });
+    expect((await door().jobs.list({ state: 'cancelled' })).map(({ id }) => id)).toContain(later.id);
+    expect(await door().jobs.retry({ id: later.id })).toMatchObject({ id: later.id });
+    await expect(door().jobs.retry({ id: job.id })).rejects.toMatchObject({ code: 'wrong_state' });
+    await expect(door().jobs.create({ operation: 'make.coffee', input })).rejects.toMatchObject({
+      code: expect.stringMatching(/^(unknown_operation|invalid_argument)$/),
+    });
+    await expect(door().jobs.show({ id: 'nothing' })).rejects.toMatchObject({ code: 'unknown_id' });
+  });
+
+  test('every operation was called', () => {
+    expect(operationList.map((operation) => operation.name).filter((each) => !called.get(name)?.has(each))).toEqual([]);
   });
 });

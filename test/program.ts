@@ -83,12 +83,18 @@ export class Running implements AsyncDisposable {
 export async function start(
   home: string,
   args: readonly string[],
-  options: { env?: Record<string, string>; node?: string[]; host?: string | null; within?: readonly string[] } = {},
+  options: {
+    env?: Record<string, string>;
+    node?: string[];
+    host?: string | null;
+    within?: readonly string[];
+    main?: string;
+  } = {},
 ): Promise<Running> {
-  const { host = '127.0.0.1', within = [] } = options;
+  const { host = '127.0.0.1', within = [], main = MAIN } = options;
   const at = host === null ? [] : ['--host', host];
   const [command = process.execPath, ...words] = [...within, process.execPath];
-  const child = spawn(command, [...words, ...(options.node ?? []), MAIN, ...args, ...at, '--home', home, '--json'], {
+  const child = spawn(command, [...words, ...(options.node ?? []), main, ...args, ...at, '--home', home, '--json'], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...options.env },
   });

@@ -331,10 +331,63 @@ export class StubBackend implements Backend {
 
   events: Backend['events'] = {
     last: () => this.log.length,
-    follow: (options) => this.#follow(options),
+    follow: async (options) => this.#follow(options),
   };
 
-  async *#follow({ from, match, signal }: Parameters<Backend['events']['follow']>[0]): AsyncGenerator<AgentEvent> {
+  readonly #hook = {
+    id: 'hhhhhhhh',
+    url: 'http://127.0.0.1:1/hook',
+    match: ['message.*'],
+    at,
+    state: 'idle' as const,
+    cursor: 0,
+    delivered: 0,
+    dead: 0,
+    attempts: 0,
+    failingSince: null,
+    error: null,
+  };
+
+  webhooks: Backend['webhooks'] = {
+    create: async (url, match) => ({ ...this.#hook, url, match: [...match], secret: 'whsec_AAAA' }),
+    list: async () => [this.#hook],
+    show: async () => this.#hook,
+    remove: async () => this.#hook,
+    test: async () => ({ delivered: true, status: 204, ms: 3, error: null }),
+    dead: async () => [],
+    replay: async () => ({ replayed: 0, left: 0, error: null }),
+  };
+
+  readonly #token = { id: 'tttttttt', name: '', scopes: ['*'], at, expires: at, usedAt: null, state: 'valid' as const };
+
+  tokens: Backend['tokens'] = {
+    create: async ({ scopes, name }) => ({ ...this.#token, scopes: [...scopes], name, token: 'nat_made' }),
+    list: async () => [this.#token],
+    revoke: async () => ({ ...this.#token, state: 'revoked' }),
+  };
+
+  readonly #session = { id: 'ssssssss', scopes: ['*'], at, expires: at, usedAt: null, state: 'open' as const };
+
+  sessions: Backend['sessions'] = {
+    open: async ({ origin }) => ({ url: `${origin}/open#code`, expires: at }),
+    list: async () => [this.#session],
+    end: async () => ({ ...this.#session, state: 'ended' }),
+  };
+
+  /** `token-SCOPE` is a token of that scope. */
+  access: Backend['access'] = {
+    cookie: 'netapp_test',
+    ofToken: (token) => (token.startsWith('token-') ? { name: token, scopes: [token.slice(6)] } : undefined),
+    ofCookie: (value) => (value === 'good' ? { name: 'the session', scopes: ['*'] } : undefined),
+    redeem: (code) => {
+      if (code !== 'once') throw new Fault('unauthenticated', 'opening a session: no such code');
+      return { value: 'good', seconds: 60 };
+    },
+  };
+
+  async *#follow(options: Parameters<Backend['events']['follow']>[0]): AsyncGenerator<AgentEvent, void, void> {
+    const { from, signal } = options;
+    const [match] = options.match ?? [];
     const prefix = match?.replace(/\*$/, '') ?? '';
     this.followers += 1;
     try {

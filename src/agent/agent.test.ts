@@ -288,7 +288,7 @@ describe('loopback HTTP refuses', () => {
 });
 
 describe('streams', () => {
-  test('over HTTP are SSE with cursors as ids, and resume from Last-Event-ID', async () => {
+  test('over HTTP are SSE with cursors as ids, and resume from Last-Event-ID [E-5]', async () => {
     backend.emit('a.b', { n: 1 });
     backend.emit('a.b', { n: 2 });
     const outgoing = request({

@@ -45,24 +45,32 @@ export class Agent {
     return this.#httpPort;
   }
 
+  /** Where browsers and programs find the HTTP door. */
+  get origin(): string | undefined {
+    const host = this.#options.http?.host === '::1' ? '[::1]' : '127.0.0.1';
+    return this.#httpPort === undefined ? undefined : `http://${host}:${this.#httpPort}`;
+  }
+
   /** Faults: `agent_running`, `port_taken`, `exists`, `invalid_argument`, `unwritable`. */
   async start(): Promise<void> {
     const { backend, log, socketPath, http, sharedMemory, tokenPath } = this.#options;
-    const door = { backend, log, closing: this.#closing.signal, limits: { ...LIMITS, ...this.#options.limits } };
+    const limits = { ...LIMITS, ...this.#options.limits };
+    const door = { backend, log, closing: this.#closing.signal, limits, origin: () => this.origin };
     try {
       backend.jobs.start();
       const local = createDoor(door);
       await listenOnSocket(local, socketPath);
       this.#servers.push(local);
       if (sharedMemory) {
-        const client = localClient({ backend, log, closing: this.#closing.signal });
+        const client = localClient({ backend, log, closing: this.#closing.signal, origin: () => this.origin });
         const door = new SharedMemory({ ...sharedMemory, client, log });
         await door.start();
         this.#sharedMemory = door;
       }
       if (!http) return;
       const token = await loadToken(tokenPath, log);
-      const server = createDoor({ ...door, session: new Session(token, () => this.#httpPort ?? 0) });
+      const session = new Session({ token, access: backend.access, port: () => this.#httpPort ?? 0 });
+      const server = createDoor({ ...door, session });
       this.#httpPort = await listenOnPort(server, http.port, http.host ?? '127.0.0.1');
       this.#servers.push(server);
     } catch (error) {

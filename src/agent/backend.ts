@@ -1,12 +1,13 @@
 /** A running node as what the operations need. */
 import type { Backend } from '../api/backend.ts';
-import type { AgentEvent, FileInfo, Person, Room, Status } from '../api/shapes.ts';
+import type { FileInfo, Person, Room, Status } from '../api/shapes.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Node } from '../node/node.ts';
 import { takeRestored } from '../node/restored.ts';
 import { readPassphrase } from '../node/sealed.ts';
+import { doorsOf } from './doors.ts';
 import { fileControlOf } from './files.ts';
 import { JobStore } from './job-store.ts';
 import { Jobs } from './jobs.ts';
@@ -85,9 +86,17 @@ export function backendOf(
     for await (const transfer of files.follow(fileId(id), { signal })) yield node.fileView(transfer);
   }
 
-  async function* followEvents(wait: Wait & { from: number; match?: string | undefined }): AsyncGenerator<AgentEvent> {
-    yield* events.follow(wait);
-  }
+  /** People name conversations by handle or #room, too; events carry their ids. */
+  const resolved = (patterns: readonly string[], wait: Wait): Promise<string[]> =>
+    Promise.all(
+      patterns.map(async (pattern) => {
+        const [, meant] = /^conversation:(.+)$/.exec(pattern) ?? [];
+        return meant === undefined ? pattern : `conversation:${await conversation(meant, wait)}`;
+      }),
+    );
+
+  const followEvents: Backend['events']['follow'] = async ({ match, ...options }) =>
+    events.follow({ ...options, match: match && (await resolved(match, options)) });
 
   const kept = new JobStore(node.store);
   const record = (key: string | undefined) => (id: string) => {
@@ -326,6 +335,7 @@ export function backendOf(
     },
 
     events: { last: () => events.last, follow: followEvents },
+    ...doorsOf(node, resolved),
   };
   return backend;
 }

@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { StandardLazyRequest, StandardResponse } from '@orpc/standard-server';
 import { sendStandardResponse } from '@orpc/standard-server-node';
 import { isStream } from '../api/stream.ts';
+import { sendJson, sendTagged } from './answer.ts';
 import { KEEP_ALIVE_MS } from './stream.ts';
 
 /** Signals of the requests under way at one door: each aborts when its asker goes, all when the agent closes. */
@@ -37,17 +38,17 @@ export function standardRequest(
 }
 
 /** Settles once it has left, or is not wanted any more. */
-export async function sendAnswer(response: ServerResponse, { status, headers, body }: StandardResponse): Promise<void> {
+export async function sendAnswer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, headers, body }: StandardResponse,
+): Promise<void> {
   if (isStream(body)) {
     const options = { eventIteratorKeepAliveInterval: KEEP_ALIVE_MS };
     return await sendStandardResponse(response, { status, headers, body }, options);
   }
   if (response.destroyed) return;
-  const text = body === undefined ? '' : JSON.stringify(body);
-  response.writeHead(status, {
-    ...headers,
-    ...(body !== undefined && { 'content-type': 'application/json' }),
-    'content-length': Buffer.byteLength(text),
-  });
-  response.end(text);
+  for (const [name, value] of Object.entries(headers)) if (value !== undefined) response.setHeader(name, value);
+  if (request.method === 'GET' && status === 200) sendTagged(request, response, body);
+  else sendJson(response, status, body);
 }

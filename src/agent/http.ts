@@ -1,16 +1,19 @@
 /** Answers HTTP requests with operations: the same handler behind the socket and behind the loopback port. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
-import type { Duplex } from 'node:stream';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { StandardOpenAPIHandler } from '@orpc/openapi/standard';
 import type { Backend } from '../api/backend.ts';
-import { faultOf } from '../api/failure.ts';
+import type { Caller } from '../api/caller.ts';
+import { faultOf, problemOf } from '../api/failure.ts';
 import { openApi } from '../api/openapi.ts';
 import { type OperationContext, operations } from '../api/operations.ts';
-import { FAULTS, Fault } from '../base/fault.ts';
+import { isStream } from '../api/stream.ts';
+import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import { guardHeaders, refuse, refuseRaw, sendJson, sendPage, sendTagged } from './answer.ts';
 import { readBody } from './body.ts';
 import { Asking, sendAnswer, standardRequest } from './exchange.ts';
 import type { Limits } from './limits.ts';
+import { codeOf, indexPage, OPEN_PAGE, SIGN_IN_PAGE } from './pages.ts';
 import { asPreferred, type Preference, preferenceOf, withPreference } from './prefer.ts';
 import type { Session } from './session.ts';
 import { cutSlowFollower } from './stream.ts';
@@ -20,6 +23,8 @@ export type Door = {
   log: Log;
   closing: AbortSignal;
   limits: Limits;
+  /** Where browsers reach the agent; undefined without an HTTP door. */
+  origin: () => string | undefined;
   /** Rules of admission; none on the socket, whose file mode is the rule. */
   session?: Session | undefined;
 };
@@ -29,39 +34,62 @@ export function createDoor(door: Door): Server {
   const handler = new StandardOpenAPIHandler<OperationContext & { preference?: Preference | undefined }>(operations, {
     rootInterceptors: [withPreference],
     clientInterceptors: [asPreferred],
-    customErrorResponseBodyEncoder: (error) => answerOf(faultOf(error) ?? new Fault('internal', 'a defect in NetApp')),
+    customErrorResponseBodyEncoder: (error) => problemOf(faultOf(error) ?? new Fault('internal', 'a defect in NetApp')),
   });
-  const { backend, log, closing, limits } = door;
+  const { backend, log, closing, limits, origin, session } = door;
   const followers = new Set<ServerResponse>();
   const asking = new Asking(closing);
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', 'http://localhost');
+    const url = urlOf(request);
     const path = url.pathname;
-    door.session?.admit(request, { open: path === '/healthz' });
+    session?.check(request, { linked: path === '/open' });
     if (closing.aborted) throw new Fault('link_closed', 'the agent is closing');
-    if (request.method === 'GET' && path === '/healthz') return send(response, 200, { status: 'ok' });
-    if (request.method === 'GET' && path === '/openapi.json') return send(response, 200, await openApi());
+    const asked = `${request.method} ${path}`;
+    if (asked === 'GET /healthz') return sendJson(response, 200, { status: 'ok' });
+    if (asked === 'GET /open') return sendPage(response, 200, OPEN_PAGE);
+    if (asked === 'POST /open' && session) return await openSession(session, request, response);
+    const caller = admit(request, response);
+    if (caller === 'refused') return;
+    if (asked === 'GET /') return sendPage(response, 200, await indexPage(backend, caller));
+    if (asked === 'GET /openapi.json') return sendTagged(request, response, await openApi());
     const body = await readBody(request, limits.bodyBytes);
-    response.once('pipe', () => {
-      followers.add(response);
-      response.once('close', () => followers.delete(response));
-      cutSlowFollower(response, limits.slowFollowerMs, () =>
-        log.warn({ path }, 'a follower that did not read was cut'),
-      );
-    });
     const admitStream = () => {
       if (followers.size < limits.followers) return;
       throw new Fault('too_many', `following "${path}": ${followers.size} followers are connected already`);
     };
-    const preference = preferenceOf(request);
-    const context = { backend, log, closing, admitStream, preference };
-    const asked = standardRequest(request, { url, body, signal: asking.signalOf(response) });
-    const { response: answered } = await handler.handle(asked, { context });
-    if (!answered) {
+    const context = { backend, log, closing, admitStream, caller, origin, preference: preferenceOf(request) };
+    const standard = standardRequest(request, { url, body, signal: asking.signalOf(response) });
+    const { response: made } = await handler.handle(standard, { context });
+    if (!made) {
       throw new Fault('unknown_operation', `asking for "${request.method} ${path}": there is none; see /openapi.json`);
     }
-    await sendAnswer(response, answered);
+    if (isStream(made.body)) follow(path, response);
+    await sendAnswer(request, response, made);
+  }
+
+  /** A person whose browser has no session is told how to get one. */
+  function admit(request: IncomingMessage, response: ServerResponse): Caller | undefined | 'refused' {
+    try {
+      return session?.admit(request);
+    } catch (error) {
+      const person = request.method === 'GET' && /\btext\/html\b/.test(request.headers.accept ?? '');
+      if (!person || !(error instanceof Fault) || error.code !== 'unauthenticated') throw error;
+      sendPage(response, 401, SIGN_IN_PAGE);
+      return 'refused';
+    }
+  }
+
+  async function openSession(from: Session, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { value, seconds } = from.redeem(codeOf(await readBody(request, limits.bodyBytes)));
+    response.setHeader('set-cookie', `${from.cookie}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict`);
+    sendJson(response, 204, undefined);
+  }
+
+  function follow(path: string, response: ServerResponse): void {
+    followers.add(response);
+    response.once('close', () => followers.delete(response));
+    cutSlowFollower(response, limits.slowFollowerMs, () => log.warn({ path }, 'a follower that did not read was cut'));
   }
 
   const server = createServer(
@@ -72,9 +100,7 @@ export function createDoor(door: Door): Server {
       keepAliveTimeout: 5_000,
     },
     (request, response) => {
-      response.setHeader('cache-control', 'no-store');
-      response.setHeader('x-content-type-options', 'nosniff');
-      response.setHeader('cross-origin-resource-policy', 'same-origin');
+      guardHeaders(response);
       answer(request, response).catch((error: unknown) => {
         if (!(error instanceof Fault)) log.error({ err: error }, 'a request failed by a defect');
         refuse(response, error instanceof Fault ? error : new Fault('internal', 'a defect in NetApp'));
@@ -86,40 +112,12 @@ export function createDoor(door: Door): Server {
   return server;
 }
 
-function answerOf(fault: Fault) {
-  return fault.toJSON();
-}
-
-function send(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-}
-
-function refuse(response: ServerResponse, fault: Fault): void {
-  if (response.headersSent || response.destroyed) {
-    response.destroy();
-    return;
+/** Only a path of our own: another form of target, or a second host, could mean something else to a proxy before us. */
+function urlOf(request: IncomingMessage): URL {
+  const target = request.url ?? '';
+  const hosts = request.rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length;
+  if (hosts > 1 || !/^\/(?![/\\])/.test(target) || !URL.canParse(target, 'http://localhost')) {
+    throw new Fault('malformed', `asking for "${target.slice(0, 100)}": expected a path, and one host`);
   }
-  // What is left of the request's body is not worth reading.
-  response.setHeader('connection', 'close');
-  if (fault.code === 'unauthenticated') response.setHeader('www-authenticate', 'Bearer');
-  send(response, FAULTS[fault.code].http, answerOf(fault));
-}
-
-/** What cannot be read as a request, or came too slowly, is refused in the same form. */
-function refuseRaw(error: NodeJS.ErrnoException, socket: Duplex): void {
-  const slow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
-  const fault = slow
-    ? new Fault('timeout', 'reading the request: it came too slowly')
-    : new Fault('malformed', 'reading the request: it is not HTTP/1.1');
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  const body = JSON.stringify(answerOf(fault));
-  const status = FAULTS[fault.code].http;
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ncontent-type: application/json\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-    () => socket.destroy(),
-  );
+  return new URL(target, 'http://localhost');
 }

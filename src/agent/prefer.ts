@@ -9,6 +9,7 @@ import { errorOf, faultOf, faultOfJson } from '../api/failure.ts';
 import { type Job, keyInput } from '../api/job.ts';
 import type { OperationContext } from '../api/operations.ts';
 import { outcomeOfJob } from '../api/outcome.ts';
+import { permit } from '../api/scopes.ts';
 import { ended } from '../api/waiting.ts';
 import { FAULTS, Fault } from '../base/fault.ts';
 import { jobOperations } from './job-view.ts';
@@ -71,7 +72,8 @@ export async function asPreferred(called: Called): Promise<unknown> {
 }
 
 async function preferred({ context, path, input, signal, next }: Called, preference: Preference): Promise<unknown> {
-  const { backend } = context;
+  const { backend, caller } = context;
+  permit(caller, path);
   const name = path.join('.');
   const operation = jobOperations.get(name);
   if (!operation) {

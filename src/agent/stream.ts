@@ -6,7 +6,7 @@ export const KEEP_ALIVE_MS = 5_000;
 
 /**
  * Cuts the connection of a follower whose buffers stay full. The stream itself is pulled, so what waits here is at most
- * one event and the keep-alives; the source's own bound is the source's.
+ * one event and the keep-alives; the source's own bound is the source's. [E-5]
  */
 export function cutSlowFollower(response: ServerResponse, allowedMs: number, onCut: () => void): void {
   let stuckSince: number | undefined;

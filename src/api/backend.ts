@@ -1,10 +1,13 @@
 /** What the operations need from whoever stands behind them; the composition root of a node fulfils it. */
+import type { Access } from './caller.ts';
 import type { Job, JobRequest, JobState } from './job.ts';
 import type {
   AgentEvent,
   BackupInfo,
+  BrowserSession,
   Conflict,
   Conversation,
+  DeadLetter,
   FileCertificate,
   FileCheck,
   FileGarbage,
@@ -21,10 +24,17 @@ import type {
   Person,
   Presence,
   Priority,
+  Replayed,
   Role,
   Room,
   Safety,
+  SessionLink,
   Status,
+  Token,
+  TokenMade,
+  Webhook,
+  WebhookMade,
+  WebhookTested,
 } from './shapes.ts';
 
 type Wait = { signal?: AbortSignal | undefined };
@@ -186,8 +196,38 @@ export interface Backend {
   events: {
     /** Cursor of the newest event; 0 if there is none. */
     last(): number;
-    /** Events after `from`, kept ones first, then live ones until `signal`. `match` is a type or a prefix such as `message.*`.
-     * Events of type `message.*` carry the message as data, those of type `file.*` the file. */
-    follow(options: Wait & { from: number; match?: string | undefined }): AsyncIterable<AgentEvent>;
+    /**
+     * Events after `from`, kept ones first, then live ones until `signal`. `match`: types, prefixes such as `message.*`, or
+     * `conversation:ID`. Events of type `message.*` carry the message as data, those of type `file.*` the file.
+     */
+    follow(options: Wait & { from: number; match?: readonly string[] | undefined }): Promise<AsyncIterable<AgentEvent>>;
   };
+
+  webhooks: {
+    /** Throws `forbidden` for a target that is not allowed. */
+    create(url: string, match: readonly string[], options: Wait): Promise<WebhookMade>;
+    list(): Promise<Webhook[]>;
+    show(id: string): Promise<Webhook>;
+    remove(id: string): Promise<Webhook>;
+    test(id: string, options: Wait): Promise<WebhookTested>;
+    dead(id: string): Promise<DeadLetter[]>;
+    replay(id: string, options: Wait & { letter?: number | undefined }): Promise<Replayed>;
+  };
+
+  tokens: {
+    /** Scopes are known ones. */
+    create(options: { scopes: readonly string[]; ttlMs: number; name: string }): Promise<TokenMade>;
+    list(): Promise<Token[]>;
+    revoke(id: string): Promise<Token>;
+  };
+
+  sessions: {
+    /** `origin`: of the HTTP door. */
+    open(options: { origin: string; scopes: readonly string[]; ttlMs: number }): Promise<SessionLink>;
+    list(): Promise<BrowserSession[]>;
+    end(id: string): Promise<BrowserSession>;
+  };
+
+  /** Who is admitted at the HTTP door, beside the home's own token. */
+  access: Access;
 }

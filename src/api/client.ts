@@ -17,7 +17,9 @@ export type AgentAddress =
   /** The agent's socket: `agent.sock` in its home. */
   | { socketPath: string }
   /** The agent's loopback HTTP door, `http://127.0.0.1:port`, and the token from its home. */
-  | { url: string; token: string };
+  | { url: string; token: string }
+  /** The same door, by headers of one's own, such as a session's cookie. */
+  | { url: string; headers: Readonly<Record<string, string>> };
 
 /** An agent that says nothing for so long, not even a keep-alive, is gone. Agents send one every 5 s on a stream. */
 const SILENCE_MS = 60_000;
@@ -41,7 +43,7 @@ export function createClient(agent: AgentAddress): Client {
   };
   const link = new StandardOpenAPILink<Record<never, never>>(contract, transport, {
     url: 'url' in agent ? agent.url : 'http://localhost',
-    headers: 'token' in agent ? { authorization: `Bearer ${agent.token}` } : {},
+    headers: headersOf(agent),
     customErrorResponseBodyDecoder: (body, { status }) =>
       errorOf(
         faultOfJson(body) ??
@@ -60,6 +62,11 @@ export function createClient(agent: AgentAddress): Client {
     ],
   });
   return createORPCClient<Client>(link);
+}
+
+function headersOf(agent: AgentAddress): Record<string, string> {
+  if ('token' in agent) return { authorization: `Bearer ${agent.token}` };
+  return 'headers' in agent ? { ...agent.headers } : {};
 }
 
 function clientFault(error: unknown, signal: AbortSignal | undefined): Fault {
@@ -103,7 +110,11 @@ function overHttp(
   outgoing.on('error', (error) => reject(connectFault(agent, error)));
   outgoing.on('response', (incoming) => {
     const type = incoming.headers['content-type'] ?? '';
-    const read = /^text\/event-stream\b/.test(type) ? events : /^application\/json\b/.test(type) ? json : undefined;
+    const read = /^text\/event-stream\b/.test(type)
+      ? events
+      : /^application\/(?:problem\+)?json\b/.test(type)
+        ? json
+        : undefined;
     if (read) {
       resolve({ status: incoming.statusCode ?? 500, headers: incoming.headers, body: () => read(incoming) });
     } else {

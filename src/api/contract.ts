@@ -9,7 +9,10 @@ import * as links from './links.ts';
 import * as messages from './messages.ts';
 import * as people from './people.ts';
 import * as rooms from './rooms.ts';
+import * as sessions from './sessions.ts';
 import * as status from './status.ts';
+import * as tokens from './tokens.ts';
+import * as webhooks from './webhooks.ts';
 
 // In the order in which help shows them: the first one is what a newcomer wants first.
 export const contract = {
@@ -84,7 +87,18 @@ export const contract = {
     retry: jobs.retry,
   },
   links: { list: links.list, connect: links.connect },
-  events: { follow: events.follow },
+  events: { follow: events.follow, last: events.last },
+  webhooks: {
+    create: webhooks.create,
+    list: webhooks.list,
+    show: webhooks.show,
+    delete: webhooks.remove,
+    test: webhooks.test,
+    dead: webhooks.dead,
+    replay: webhooks.replay,
+  },
+  tokens: { create: tokens.create, list: tokens.list, revoke: tokens.revoke },
+  sessions: { open: sessions.open, list: sessions.list, end: sessions.end },
   backup: { create: backup.create },
 };
 

@@ -51,6 +51,17 @@ export function errorOf(fault: Fault): ORPCError<string, unknown> {
   });
 }
 
+/** RFC 9457's name of a kind of problem: one for each code. */
+export function problemType(code: FaultCode): string {
+  return `urn:netapp:fault:${code}`;
+}
+
+/** A fault as problem details (RFC 9457). `code`, `message` and `data` are members of our own. */
+export function problemOf(fault: Fault) {
+  const { http, means } = FAULTS[fault.code];
+  return { type: problemType(fault.code), title: means, status: http, detail: fault.message, ...fault.toJSON() };
+}
+
 /** A fault from the JSON that a door answered; undefined if it is none. */
 export function faultOfJson(body: unknown): Fault | undefined {
   if (typeof body !== 'object' || body === null || !('code' in body) || !('message' in body)) return undefined;

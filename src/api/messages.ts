@@ -60,6 +60,7 @@ export const say = operation(
       'queue_full',
     ],
     job: { peer: 'handle', ordered: true, spool: true },
+    scope: 'messages:send',
     example: 'netapp say bob "see you at three"',
     command: { words: ['say'], positionals: ['handle', 'text'], forms: { text: 'text' }, shows: 'line' },
   },
@@ -120,6 +121,7 @@ export const reply = operation(
   {
     faults: ['unknown_id', 'wrong_state', 'disk_full', 'unwritable', 'queue_full'],
     job: { peer: 'id', ordered: true, spool: true },
+    scope: 'messages:send',
     example: 'netapp messages reply 5vq7 "at four, then"',
     command: { words: ['messages', 'reply'], positionals: ['id', 'text'], forms: { text: 'text' }, shows: 'line' },
   },
@@ -266,7 +268,11 @@ export const follow = operation(
     description: 'Without `from`: what happens from now on. A message comes again whenever its delivery state changes.',
     tag,
   },
-  { faults: ['queue_full', 'too_many'], example: 'netapp messages follow', command: { words: ['messages', 'follow'] } },
+  {
+    faults: ['cursor_gone', 'queue_full', 'too_many'],
+    example: 'netapp messages follow',
+    command: { words: ['messages', 'follow'] },
+  },
 )
   .input(z.object({ from: cursorInput.optional().describe('cursor: what came after it first') }))
   .output(eventIterator(followedMessage));

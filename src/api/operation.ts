@@ -2,6 +2,7 @@
 import { oc } from '@orpc/contract';
 import { z } from 'zod';
 import { FAULTS, type FaultCode } from '../base/fault.ts';
+import { problemType } from './failure.ts';
 
 /** How one input field is written on a command line, where it is not written as itself. */
 type Form =
@@ -46,6 +47,8 @@ type CommandShape = {
   shows?: 'progress' | 'bars' | 'line' | 'raw' | 'json';
   /** The field of the answer that people are also shown as a QR code: always, or where a flag `--qr` asks for it. */
   qr?: { field: string; flag?: boolean };
+  /** The field of the answer that is an address, which the CLI opens in a browser where there is a desktop. */
+  opens?: string;
   /** For an operation that answers before its work is done: the CLI follows the id by operation `by` while `state` is one of `during`; `--detach` turns that off. */
   settles?: { by: readonly [string, string]; during: readonly string[] };
 };
@@ -70,6 +73,8 @@ export type OperationMeta = {
   faults: readonly FaultCode[];
   /** A command line that works. */
   example: string;
+  /** A scope that it shares with other operations, beside those of its own name. */
+  scope?: `${string}:${string}`;
   command: CommandShape;
 };
 
@@ -121,15 +126,19 @@ function describeFaults<S extends Spec>(spec: S, codes: readonly FaultCode[]): S
     responses[status] = {
       description: group.map((code) => `\`${code}\`: ${FAULTS[code].means}`).join('\n\n'),
       content: {
-        'application/json': {
+        'application/problem+json': {
           schema: {
             type: 'object',
             properties: {
+              type: { type: 'string', enum: group.map(problemType) },
+              title: { type: 'string', description: 'what the code means' },
+              status: { type: 'integer', const: Number(status) },
+              detail: { type: 'string', description: 'the same as `message`' },
               code: { type: 'string', enum: group },
-              message: { type: 'string' },
+              message: { type: 'string', description: 'for people' },
               data: { type: 'object', description: 'machine-readable particulars' },
             },
-            required: ['code', 'message'],
+            required: ['type', 'title', 'status', 'detail', 'code', 'message'],
           },
         },
       },
@@ -229,3 +238,19 @@ export const cursorInput = z.coerce
   .number<number>('expected a cursor: a whole number, 0 or more')
   .int('expected a cursor: a whole number, 0 or more')
   .nonnegative('expected a cursor: a whole number, 0 or more');
+
+const pattern = z
+  .string()
+  .max(200, 'expected at most 200 characters')
+  .regex(
+    /^(?:\*|[a-z][a-z._]*\*?|conversation:(?:#[^\r\n,]+|[^\s,/\\]+))$/u,
+    'expected a type such as message.received, a prefix such as message.*, or conversation:ID',
+  );
+
+/** Which events: an event is wanted if it fits one of the patterns. In a URL the field may stand several times. */
+export const matchInput = z
+  .array(pattern)
+  .max(32, 'expected at most 32 patterns')
+  .or(pattern.transform((one) => [one]))
+  .optional()
+  .describe('only these: types such as file.done, prefixes such as message.*, or conversation:ID, with commas between');

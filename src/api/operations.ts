@@ -2,13 +2,17 @@
 import { withEventMeta } from '@orpc/client';
 import { createRouterClient, implement } from '@orpc/server';
 import type { z } from 'zod';
+import { reasonOf } from '../base/async.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import { spanMs } from '../base/span.ts';
 import type { Backend } from './backend.ts';
+import type { Caller } from './caller.ts';
 import { operationList } from './catalogue.ts';
 import { type Client, contract } from './contract.ts';
 import { errorOf, faultOf } from './failure.ts';
 import type { followedMessage } from './messages.ts';
+import { checkScopes, permit } from './scopes.ts';
 import { type AgentEvent, message } from './shapes.ts';
 import { guarded, isStream } from './stream.ts';
 import { ended, followed } from './waiting.ts';
@@ -20,6 +24,10 @@ export type OperationContext = {
   closing?: AbortSignal | undefined;
   /** Throws `too_many` where one more open stream is too many for its door. */
   admitStream?: (() => void) | undefined;
+  /** Who asks; undefined where the door itself admits its owner alone: no limits. */
+  caller?: Caller | undefined;
+  /** Origin of the agent's HTTP door, if it has one. */
+  origin?: (() => string | undefined) | undefined;
   /** It is a job that asks: whatever is done is done once for this key, and nobody is there for it. */
   key?: string | undefined;
 };
@@ -33,17 +41,20 @@ const base = implement(contract).$context<OperationContext>();
 
 /** Whatever is thrown leaves as a coded fault; a defect is logged here and told nobody. */
 const coded = base.middleware(async ({ context, next, path, signal: asked }) => {
-  const { closing, log } = context;
-  const signal = asked ?? closing ?? new AbortController().signal;
+  const { closing, log, caller } = context;
+  const own = asked ?? closing ?? new AbortController().signal;
+  const signal = caller?.signal ? AbortSignal.any([own, caller.signal]) : own;
   const failure = (error: unknown): Error => {
     if (closing?.aborted) return errorOf(new Fault('link_closed', 'the agent is closing'));
     if (asked?.aborted) return errorOf(new Fault('cancelled', 'it was cancelled'));
+    if (caller?.signal?.aborted) return errorOf(reasonOf(caller.signal));
     const fault = faultOf(error);
     if (fault) return errorOf(fault);
     log.error({ err: error, operation: path.join('.') }, 'an operation failed by a defect');
     return errorOf(new Fault('internal', `${path.join('.')}: a defect in NetApp; the agent’s log says more`));
   };
   try {
+    permit(caller, path);
     if (context.key === undefined && !unattended.has(path.join('.'))) context.backend.used();
     const result = await next({ context: { signal } });
     // A job's answer is heard through another operation, which waits.
@@ -126,9 +137,9 @@ export const operations = os.router({
     search: os.messages.search.handler(({ context: { backend, signal }, input }) =>
       backend.messages.search(input, { signal }),
     ),
-    follow: os.messages.follow.handler(({ context: { backend, signal }, input, lastEventId }) => {
+    follow: os.messages.follow.handler(async ({ context: { backend, signal }, input, lastEventId }) => {
       const from = input.from ?? cursorOf(lastEventId) ?? backend.events.last();
-      return messagesIn(backend.events.follow({ signal, from, match: 'message.*' }), backend);
+      return messagesIn(await backend.events.follow({ signal, from, match: ['message.*'] }), backend);
     }),
   },
   rooms: {
@@ -211,7 +222,10 @@ export const operations = os.router({
     gc: os.files.gc.handler(({ context: { backend }, input: { dryRun = false } }) => backend.files.gc({ dryRun })),
   },
   jobs: {
-    create: os.jobs.create.handler(({ context: { backend }, input }) => backend.jobs.create(input)),
+    create: os.jobs.create.handler(({ context: { backend, caller }, input }) => {
+      permit(caller, input.operation.split('.'));
+      return backend.jobs.create(input);
+    }),
     list: os.jobs.list.handler(({ context: { backend }, input }) => backend.jobs.list(input)),
     show: os.jobs.show.handler(({ context: { backend, signal }, input: { id, wait } }) =>
       ended(backend.jobs, id, { ms: wait * 1000, signal }),
@@ -220,7 +234,10 @@ export const operations = os.router({
       followed(backend.jobs, id, { seconds: timeout, signal }),
     ),
     cancel: os.jobs.cancel.handler(({ context: { backend }, input }) => backend.jobs.cancel(input.id)),
-    retry: os.jobs.retry.handler(({ context: { backend }, input }) => backend.jobs.retry(input.id)),
+    retry: os.jobs.retry.handler(({ context: { backend, caller }, input }) => {
+      permit(caller, backend.jobs.show(input.id).operation.split('.'));
+      return backend.jobs.retry(input.id);
+    }),
   },
   links: {
     list: os.links.list.handler(({ context: { backend } }) => backend.links.list()),
@@ -229,10 +246,50 @@ export const operations = os.router({
     ),
   },
   events: {
-    follow: os.events.follow.handler(({ context: { backend, signal }, input, lastEventId }) => {
+    follow: os.events.follow.handler(async ({ context: { backend, signal }, input, lastEventId }) => {
       const from = input.from ?? cursorOf(lastEventId) ?? backend.events.last();
-      return numbered(backend.events.follow({ signal, from, match: input.match }));
+      return numbered(await backend.events.follow({ signal, from, match: input.match }));
     }),
+    last: os.events.last.handler(({ context: { backend } }) => ({ last: backend.events.last() })),
+  },
+  webhooks: {
+    create: os.webhooks.create.handler(({ context: { backend, signal, caller }, input: { url, match } }) => {
+      permit(caller, ['events', 'follow']); // It is a way to follow them.
+      return backend.webhooks.create(url, match ?? [], { signal });
+    }),
+    list: os.webhooks.list.handler(({ context: { backend } }) => backend.webhooks.list()),
+    show: os.webhooks.show.handler(({ context: { backend }, input }) => backend.webhooks.show(input.id)),
+    delete: os.webhooks.delete.handler(({ context: { backend }, input }) => backend.webhooks.remove(input.id)),
+    test: os.webhooks.test.handler(({ context: { backend, signal }, input }) =>
+      backend.webhooks.test(input.id, { signal }),
+    ),
+    dead: os.webhooks.dead.handler(({ context: { backend }, input }) => backend.webhooks.dead(input.id)),
+    replay: os.webhooks.replay.handler(({ context: { backend, signal }, input: { id, letter } }) =>
+      backend.webhooks.replay(id, { letter, signal }),
+    ),
+  },
+  tokens: {
+    create: os.tokens.create.handler(({ context: { backend, caller }, input: { scope, ttl, name } }) => {
+      checkScopes(scope, caller);
+      return backend.tokens.create({ scopes: scope, ttlMs: spanMs(ttl) ?? 0, name });
+    }),
+    list: os.tokens.list.handler(({ context: { backend } }) => backend.tokens.list()),
+    revoke: os.tokens.revoke.handler(({ context: { backend }, input }) => backend.tokens.revoke(input.id)),
+  },
+  sessions: {
+    open: os.sessions.open.handler(({ context: { backend, caller, origin }, input }) => {
+      const at = origin?.();
+      if (at === undefined) {
+        throw new Fault(
+          'wrong_state',
+          'opening the agent in a browser: it has no HTTP door; start it with "netapp up --http-port 0"',
+        );
+      }
+      const scopes = caller?.scopes ?? ['*'];
+      return backend.sessions.open({ origin: at, scopes, ttlMs: spanMs(input.ttl) ?? 0 });
+    }),
+    list: os.sessions.list.handler(({ context: { backend } }) => backend.sessions.list()),
+    end: os.sessions.end.handler(({ context: { backend }, input }) => backend.sessions.end(input.id)),
   },
   backup: {
     create: os.backup.create.handler(({ context: { backend }, input }) => once(() => backend.backup(input))),

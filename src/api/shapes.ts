@@ -352,6 +352,83 @@ export const event = z.object({
   data: z.record(z.string(), z.unknown()),
 });
 
+export const token = z.object({
+  id: z.string(),
+  name: z.string().describe('what it is for; empty if nobody said'),
+  scopes: z.array(z.string()),
+  at: time.describe('when it was made'),
+  expires: time,
+  usedAt: time.nullable().describe('about when it was last used'),
+  state: z.enum(['valid', 'expired', 'revoked']),
+});
+
+/** Shown once, when it is made. */
+export const tokenMade = token.extend({ token: z.string().describe('the token itself; it is not shown again') });
+
+export const session = z.object({
+  id: z.string(),
+  scopes: z.array(z.string()),
+  at: time.describe('when it was opened'),
+  expires: time,
+  usedAt: time.nullable(),
+  state: z.enum(['open', 'expired', 'ended']),
+});
+
+export const sessionLink = z.object({
+  url: z.string().describe('opens a session, once'),
+  expires: time.describe('until when the link works'),
+});
+
+const reason = z.object({ code: z.string(), message: z.string() });
+
+export const webhook = z.object({
+  id: z.string(),
+  url: z.string(),
+  match: z.array(z.string()).describe('patterns of the events that it gets; none: all'),
+  at: time.describe('when it was made'),
+  state: z.enum(['idle', 'posting', 'retrying']),
+  cursor: z.number().int().nonnegative().describe('up to which event it is done'),
+  delivered: z.number().int().nonnegative().describe('events that were taken'),
+  dead: z.number().int().nonnegative().describe('dead letters that are kept'),
+  attempts: z.number().int().nonnegative().describe('tries of the event that waits'),
+  failingSince: time.nullable(),
+  error: reason.nullable().describe('what the last try came to'),
+});
+
+/** Shown once, when it is made. */
+export const webhookMade = webhook.extend({ secret: z.string().describe('key of the signatures; not shown again') });
+
+export const webhookTested = z.object({
+  delivered: z.boolean(),
+  status: z.number().int().nullable().describe('HTTP status that was answered; null if there was no answer'),
+  ms: z.number().int().nonnegative(),
+  error: reason.nullable(),
+});
+
+export const deadLetter = z.object({
+  letter: z.number().int().positive(),
+  cursor: z.number().int().nonnegative().describe('of the event; of the last one where several were lost'),
+  type: z.string().nullable().describe('of the event; null where events were dropped before they could be posted'),
+  at: time.describe('when it was given up'),
+  attempts: z.number().int().nonnegative(),
+  error: reason,
+});
+
+export const replayed = z.object({
+  replayed: z.number().int().nonnegative().describe('dead letters that were taken now'),
+  left: z.number().int().nonnegative().describe('dead letters that are still kept'),
+  error: reason.nullable().describe('why it stopped, if it did'),
+});
+
+export type Token = z.infer<typeof token>;
+export type TokenMade = z.infer<typeof tokenMade>;
+export type BrowserSession = z.infer<typeof session>;
+export type SessionLink = z.infer<typeof sessionLink>;
+export type Webhook = z.infer<typeof webhook>;
+export type WebhookMade = z.infer<typeof webhookMade>;
+export type WebhookTested = z.infer<typeof webhookTested>;
+export type DeadLetter = z.infer<typeof deadLetter>;
+export type Replayed = z.infer<typeof replayed>;
 export type Presence = z.infer<typeof presence>;
 export type Person = z.infer<typeof person>;
 export type Safety = z.infer<typeof safety>;

@@ -44,6 +44,13 @@ export const FAULTS = {
     retry: false,
     means: 'there is no message, file or job with this id',
   },
+  cursor_gone: {
+    rpc: -32015,
+    http: 410,
+    exit: 15,
+    retry: false,
+    means: 'events after this cursor are no longer kept',
+  },
   unknown_zone: { rpc: -32012, http: 404, exit: 12, retry: false, means: 'no tracker known here serves this zone' },
 
   name_taken: { rpc: -32020, http: 409, exit: 20, retry: false, means: 'the handle belongs to another key' },

@@ -18,6 +18,46 @@ const mailbox = z.boolean().optional().meta({
   description: 'hold sealed messages at the tracker for people who are away; up remembers it; default: it does',
 });
 
+const upFlags = z.object({
+  name: z.string().optional().describe('my name, such as alice; default: the one of the home, else the login name'),
+  host: z.string().optional().describe('IP to listen at, for the node and a tracker inside; default: all'),
+  port: port.optional().describe('port that others reach this node at; 0: any; default: 33357'),
+  join: z.string().optional().describe('invite link of the tracker to join; remembered'),
+  tracker: z
+    .array(z.string())
+    .default([])
+    .describe('invite link, peerid@host:port or host:port of a tracker; may stand several times; remembered'),
+  zone: z.string().optional().describe('zone that the tracker inside serves; default: lab'),
+  trackerPort: port.optional().describe('port of the tracker inside; 0: any; default: 22236'),
+  mailbox,
+  presence: z
+    .enum(['zone', 'contacts'], 'expected zone or contacts')
+    .optional()
+    .describe('who sees that I am here: everybody in the zone, or whom I have written to; remembered; default: zone'),
+  awayAfter: z
+    .string()
+    .transform((written, context): number | null => {
+      const ms = parseSpan(written);
+      if (ms !== undefined) return ms;
+      context.addIssue('expected 1s to 24h such as 90s, 10m or 2h, or off');
+      return z.NEVER;
+    })
+    .optional()
+    .describe('be away after so long without a use, such as 10m, or off; remembered; default: 10m'),
+  httpPort: port.optional().describe('serve the agent’s HTTP API on this loopback port too; 0: any'),
+  sharedMemory: z
+    .string()
+    .optional()
+    .describe('serve programs that map this file, too: they write commands into it; see docs/shared-memory.md')
+    .register(naming, { of: 'path' }),
+  size: z
+    .string()
+    .regex(/^\d{1,8}$/, 'expected a number of bytes from 100 to 16777216')
+    .transform(Number)
+    .optional()
+    .describe('bytes of the shared memory where it is made now, 100 to 16777216; default: 4096'),
+});
+
 const up = processCommand({
   name: 'up',
   summary: 'Run this machine’s node and agent',
@@ -35,48 +75,26 @@ const up = processCommand({
     'unwritable',
     'disk_full',
   ],
-  input: z.object({
-    name: z.string().optional().describe('my name, such as alice; default: the one of the home, else the login name'),
-    host: z.string().optional().describe('IP to listen at, for the node and a tracker inside; default: all'),
-    port: port.optional().describe('port that others reach this node at; 0: any; default: 33357'),
-    join: z.string().optional().describe('invite link of the tracker to join; remembered'),
-    tracker: z
-      .array(z.string())
-      .default([])
-      .describe('invite link, peerid@host:port or host:port of a tracker; may stand several times; remembered'),
-    zone: z.string().optional().describe('zone that the tracker inside serves; default: lab'),
-    trackerPort: port.optional().describe('port of the tracker inside; 0: any; default: 22236'),
-    mailbox,
-    presence: z
-      .enum(['zone', 'contacts'], 'expected zone or contacts')
-      .optional()
-      .describe('who sees that I am here: everybody in the zone, or whom I have written to; remembered; default: zone'),
-    awayAfter: z
-      .string()
-      .transform((written, context): number | null => {
-        const ms = parseSpan(written);
-        if (ms !== undefined) return ms;
-        context.addIssue('expected 1s to 24h such as 90s, 10m or 2h, or off');
-        return z.NEVER;
-      })
-      .optional()
-      .describe('be away after so long without a use, such as 10m, or off; remembered; default: 10m'),
-    httpPort: port.optional().describe('serve the agent’s HTTP API on this loopback port too; 0: any'),
-    sharedMemory: z
-      .string()
-      .optional()
-      .describe('serve programs that map this file, too: they write commands into it; see docs/shared-memory.md')
-      .register(naming, { of: 'path' }),
-    size: z
-      .string()
-      .regex(/^\d{1,8}$/, 'expected a number of bytes from 100 to 16777216')
-      .transform(Number)
-      .optional()
-      .describe('bytes of the shared memory where it is made now, 100 to 16777216; default: 4096'),
-  }),
+  input: upFlags,
   async run(input, shell) {
     const { up } = await import('./up.ts');
     return up(input, shell);
+  },
+});
+
+const configShow = processCommand({
+  name: 'config show',
+  summary: 'Show every setting as the next start would have it',
+  description:
+    'Flags win over the environment, that over config.json in the home, that over defaults. Takes the flags of up, to show what they would do.',
+  example: 'netapp config show --origin',
+  faults: ['corrupt', 'unreadable'],
+  input: upFlags
+    .omit({ sharedMemory: true, size: true })
+    .extend({ origin: z.boolean().optional().describe('say where each comes from') }),
+  async run({ origin, ...options }, shell) {
+    const { showConfig } = await import('./config.ts');
+    return showConfig(options, { origin: origin === true }, shell);
   },
 });
 
@@ -96,18 +114,21 @@ const tracker = processCommand({
     mailbox,
   }),
   async run(input, shell) {
-    const [{ runTracker }, { createLog }, { homePaths, readConfig }] = await Promise.all([
+    const [{ runTracker }, { createLog }, { homePaths, readConfig }, { settle }] = await Promise.all([
       import('../tracker/main.ts'),
       import('../base/log.ts'),
       import('../node/home.ts'),
+      import('./settings.ts'),
     ]);
     const { home, signal, stdout, stderr, json, env } = shell;
-    const log = createLog({ name: 'netapp', level: env.NETAPP_LOG ?? 'warn' });
-    const { mailbox } = await readConfig(home);
+    const { port, ...given } = input;
+    const { settings } = settle({ ...given, trackerPort: port }, env, await readConfig(home));
+    const log = createLog({ name: 'netapp', level: settings.log });
     await runTracker({
-      zone: 'lab',
-      mailbox,
-      ...input,
+      zone: settings.zone,
+      mailbox: settings.mailbox,
+      host: settings.host,
+      port: settings.trackerPort,
       home: homePaths(home).tracker,
       signal,
       stdout,
@@ -251,4 +272,13 @@ const chat = processCommand({
   },
 });
 
-export const processCommands: readonly ProcessCommand[] = [up, chat, tracker, doctor, demo, restore, verifyExport];
+export const processCommands: readonly ProcessCommand[] = [
+  up,
+  chat,
+  configShow,
+  tracker,
+  doctor,
+  demo,
+  restore,
+  verifyExport,
+];

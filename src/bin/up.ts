@@ -1,6 +1,5 @@
 /** `netapp up`: this machine's node and agent, and a tracker inside where none is configured, until told to end. */
 import { once } from 'node:events';
-import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { Agent } from '../agent/agent.ts';
 import { backendOf } from '../agent/backend.ts';
@@ -11,10 +10,11 @@ import { Fault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
 import type { Shell } from '../cli/shell.ts';
 import { formatInvite, type Invite, parseInvite } from '../directory/invite.ts';
-import { createHome, type HomeConfig, homePaths, NODE_PORT, readConfig, writeConfig } from '../node/home.ts';
+import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from '../node/home.ts';
 import { Node } from '../node/node.ts';
-import { TRACKER_PORT, Tracker } from '../tracker/tracker.ts';
+import { Tracker } from '../tracker/tracker.ts';
 import { readTracker } from './invited.ts';
+import { type Settings, settle } from './settings.ts';
 import { readVersion } from './version.ts';
 
 export type UpOptions = {
@@ -35,9 +35,6 @@ export type UpOptions = {
   awayAfter?: number | null | undefined;
 };
 
-const ZONE = 'lab';
-/** Long enough for a talk at the door, short enough to be true. */
-const AWAY_AFTER_MS = 10 * 60_000;
 /** Milliseconds that `up` waits for a tracker's first word before it says that it goes on trying. */
 const FIRST_WORD_MS = 3000;
 
@@ -45,26 +42,28 @@ const FIRST_WORD_MS = 3000;
 export async function up(options: UpOptions, shell: Shell): Promise<number> {
   const version = await readVersion();
   await createHome(shell.home);
-  const config = merge(options, shell.env, await readConfig(shell.home));
-  const log = createLog({ name: 'netapp', level: shell.env.NETAPP_LOG ?? 'warn' });
+  const [given, kept] = [givenBy(options), await readConfig(shell.home)];
+  const { settings } = settle(given, shell.env, kept);
+  const log = createLog({ name: 'netapp', level: settings.log });
 
   await using opened = new AsyncDisposableStack();
-  const inside = config.trackers?.length
+  const inside = settings.trackers.length
     ? undefined
-    : opened.use(await startTracker(config, options.host, shell.home, log));
+    : opened.use(await startTracker(settings, settings.host, shell.home, log));
   const trackers = inside
-    ? [ownInvite(inside, options.host)]
-    : await Promise.all((config.trackers ?? []).map((text) => readTracker(text, config.zone, shell)));
-  const handle = `${config.name}@${trackers[0]?.zone ?? config.zone}`;
+    ? [ownInvite(inside, settings.host)]
+    : await Promise.all(settings.trackers.map((text) => readTracker(text, settings.zone, shell)));
+  const handle = `${settings.name}@${trackers[0]?.zone ?? settings.zone}`;
   const node = opened.use(
     await Node.start({
       home: shell.home,
       handle,
-      host: options.host,
-      port: config.port ?? NODE_PORT,
+      host: settings.host,
+      port: settings.port,
       trackers,
-      presence: config.presence,
-      awayAfterMs: config.awayAfterMs,
+      presence: settings.presence,
+      awayAfterMs: settings.awayAfterMs,
+      webhookTargets: settings.webhookTargets,
       software: `netapp/${version}`,
       clock: systemClock,
       log,
@@ -76,7 +75,7 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       backend,
       socketPath: shell.agentPath,
       tokenPath: homePaths(shell.home).token,
-      http: options.httpPort === undefined ? undefined : { port: options.httpPort },
+      http: settings.httpPort === undefined ? undefined : { port: settings.httpPort },
       sharedMemory:
         options.sharedMemory === undefined
           ? undefined
@@ -96,50 +95,31 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
   );
   await spool.start();
   const refused = await firstWord(node, shell.signal);
-  await writeConfig(shell.home, inside ? config : { ...config, trackers: trackers.map(formatInvite) });
+  await writeConfig(shell.home, remembered(given, kept, settings, inside ? [] : trackers.map(formatInvite)));
   await say(shell, { node, agent, invite: inside?.invite ?? node.directory.states()[0]?.invite ?? null, refused });
   if (!shell.signal.aborted) await once(shell.signal, 'abort');
   return 0;
 }
 
-/** Flags win over environment, environment over what the home remembers, that over defaults. */
-function merge(
-  options: UpOptions,
-  env: NodeJS.ProcessEnv,
-  kept: HomeConfig,
-): HomeConfig & { name: string; zone: string } {
-  const given = [...(options.join === undefined ? [] : [options.join]), ...options.tracker];
-  const inEnv = env.NETAPP_JOIN ? [env.NETAPP_JOIN] : [];
-  return {
-    name: options.name ?? env.NETAPP_NAME ?? kept.name ?? loginName(),
-    port: options.port ?? portOf('NETAPP_PORT', env) ?? kept.port ?? NODE_PORT,
-    trackers: [given, inEnv, kept.trackers ?? []].find((list) => list.length > 0) ?? [],
-    zone: options.zone ?? env.NETAPP_ZONE ?? kept.zone ?? ZONE,
-    trackerPort: options.trackerPort ?? kept.trackerPort ?? TRACKER_PORT,
-    mailbox: options.mailbox ?? kept.mailbox ?? true,
-    presence: options.presence ?? kept.presence ?? 'zone',
-    awayAfterMs: [options.awayAfter, kept.awayAfterMs, AWAY_AFTER_MS].find((ms) => ms !== undefined),
-  };
+/** The flags of `up` as the settings that they are. */
+export function givenBy(options: UpOptions): HomeConfig {
+  const { join, tracker, awayAfter, sharedMemory: _sharedMemory, size: _size, ...rest } = options;
+  const trackers = [...(join === undefined ? [] : [join]), ...tracker];
+  return { ...rest, trackers: trackers.length > 0 ? trackers : undefined, awayAfterMs: awayAfter };
 }
 
-function portOf(name: string, env: NodeJS.ProcessEnv): number | undefined {
-  const text = env[name];
-  if (!text) return undefined;
-  const port = Number(text);
-  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
-  throw new Fault('invalid_argument', `reading ${name} "${text}": expected a port from 0 to 65535`);
+/** What the next start is to know without being told again; where to listen and to be asked is of one start alone. */
+function remembered(given: HomeConfig, kept: HomeConfig, { name, zone }: Settings, trackers: string[]): HomeConfig {
+  const { host: _host, httpPort: _httpPort, ...told } = given;
+  return { ...kept, ...defined(told), name, zone, trackers };
 }
 
-/** The login name as the first part of a handle; `me` where nothing of it fits. */
-function loginName(): string {
-  const name = userInfo()
-    .username.toLowerCase()
-    .replaceAll(/[^a-z0-9._-]/g, '');
-  return /^[a-z0-9]/.test(name) ? name.slice(0, 64) : 'me';
+function defined(config: HomeConfig): HomeConfig {
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
 }
 
 async function startTracker(
-  config: { zone: string; trackerPort?: number | undefined; mailbox?: boolean | undefined },
+  config: { zone: string; trackerPort: number; mailbox: boolean },
   host: string | undefined,
   home: string,
   log: Log,
@@ -147,7 +127,7 @@ async function startTracker(
   const tracker = new Tracker({
     home: homePaths(home).tracker,
     host,
-    port: config.trackerPort ?? TRACKER_PORT,
+    port: config.trackerPort,
     zone: config.zone,
     mailbox: config.mailbox,
     log: log.child({ room: 'tracker' }),

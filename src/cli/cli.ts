@@ -29,12 +29,14 @@ export async function runCli(options: CliOptions): Promise<number> {
   stdout.on('error', (error) => gone.abort(error)); // EPIPE: the reader, such as `head`, has what it wanted.
   stderr.on('error', () => {});
   const signal = AbortSignal.any([interrupted, gone.signal]);
+  // Also said of a line that cannot be parsed.
+  const flags = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined);
+  const json = flags.includes('--json');
+  const quiet = flags.includes('--quiet') || flags.includes('-q');
   const terms = {
     out: new Term(stdout, { env, gone: gone.signal }),
-    notes: new Term(stderr, { env, gone: gone.signal }),
+    notes: new Term(stderr, { env, gone: gone.signal, quiet }),
   };
-  // Also said of a line that cannot be parsed.
-  const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined).includes('--json');
   let code = 0;
 
   const shell = (): Shell => {

@@ -7,7 +7,7 @@ import { faultOf } from '../api/failure.ts';
 import { faultsOf } from '../api/operation.ts';
 import { FAULTS, type FaultCode } from '../base/fault.ts';
 import { completionCommand } from './completion/command.ts';
-import { describe, lineSchema } from './fields.ts';
+import { describe, isList, lineSchema } from './fields.ts';
 import { type AnyCommand, type Entry, exitCodesHelp, GROUPS, rootHelp, setHelp } from './help.ts';
 import { pipeCommand } from './pipe/command.ts';
 import type { ProcessCommand } from './process-command.ts';
@@ -25,6 +25,10 @@ type Tree = { [word: string]: AnyProcedure | Tree };
 export type Fields = { input: z.ZodObject | undefined; operation?: Operation };
 
 export type Program = { command: Command; entries: readonly Entry[]; fields: ReadonlyMap<string, Fields> };
+
+/** A list may stand several times, with commas, or both. */
+const together = (value: string, before: unknown): string =>
+  typeof before === 'string' ? `${before},${value}` : value;
 
 export function buildProgram(context: Context, processCommands: readonly ProcessCommand[], version: string): Program {
   const router: Tree = {};
@@ -87,7 +91,8 @@ export function buildProgram(context: Context, processCommands: readonly Process
   program
     .option('--home <dir>', 'folder of this node’s data (NETAPP_HOME)')
     .option('--agent-path <socket>', 'the agent’s socket; default: agent.sock in the home (NETAPP_AGENT_PATH)')
-    .option('--json', 'data as JSON: one value a line');
+    .option('--json', 'data as JSON: one value a line')
+    .option('-q, --quiet', 'data and errors alone: no notes, no progress');
   program.version(version, '--version', 'show the version');
   const exitCodes = program.command('exit-codes').description('Show what each exit code means');
   exitCodes.action(() => exitCodes.outputHelp());
@@ -164,6 +169,7 @@ function settle(command: AnyCommand, words: readonly string[], inputs: ReadonlyM
       option.optional = false;
       option.required = true;
       if (!option.variadic) option.parseArg = undefined;
+      if (isList(field)) option.argParser<string | undefined>(together);
     }
   }
   if (words.length > 0) {

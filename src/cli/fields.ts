@@ -58,11 +58,18 @@ export function lineSchema({ meta, input, name }: Operation): z.ZodObject {
     }
     const optional = schema.safeParse(undefined).success;
     const positional = positionals.includes(field) ? { positional: true } : {};
-    shape[field] = (optional ? written.optional() : written).meta({ description: describe(schema), ...positional });
+    const list = command.forms?.[field] === 'list' ? { list: true } : {};
+    const about = { description: describe(schema), ...positional, ...list };
+    shape[field] = (optional ? written.optional() : written).meta(about);
   }
   if (command.qr?.flag) shape.qr = z.boolean().optional().describe('show it as a QR code, too');
   if (meta.job) Object.assign(shape, jobFlags(meta.job));
   return z.object(shape);
+}
+
+/** Whether a field of a line's schema takes values with commas between. */
+export function isList(schema: unknown): boolean {
+  return schema instanceof z.ZodType && schema.meta()?.list === true;
 }
 
 /** What a field is for, and what it is where nothing is said. */

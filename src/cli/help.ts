@@ -22,7 +22,13 @@ export const GROUPS: Readonly<Record<string, { title: string; about: string }>> 
   files: { title: 'Files', about: 'Files and folders: offered by one, fetched by the other, verified.' },
   jobs: { title: 'Jobs', about: 'What the agent carries out in the background: now, later, or again and again.' },
   links: { title: 'Links', about: 'Direct connections to other nodes and to trackers.' },
-  events: { title: 'Events', about: '' },
+  events: { title: 'Events', about: 'All that happens, in order, with cursors to resume from.' },
+  webhooks: {
+    title: 'Webhooks',
+    about: 'Events, posted to a program’s own address: signed, in order, until they are taken.',
+  },
+  tokens: { title: 'Tokens', about: 'Keys for programs at the HTTP door, limited in what they open and for how long.' },
+  sessions: { title: 'Browser', about: 'Sessions of browsers. "netapp open" opens one.' },
   backup: { title: 'Backup', about: '' },
   textbook: { title: 'Textbook names', about: '' },
   help: { title: 'Help', about: '' },
@@ -39,8 +45,12 @@ export function rootHelp(
 ): string {
   const width = Math.max(...entries.map(({ words }) => words.length), ...options.map(({ flags }) => flags.length));
   const row = (name: string, about: string) => `  ${name.padEnd(width)}  ${about}`;
-  const groups = Object.entries(GROUPS).flatMap(([group, { title }]) => {
+  // A noun without words of its own here stands under its name, before the last groups.
+  const others = [...new Set(entries.map(({ group }) => group))].filter((group) => !Object.hasOwn(GROUPS, group));
+  const order = Object.keys(GROUPS).toSpliced(-2, 0, ...others);
+  const groups = order.flatMap((group) => {
     const rows = entries.filter((entry) => entry.group === group);
+    const title = GROUPS[group]?.title ?? `${group.charAt(0).toUpperCase()}${group.slice(1)}`;
     return rows.length === 0 ? [] : ['', `${title}:`, ...rows.map(({ words, summary }) => row(words, summary))];
   });
   return [

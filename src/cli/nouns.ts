@@ -43,59 +43,10 @@ import {
 } from '../api/shapes.ts';
 import { cleanText, jsonLine } from './clean.ts';
 import { jobName, jobStanding } from './job-progress.ts';
-import type { Cell, Style } from './term.ts';
+import { type Noun, noun, state, styles } from './noun.ts';
+import { doorNouns } from './nouns-doors.ts';
+import type { Cell } from './term.ts';
 import { showAgo, showBytes, showTime } from './units.ts';
-
-export type Noun = {
-  head: readonly string[];
-  row(value: unknown): readonly Cell[];
-  /** Names and values of one, in full. */
-  detail(value: unknown): readonly (readonly [string, Cell])[];
-  /** What a list says when there is none. */
-  none: string;
-};
-
-type Schema<T> = { parse(value: unknown): T };
-
-function noun<T>(
-  schema: Schema<T>,
-  look: { head: readonly string[]; row(value: T): readonly Cell[]; detail?(value: T): [string, Cell][]; none: string },
-): Noun {
-  const { head, none } = look;
-  const row = (value: unknown) => look.row(schema.parse(value));
-  return {
-    head,
-    none,
-    row,
-    detail: (value) =>
-      look.detail?.(schema.parse(value)) ?? row(value).map((cell, i) => [(head[i] ?? '').toLowerCase(), cell]),
-  };
-}
-
-const styles: Record<string, Style> = {
-  online: 'green',
-  up: 'green',
-  delivered: 'green',
-  read: 'green',
-  done: 'green',
-  away: 'yellow',
-  busy: 'yellow',
-  held: 'yellow',
-  queued: 'yellow',
-  waiting: 'yellow',
-  running: 'cyan',
-  connecting: 'yellow',
-  failed: 'red',
-  down: 'red',
-  declined: 'red',
-  cancelled: 'red',
-  offline: 'dim',
-  received: 'dim',
-};
-
-function state(name: string): Cell {
-  return { text: name, style: styles[name] };
-}
 
 function marksOf(p: Person): string[] {
   return [
@@ -479,6 +430,7 @@ const nouns = new Map<unknown, Noun>([
   [room, rooms],
   [linkInfo, links],
   [status, me],
+  ...doorNouns,
 ]);
 
 export function nounOf(schema: unknown): Noun | undefined {

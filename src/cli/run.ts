@@ -83,7 +83,7 @@ async function runOnce(operation: Operation, written: Record<string, unknown>, s
   const answer = await callOf(operation.path)?.(input, { signal }).catch((error: unknown) =>
     leaveIfAway(error, operation, { input, job: line }, shell),
   );
-  const { shows, qr: coded } = operation.meta.command;
+  const { shows, qr: coded, opens } = operation.meta.command;
   if (answer === LEFT) return;
 
   if (isStream(answer)) {
@@ -95,11 +95,21 @@ async function runOnce(operation: Operation, written: Record<string, unknown>, s
   }
   await showAnswer(answer, operation, shell);
   if (coded && (qr || !coded.flag)) await showQr(answer, coded.field, shell);
+  if (opens !== undefined && !shell.json) await openIn(fieldOf(answer, opens), shell);
+}
+
+const fieldOf = (answer: unknown, field: string): unknown =>
+  typeof answer === 'object' && answer !== null ? Reflect.get(answer, field) : undefined;
+
+async function openIn(url: unknown, shell: Shell): Promise<void> {
+  if (typeof url !== 'string') return;
+  const { openInBrowser } = await import('./browser.ts');
+  if (await openInBrowser(url, shell)) await shell.notes.line('The browser opens it.');
 }
 
 /** For people alone: a program has the text itself. */
 async function showQr(answer: unknown, field: string, { json, out }: Shell): Promise<void> {
-  const text: unknown = typeof answer === 'object' && answer !== null ? Reflect.get(answer, field) : undefined;
+  const text = fieldOf(answer, field);
   if (json || typeof text !== 'string') return;
   const { qrLines } = await import('./qr.ts');
   await out.line('');

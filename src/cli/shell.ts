@@ -10,6 +10,8 @@ export type Shell = {
   home: string;
   /** The agent's socket. `--agent-path`, else `NETAPP_AGENT_PATH`, else `agent.sock` in the home. */
   agentPath: string;
+  /** Both, and which flag or variable said so. */
+  places: readonly Place[];
   /** Data is wanted as JSON, one value a line. */
   json: boolean;
   env: NodeJS.ProcessEnv;
@@ -24,6 +26,8 @@ export type Shell = {
   notes: Term;
 };
 
+export type Place = { name: 'home' | 'agentPath'; value: string; origin: string };
+
 export type GlobalOptions = { home?: string; agentPath?: string; json?: boolean };
 
 /** Flags, then environment, then defaults (https://specifications.freedesktop.org/basedir-spec/latest/). */
@@ -31,9 +35,15 @@ export function places(
   options: GlobalOptions,
   env: NodeJS.ProcessEnv,
   cwd: string,
-): { home: string; agentPath: string } {
+): { home: string; agentPath: string; places: readonly Place[] } {
   const data = env.XDG_DATA_HOME || join(env.HOME || homedir(), '.local', 'share');
-  const home = resolve(cwd, options.home || env.NETAPP_HOME || join(data, 'netapp'));
-  const agentPath = resolve(cwd, options.agentPath || env.NETAPP_AGENT_PATH || join(home, 'agent.sock'));
-  return { home, agentPath };
+  const chosen = (name: Place['name'], flag: string, given: string | undefined, fallback: string): Place => {
+    const variable = name === 'home' ? 'NETAPP_HOME' : 'NETAPP_AGENT_PATH';
+    const said = env[variable];
+    const origin = given ? `flag ${flag}` : said ? `environment ${variable}` : 'default';
+    return { name, value: resolve(cwd, given || said || fallback), origin };
+  };
+  const home = chosen('home', '--home', options.home, join(data, 'netapp'));
+  const agentPath = chosen('agentPath', '--agent-path', options.agentPath, join(home.value, 'agent.sock'));
+  return { home: home.value, agentPath: agentPath.value, places: [home, agentPath] };
 }

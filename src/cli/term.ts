@@ -16,15 +16,17 @@ export class Term {
   readonly #stream: Stream;
   readonly #colours: boolean;
   readonly #gone: AbortSignal;
+  readonly #quiet: boolean;
   #transient = false;
   /** Lines of a block above the one where the cursor stands. */
   #above = 0;
 
-  /** `gone` aborts when nobody reads the stream any more; nothing is written then. */
-  constructor(stream: Stream, options: { env: NodeJS.ProcessEnv; gone: AbortSignal }) {
-    const { env, gone } = options;
+  /** `gone` aborts when nobody reads the stream any more; nothing is written then. `quiet`: nothing is written at all. */
+  constructor(stream: Stream, options: { env: NodeJS.ProcessEnv; gone: AbortSignal; quiet?: boolean }) {
+    const { env, gone, quiet = false } = options;
     this.#stream = stream;
     this.#gone = gone;
+    this.#quiet = quiet;
     this.isTerminal = stream.isTTY === true;
     // https://no-color.org: any value that is not empty.
     this.#colours = this.isTerminal && !env.NO_COLOR && env.TERM !== 'dumb';
@@ -46,7 +48,7 @@ export class Term {
 
   /** A line that the next one replaces; nothing where there is no terminal. */
   transient(text: string): void {
-    if (!this.isTerminal || this.#gone.aborted) return;
+    if (!this.isTerminal || this.#quiet || this.#gone.aborted) return;
     this.#stream.write(`\r\u001b[2K${text.slice(0, this.columns - 1)}`);
     this.#transient = true;
   }
@@ -94,7 +96,7 @@ export class Term {
   }
 
   async #write(text: string): Promise<void> {
-    if (this.#gone.aborted || this.#stream.write(text)) return;
+    if (this.#quiet || this.#gone.aborted || this.#stream.write(text)) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#stream.once('drain', resolve);
     this.#gone.addEventListener('abort', () => resolve(), { once: true });

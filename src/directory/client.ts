@@ -145,7 +145,8 @@ export class DirectoryClient implements AsyncDisposable {
   /** This node's own account. */
   me(): Person {
     const { handle, account, node, status, text, addresses } = this.#own;
-    const lastSeen = this.#own.now();
+    // To the minute: a list in which nothing else changed stays the same, for those who ask whether it did.
+    const lastSeen = Math.floor(this.#own.now() / 60_000) * 60_000;
     return { handle, account: account.id, node, status, text, addresses, lastSeen, me: true, former: false };
   }
 

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 import { systemClock } from '../base/clock.ts';
 import { Store } from '../base/sqlite.ts';
-import { EventLog } from './events.ts';
+import { EventLog, skipCursors } from './events.ts';
 
 async function take(log: EventLog, from: number, count: number, match?: string): Promise<[number, string][]> {
   const seen: [number, string][] = [];
-  for await (const { cursor, type } of log.follow({ from, match })) {
+  for await (const { cursor, type } of log.follow({ from, match: match === undefined ? undefined : [match] })) {
     seen.push([cursor, type]);
     if (seen.length === count) break;
   }
@@ -67,7 +67,7 @@ test('cursors go on after a restart, and a follower ends with its signal', async
   expect(seen).toEqual(['before', 'after']);
 });
 
-test('old events are dropped, and a follower from before goes on at the oldest kept', async () => {
+test('old events are dropped: 0 means the oldest kept, and a cursor from before says what is gone [E-2] [E-3]', async () => {
   using store = new Store(':memory:');
   const log = new EventLog(store, systemClock);
   store.transaction(() => {
@@ -76,9 +76,87 @@ test('old events are dropped, and a follower from before goes on at the oldest k
   const [[first] = [0]] = await take(log, 0, 1);
   expect(first).toBeGreaterThan(1);
   expect(log.last - first).toBeGreaterThanOrEqual(19_999);
+  expect(() => log.follow({ from: first - 2 })).toThrow(
+    expect.objectContaining({ code: 'cursor_gone', data: { oldest: first, last: 22_000 } }),
+  );
+  expect(await take(log, first - 1, 1)).toEqual([[first, 'x']]);
+  const again = new EventLog(store, systemClock);
+  expect(() => again.follow({ from: 1 })).toThrow(expect.objectContaining({ code: 'cursor_gone' }));
 });
 
-test('after an unclean end, cursors go on beyond any that may have been seen', () => {
+test('a follower who falls behind what is kept is told so, and one who does not misses nothing', async () => {
+  using store = new Store(':memory:');
+  const log = new EventLog(store, systemClock);
+  log.emit('x', {});
+  const slow = log.follow({ from: 0 });
+  const first = await slow.next();
+  expect(first.value).toMatchObject({ cursor: 1 });
+  store.transaction(() => {
+    for (let n = 0; n < 22_000; n++) log.emit('x', {});
+  });
+  await expect(slow.next()).rejects.toMatchObject({ code: 'cursor_gone', data: { oldest: expect.any(Number) } });
+});
+
+test('events are kept for seven days, also where there are few', async () => {
+  using store = new Store(':memory:');
+  let now = Date.parse('2026-03-01T00:00:00Z');
+  const clock = { now: () => now };
+  const log = new EventLog(store, clock);
+  log.emit('old', {});
+  now += 6 * 86_400_000;
+  log.emit('young', {});
+  expect(await take(log, 0, 1)).toEqual([[1, 'old']]);
+  now += 2 * 86_400_000;
+  log.emit('new', {});
+  expect(await take(log, 0, 2)).toEqual([
+    [2, 'young'],
+    [3, 'new'],
+  ]);
+  expect(() => log.follow({ from: 0.5 })).toThrow(expect.objectContaining({ code: 'cursor_gone' }));
+});
+
+test('a cursor that was never given is refused, rather than waited for', async () => {
+  using store = new Store(':memory:');
+  const log = new EventLog(store, systemClock);
+  log.emit('x', {});
+  expect(() => log.follow({ from: 2 })).toThrow(expect.objectContaining({ code: 'cursor_gone' }));
+  const [next] = [log.follow({ from: 1 }).next()];
+  log.emit('y', {});
+  expect((await next).value).toMatchObject({ cursor: 2 });
+});
+
+test('one of several patterns is enough, and a conversation is one [E-4]', async () => {
+  using store = new Store(':memory:');
+  const log = new EventLog(store, systemClock);
+  log.emit('message.received', { id: 'm', conversation: 'c1' });
+  log.emit('message.received', { id: 'm', conversation: 'c2' });
+  log.emit('room.joined', { id: 'c1' });
+  log.emit('file.done', { id: 'c1' });
+  log.emit('file.progress', {});
+  log.emit('conversation.read', { id: 'c1' });
+  const seen = async (match: string[], count: number) => {
+    const cursors: number[] = [];
+    for await (const { cursor } of log.follow({ from: 0, match })) {
+      cursors.push(cursor);
+      if (cursors.length === count) break;
+    }
+    return cursors;
+  };
+  expect(await seen(['conversation:c1'], 3)).toEqual([1, 3, 6]);
+  expect(await seen(['conversation:c2', 'file.*'], 3)).toEqual([2, 4, 5]);
+  expect(await seen(['file.done', 'file.nothing', '*'], 6)).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
+test('a restored home numbers its events beyond those of the home that it copies', () => {
+  using store = new Store(':memory:');
+  new EventLog(store, systemClock).emit('seen', {});
+  skipCursors(store);
+  const log = new EventLog(store, systemClock);
+  log.emit('after', {});
+  expect(log.last).toBeGreaterThan(1_000_000_000);
+});
+
+test('after an unclean end, cursors go on beyond any that may have been seen [E-1]', () => {
   using store = new Store(':memory:');
   new EventLog(store, systemClock).emit('seen', {});
   const log = new EventLog(store, systemClock); // the one before was never ended

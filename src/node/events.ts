@@ -1,15 +1,31 @@
 /** The event log: what happened on this node, numbered, kept for a bounded while, followed from a cursor. */
 import type { Clock } from '../base/clock.ts';
+import { Fault } from '../base/fault.ts';
 import type { Statement, Store } from '../base/sqlite.ts';
+import { matcher } from './patterns.ts';
 
 export type NodeEvent = { cursor: number; at: string; type: string; data: Record<string, unknown> };
 
-/** Events kept; older ones are dropped in steps of `TRIM`. A follower that is further behind goes on at the oldest kept. */
+/** Events kept at most, and milliseconds that one is kept; what is beyond is dropped. Counted in steps of `TRIM`. [E-2] */
 const KEPT = 20_000;
+const KEPT_MS = 7 * 86_400_000;
 const TRIM = 1000;
+/** Milliseconds between two looks for events that are too old. */
+const AGE_CHECK_MS = 3_600_000;
 const PAGE = 200;
 /** More events than can happen until the disk has them: what cursors skip after an unclean end. */
 const UNSEEN = 10_000;
+/** More events than a home can have had after the backup from which it was restored. */
+const UNSEEN_SINCE_BACKUP = 1_000_000_000;
+
+export type Follow = {
+  /** Events after this cursor; 0: all that are kept. */
+  from: number;
+  match?: readonly string[] | undefined;
+  signal?: AbortSignal | undefined;
+  /** Told a cursor up to which nothing that was not given is wanted. */
+  passed?: ((cursor: number) => void) | undefined;
+};
 
 type Row = { cursor: number; at: number; type: string; data: string };
 
@@ -19,8 +35,16 @@ export class EventLog implements Disposable {
   readonly #insert: Statement;
   readonly #page: Statement<Row>;
   readonly #trim: Statement;
+  readonly #dropped: Statement;
+  readonly #old: Statement<{ cursor: number | null }>;
+  readonly #surplus: Statement<{ cursor: number }>;
   readonly #followers = new Set<() => void>();
   #last: number;
+  /** The newest cursor that was dropped; 0 if none was. */
+  #floor: number;
+  /** The newest cursor that may ever have been seen: beyond `last` after an unclean end. */
+  #highest: number;
+  #aged: number;
 
   constructor(store: Store, clock: Clock) {
     this.#store = store;
@@ -31,6 +55,9 @@ export class EventLog implements Disposable {
          cursor INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, type TEXT NOT NULL, data TEXT NOT NULL
        ) STRICT`,
       `CREATE TABLE events_open (since INTEGER NOT NULL) STRICT`,
+      // One row: up to which cursor events were dropped.
+      `CREATE TABLE events_dropped (cursor INTEGER NOT NULL) STRICT;
+       INSERT INTO events_dropped (cursor) SELECT coalesce(min(cursor) - 1, 0) FROM events`,
     ]);
     this.#reopen();
     this.#insert = store.prepare('INSERT INTO events (at, type, data) VALUES (?, ?, ?)');
@@ -38,13 +65,20 @@ export class EventLog implements Disposable {
       `SELECT cursor, at, type, data FROM events WHERE cursor > ? ORDER BY cursor LIMIT ${PAGE}`,
     );
     this.#trim = store.prepare('DELETE FROM events WHERE cursor <= ?');
-    const row = store.prepare<{ last: number | null }>('SELECT max(cursor) AS last FROM events').get();
-    this.#last = row?.last ?? 0;
+    this.#dropped = store.prepare('UPDATE events_dropped SET cursor = max(cursor, ?)');
+    this.#old = store.prepare('SELECT max(cursor) AS cursor FROM events WHERE at < ?');
+    this.#surplus = store.prepare(`SELECT cursor FROM events ORDER BY cursor DESC LIMIT 1 OFFSET ${KEPT}`);
+    const one = (sql: string): number => store.prepare<{ value: number | null }>(sql).get()?.value ?? 0;
+    this.#last = one('SELECT max(cursor) AS value FROM events');
+    this.#floor = one('SELECT cursor AS value FROM events_dropped');
+    this.#highest = one("SELECT seq AS value FROM sqlite_sequence WHERE name = 'events'");
+    this.#aged = clock.now();
+    store.transaction(() => this.#dropOld());
   }
 
   /**
    * Followers see events before a power cut could no longer take them, so after anything but a clean end cursors go on far
-   * beyond those that may have been seen: none is ever given to two events.
+   * beyond those that may have been seen: none is ever given to two events. [E-1]
    */
   #reopen(): void {
     this.#store.transaction(() => {
@@ -64,35 +98,77 @@ export class EventLog implements Disposable {
     return this.#last;
   }
 
+  /** Every event after this cursor is kept; those up to it were dropped. */
+  get floor(): number {
+    return this.#floor;
+  }
+
   /** Writes an event, as part of the transaction under way if there is one; followers see it once it is committed. */
   emit(type: string, data: Record<string, unknown>): void {
     const { lastInsertRowid } = this.#insert.run(this.#clock.now(), type, JSON.stringify(data));
-    if (lastInsertRowid % TRIM === 0) this.#trim.run(lastInsertRowid - KEPT);
+    if (lastInsertRowid % TRIM === 0) this.#drop(this.#surplus.get()?.cursor ?? 0);
+    if (this.#clock.now() - this.#aged >= AGE_CHECK_MS) this.#dropOld();
     this.#store.afterCommit(() => {
       this.#last = Math.max(this.#last, lastInsertRowid);
+      this.#highest = Math.max(this.#highest, lastInsertRowid);
       for (const wake of this.#followers) wake();
     });
   }
 
+  #dropOld(): void {
+    this.#aged = this.#clock.now();
+    this.#drop(this.#old.get(this.#aged - KEPT_MS)?.cursor ?? 0);
+  }
+
+  #drop(upTo: number): void {
+    if (upTo <= this.#floor) return;
+    this.#trim.run(upTo);
+    this.#dropped.run(upTo);
+    this.#store.afterCommit(() => {
+      this.#floor = Math.max(this.#floor, upTo);
+    });
+  }
+
   /**
-   * Events after `from`, kept ones first, then live ones until `signal` aborts. `match`: a type (`file.done`), a prefix
-   * (`message.*`) or nothing for all. Each follower reads from the log at its own speed, so a slow one costs no memory.
+   * Events after `from`, kept ones first, then live ones until `signal` aborts, of those that fit one of the patterns. Each
+   * follower reads from the log at its own speed, so a slow one costs no memory. Throws `cursor_gone`, at once or later, where
+   * events between its place and the next one are no longer kept, and for a cursor that was never given. [E-3]
    */
-  async *follow(options: {
-    from: number;
-    match?: string | undefined;
-    signal?: AbortSignal | undefined;
-  }): AsyncGenerator<NodeEvent> {
-    const { signal } = options;
-    const matches = matcher(options.match);
-    let cursor = options.from;
+  follow(options: Follow): AsyncGenerator<NodeEvent, void, void> {
+    const { from } = options;
+    if (from > this.#highest) {
+      throw new Fault(
+        'cursor_gone',
+        `following events from cursor ${from}: this home has given none beyond ${this.#highest}; follow from 0 for all that is kept`,
+        { data: { oldest: this.#floor + 1, last: this.#highest } },
+      );
+    }
+    if (from > 0) this.#check(from);
+    return this.#read({ ...options, from: Math.max(from, from > 0 ? 0 : this.#floor) });
+  }
+
+  #check(cursor: number): void {
+    if (cursor >= this.#floor) return;
+    throw new Fault(
+      'cursor_gone',
+      `following events from cursor ${cursor}: the oldest kept is ${this.#floor + 1}; follow from 0 for all that is kept`,
+      { data: { oldest: this.#floor + 1, last: this.#highest } },
+    );
+  }
+
+  async *#read({ from, match, signal, passed }: Follow): AsyncGenerator<NodeEvent, void, void> {
+    const fits = matcher(match);
+    let cursor = from;
     while (!signal?.aborted) {
+      this.#check(cursor);
       const rows = this.#page.all(cursor);
       for (const row of rows) {
         cursor = row.cursor;
-        if (matches(row.type)) yield eventOf(row);
+        const event = eventOf(row);
+        if (fits(event)) yield event;
         if (signal?.aborted) return;
       }
+      passed?.(cursor);
       if (rows.length === 0) await this.#next(cursor, signal);
     }
   }
@@ -120,9 +196,7 @@ const eventOf = (row: Row): NodeEvent => ({
   data: JSON.parse(row.data),
 });
 
-function matcher(match: string | undefined): (type: string) => boolean {
-  if (match === undefined || match === '*') return () => true;
-  if (!match.endsWith('*')) return (type) => type === match;
-  const prefix = match.slice(0, -1);
-  return (type) => type.startsWith(prefix);
+/** For a home that was restored from a backup: its cursors go on beyond all that the home it is a copy of may have given. */
+export function skipCursors(store: Store): void {
+  store.prepare("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events'").run(UNSEEN_SINCE_BACKUP);
 }

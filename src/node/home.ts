@@ -3,6 +3,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { Fault, toFault } from '../base/fault.ts';
+import { nearest } from '../base/nearest.ts';
 
 /** Where a node listens, unless it was told another port. */
 export const NODE_PORT = 33_357;
@@ -26,27 +27,36 @@ export function homePaths(home: string) {
   };
 }
 
-/** What `up` remembers from one start to the next. Flags and environment win over it. */
-const config = z
-  .object({
+const aPort = z.number().int().min(0).max(65_535);
+
+/** The settings that a home's `config.json` may have. Flags and environment win over them; `up` remembers some there. */
+export const homeConfig = z
+  .strictObject({
     /** The part of the handle before `@`. */
     name: z.string(),
-    port: z.number().int().min(0).max(65_535),
+    /** IP to listen at. */
+    host: z.string(),
+    port: aPort,
     /** Invites of the trackers to announce to; an empty list means: run one inside. */
     trackers: z.array(z.string()),
     /** Zone and port of the tracker inside. */
     zone: z.string(),
-    trackerPort: z.number().int().min(0).max(65_535),
+    trackerPort: aPort,
     /** Whether a tracker run from this home holds letters for those who are away. */
     mailbox: z.boolean(),
     /** Who may see that the user is here. */
     presence: z.enum(['zone', 'contacts']),
     /** Milliseconds without a use of any door until the user is away; null: never. */
     awayAfterMs: z.number().int().min(1000).nullable(),
+    /** Loopback port of the HTTP door; without one, there is none. */
+    httpPort: aPort,
+    /** Hosts beside this machine to which webhooks may post: `hooks.example.org`, or with a port. */
+    webhookTargets: z.array(z.string()),
+    log: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
   })
   .partial();
 
-export type HomeConfig = z.infer<typeof config>;
+export type HomeConfig = z.infer<typeof homeConfig>;
 
 /** Makes the home, private to its user. Throws `unwritable`. */
 export async function createHome(home: string): Promise<void> {
@@ -55,21 +65,27 @@ export async function createHome(home: string): Promise<void> {
   });
 }
 
-/** The home's configuration; empty if there is none yet. Throws `corrupt` for a damaged file. */
+/** The home's configuration; empty if there is none yet. Throws `invalid_argument` for an unknown setting, `corrupt` for a damaged file. */
 export async function readConfig(home: string): Promise<HomeConfig> {
   const path = homePaths(home).config;
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '{}';
     throw toFault(error, `reading the configuration "${path}"`);
   });
-  const parsed = config.safeParse(parseJson(text));
+  const parsed = homeConfig.safeParse(parseJson(text));
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const where = issue?.path.join('.') ?? '';
-  throw new Fault(
-    'corrupt',
-    `reading the configuration "${path}": ${where} ${issue?.message ?? ''}: mend or remove the file`,
-  );
+  const what = `reading the configuration "${path}"`;
+  const [issue] = parsed.error.issues;
+  if (issue?.code === 'unrecognized_keys') {
+    const [key = ''] = issue.keys;
+    const near = nearest(key, Object.keys(homeConfig.shape));
+    const meant = near === undefined ? '' : `; did you mean "${near}"?`;
+    throw new Fault('invalid_argument', `${what}: "${key}" is no setting${meant} See "netapp config show" for all`, {
+      data: { field: key },
+    });
+  }
+  const where = issue?.path.length ? `"${issue.path.join('.')}": ` : '';
+  throw new Fault('corrupt', `${what}: ${where}${issue?.message ?? ''}: mend or remove the file`);
 }
 
 function parseJson(text: string): unknown {

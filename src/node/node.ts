@@ -27,12 +27,14 @@ import { Listener } from '../link/listen.ts';
 import { Router } from '../link/router.ts';
 import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
 import { Contacts, type PresenceScope } from './contacts.ts';
+import { Doorkeeper } from './doorkeeper.ts';
 import { EventLog } from './events.ts';
 import { createHome, homePaths } from './home.ts';
 import { Marks } from './marks.ts';
 import { Peers } from './peers.ts';
 import { Presence } from './presence.ts';
 import { conversationView, fileView, linkView, messageView, personView, roomEventView, roomView } from './views.ts';
+import { Webhooks } from './webhooks.ts';
 
 export type NodeOptions = {
   /** Folder of everything that the node knows and is. */
@@ -48,6 +50,8 @@ export type NodeOptions = {
   presence?: PresenceScope | undefined;
   /** Milliseconds without a use of any door after which the user is away; null, the default: never. */
   awayAfterMs?: number | null | undefined;
+  /** Hosts beside this machine to which webhooks may post: `hooks.example.org`, or with a port. */
+  webhookTargets?: readonly string[] | undefined;
   /** Name and version, said in hello. */
   software: string;
   clock: Clock;
@@ -73,6 +77,8 @@ export class Node implements AsyncDisposable {
   readonly marks: Marks;
   readonly contacts: Contacts;
   readonly presence: Presence;
+  readonly doorkeeper: Doorkeeper;
+  readonly webhooks: Webhooks;
   /** Settles when all that was written so far survives a power cut; undefined if it does already. */
   readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
@@ -114,6 +120,14 @@ export class Node implements AsyncDisposable {
     this.#binding = binding;
     this.settled = () => store.settled();
     this.events = new EventLog(store, clock);
+    this.doorkeeper = new Doorkeeper({ store, clock, account: account.id });
+    this.webhooks = new Webhooks({
+      store,
+      events: this.events,
+      targets: options.webhookTargets ?? [],
+      clock,
+      log: log.child({ room: 'webhooks' }),
+    });
     this.marks = new Marks(store, clock);
     const blocked = (who: string): boolean => this.marks.of(who).blocked;
     this.#listener = new Listener({
@@ -269,6 +283,9 @@ export class Node implements AsyncDisposable {
       this.files.takeTicket({ entryId: message.id, from: message.author, ticket: parsed.data });
     });
     this.#resources.use(this.events);
+    this.#resources.use(this.doorkeeper);
+    this.#resources.use(this.webhooks);
+    this.webhooks.start();
     this.directory.open();
     this.chat.start();
     await this.files.start();

@@ -13,6 +13,7 @@ import { Store } from '../base/sqlite.ts';
 import { askAllAgain } from '../chat/marks.ts';
 import { loadOrCreateKey } from '../link/identity.ts';
 import { MANIFEST, manifest, measure, PARTS, syncFolder } from './backup.ts';
+import { skipCursors } from './events.ts';
 import { homePaths } from './home.ts';
 import { markRestored } from './restored.ts';
 import { unseal } from './sealed.ts';
@@ -134,6 +135,7 @@ function refresh(path: string, { account, at }: Manifest): void {
   using store = new Store(path);
   askAllAgain(store, account);
   markRestored(store, at);
+  skipCursors(store);
 }
 
 function checkStore(path: string): void {

@@ -43,7 +43,7 @@ test('an argument is offered what its schema names, at any door’s spelling of 
 });
 
 test('options may stand anywhere; behind -- nothing is one', async () => {
-  expect(await offered('--json', 'files', '--home', 'say', 'li')).toEqual(['list']);
+  expect(await offered('--json', 'rooms', '--home', 'say', 'li')).toEqual(['list']);
   expect(await offered('say', '--', '-')).toEqual([]);
   expect(await offered('say', '--', 'target:')).toEqual(['target:messages']);
   expect(await offered('no', 'such', 'command', '')).toEqual([]);

@@ -19,7 +19,7 @@ export type PipeOptions = {
   /** A command for the shell; without it, whoever stands before and behind this process is the program. */
   run?: string | undefined;
   /** What `events.follow` takes; undefined: no events. */
-  follow: { from?: number | undefined; match?: string | undefined } | undefined;
+  follow: { from?: number | undefined; match?: string[] | undefined } | undefined;
 };
 
 /** The program at the other end. */

@@ -1,0 +1,107 @@
+/** The settings of a home: flags win over the environment, that over the home's `config.json`, that over defaults. */
+import { userInfo } from 'node:os';
+import { Fault } from '../base/fault.ts';
+import { parseSpan } from '../cli/units.ts';
+import { type HomeConfig, homeConfig, NODE_PORT } from '../node/home.ts';
+import { TRACKER_PORT } from '../tracker/tracker.ts';
+
+const ZONE = 'lab';
+/** Long enough for a talk at the door, short enough to be true. */
+const AWAY_AFTER_MS = 10 * 60_000;
+
+export type Key = keyof HomeConfig;
+
+type Setting<K extends Key> = {
+  flag?: string;
+  env: string;
+  /** From what the variable says to what the setting is; its form is checked afterwards. */
+  read(text: string): unknown;
+  /** Undefined where nothing is a choice, too. */
+  fallback(): HomeConfig[K];
+};
+
+const asIs = (text: string): unknown => text;
+const asNumber = (text: string): unknown => (/^\d+$/.test(text) ? Number(text) : text);
+const asFlag = (text: string): unknown =>
+  ({ true: true, 1: true, on: true, false: false, 0: false, off: false })[text] ?? text;
+const asList = (text: string): unknown => text.split(/[\s,]+/).filter((each) => each !== '');
+
+const SETTINGS: { readonly [K in Key]-?: Setting<K> } = {
+  name: { flag: '--name', env: 'NETAPP_NAME', read: asIs, fallback: loginName },
+  host: { flag: '--host', env: 'NETAPP_HOST', read: asIs, fallback: () => undefined },
+  port: { flag: '--port', env: 'NETAPP_PORT', read: asNumber, fallback: () => NODE_PORT },
+  trackers: { flag: '--join, --tracker', env: 'NETAPP_JOIN', read: asList, fallback: () => [] },
+  zone: { flag: '--zone', env: 'NETAPP_ZONE', read: asIs, fallback: () => ZONE },
+  trackerPort: { flag: '--tracker-port', env: 'NETAPP_TRACKER_PORT', read: asNumber, fallback: () => TRACKER_PORT },
+  mailbox: { flag: '--mailbox', env: 'NETAPP_MAILBOX', read: asFlag, fallback: () => true },
+  presence: { flag: '--presence', env: 'NETAPP_PRESENCE', read: asIs, fallback: () => 'zone' },
+  awayAfterMs: { flag: '--away-after', env: 'NETAPP_AWAY_AFTER', read: parseSpan, fallback: () => AWAY_AFTER_MS },
+  httpPort: { flag: '--http-port', env: 'NETAPP_HTTP_PORT', read: asNumber, fallback: () => undefined },
+  webhookTargets: { env: 'NETAPP_WEBHOOK_TARGETS', read: asList, fallback: () => [] },
+  log: { env: 'NETAPP_LOG', read: asIs, fallback: () => 'warn' },
+};
+
+export type Settings = {
+  [K in
+    | 'name'
+    | 'port'
+    | 'trackers'
+    | 'zone'
+    | 'trackerPort'
+    | 'mailbox'
+    | 'presence'
+    | 'webhookTargets'
+    | 'log']-?: Exclude<HomeConfig[K], undefined>;
+} & Pick<HomeConfig, 'host' | 'awayAfterMs' | 'httpPort'>;
+
+export type Origin = { from: 'flag' | 'environment' | 'config.json' | 'default'; name: string };
+
+/** Throws `invalid_argument` for a variable that does not have the form of its setting. */
+export function settle(
+  given: HomeConfig,
+  env: NodeJS.ProcessEnv,
+  kept: HomeConfig,
+): { settings: Settings; origins: ReadonlyMap<Key, Origin> } {
+  const origins = new Map<Key, Origin>();
+  const one = (key: Key): unknown => {
+    const { flag = '', env: variable, read, fallback } = SETTINGS[key];
+    const from = (where: Origin['from'], name: string): void => void origins.set(key, { from: where, name });
+    if (given[key] !== undefined) {
+      from('flag', flag);
+      return given[key];
+    }
+    const text = env[variable];
+    if (text) {
+      from('environment', variable);
+      return checked(key, variable, text, read(text));
+    }
+    if (kept[key] !== undefined) {
+      from('config.json', key);
+      return kept[key];
+    }
+    from('default', '');
+    return fallback();
+  };
+  const values = Object.fromEntries(keys.map((key) => [key, one(key)]));
+  return { settings: values as Settings, origins }; // each is a value of its own key: by its type, or checked by its schema
+}
+
+/** In the order in which they are shown. */
+// The table has each key of the configuration, and no other.
+export const keys = Object.keys(SETTINGS) as readonly Key[];
+
+function checked(key: Key, variable: string, text: string, value: unknown): unknown {
+  const parsed = homeConfig.shape[key].safeParse(value);
+  if (parsed.success && value !== undefined) return parsed.data;
+  const expected =
+    key === 'awayAfterMs' ? 'expected 1s to 24h such as 90s, 10m or 2h, or off' : parsed.error?.issues[0]?.message;
+  throw new Fault('invalid_argument', `reading ${variable} "${text}": ${expected}`, { data: { field: variable } });
+}
+
+/** The login name as the first part of a handle; `me` where nothing of it fits. */
+function loginName(): string {
+  const name = userInfo()
+    .username.toLowerCase()
+    .replaceAll(/[^a-z0-9._-]/g, '');
+  return /^[a-z0-9]/.test(name) ? name.slice(0, 64) : 'me';
+}
