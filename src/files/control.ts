@@ -7,7 +7,7 @@ import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Key } from '../link/identity.ts';
 import { CAPABILITY_PARAMETER, issue, read } from './capability.ts';
-import { FolderThread } from './folder-thread.ts';
+import { FolderWorker } from './folder-worker.ts';
 import { collect, type Garbage } from './gc.ts';
 import type { Incoming } from './incoming.ts';
 import type { Moving, Traffic } from './limits.ts';
@@ -335,7 +335,7 @@ export class FileControl {
 }
 
 async function firstPaths(manifest: Uint8Array, hash: string): Promise<string[]> {
-  await using thread = new FolderThread(); // a large manifest takes a while to read
+  await using thread = new FolderWorker(); // a large manifest takes a while to read
   return await thread.ask('paths', manifest, hash, MOST_LINKED_FILES);
 }
 

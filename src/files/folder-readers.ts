@@ -1,7 +1,7 @@
 /** Folders of this machine's user that are being served: each read by a thread of its own, for as long as somebody reads. */
 import { Fault } from '../base/fault.ts';
-import { FolderThread } from './folder-thread.ts';
-import type { Outline } from './folder-worker.ts';
+import type { Outline } from './folder-thread.ts';
+import { FolderWorker } from './folder-worker.ts';
 import { Layout } from './layout.ts';
 import type { Bytes } from './serve.ts';
 
@@ -13,7 +13,7 @@ const IDLE_MS = 10_000;
 /** What was offered: where it is, and what shows that it is still the same. */
 export type SharedFolder = { manifest: Uint8Array; path: string; stamps: Uint8Array; asSent: boolean };
 
-type Open = { thread: FolderThread; layout: Promise<Layout>; readers: number; idle: NodeJS.Timeout | undefined };
+type Open = { thread: FolderWorker; layout: Promise<Layout>; readers: number; idle: NodeJS.Timeout | undefined };
 
 export class FolderReaders implements AsyncDisposable {
   readonly #open = new Map<string, Open>();
@@ -61,7 +61,7 @@ export class FolderReaders implements AsyncDisposable {
   }
 
   /** Takes over a thread that has hashed the folder, so that it is open for whoever asks soon; false if it has no place. */
-  adopt(hash: string, thread: FolderThread, { chunk, sizes }: Outline): boolean {
+  adopt(hash: string, thread: FolderWorker, { chunk, sizes }: Outline): boolean {
     if (this.#open.size >= MOST_OPEN || this.#open.has(hash)) return false;
     const open: Open = { thread, layout: Promise.resolve(new Layout(chunk, sizes)), readers: 0, idle: undefined };
     open.idle = setTimeout(() => void this.#end(hash, open), IDLE_MS).unref();
@@ -77,7 +77,7 @@ export class FolderReaders implements AsyncDisposable {
     }
     const known = this.#open.get(hash);
     if (known) return known;
-    const thread = new FolderThread();
+    const thread = new FolderWorker();
     const { manifest, path, stamps, asSent } = load();
     const layout = thread
       .ask('openSource', manifest, hash, path, stamps, asSent)

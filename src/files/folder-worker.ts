@@ -1,176 +1,88 @@
-/** The thread beside the event loop that walks, hashes, reads and writes one folder: calls that wait for the disk, by message. */
-import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { fromBase32 } from '../base/encoding.ts';
-import { Fault, type FaultCode, toFault } from '../base/fault.ts';
-import { Bitmap } from './bitmap.ts';
-import { type CheckedFolder, checkFolder, placesAsWritten } from './folder-check.ts';
-import { FolderSource, type HashedFolder, hashFolder, placesAsSent } from './folder-source.ts';
-import { FolderWriter } from './folder-writer.ts';
-import { type Manifest, parseManifest } from './manifest.ts';
-import type { PartIdentity } from './part.ts';
+/** The event loop's side of a thread that works on one folder. */
+import { Worker } from 'node:worker_threads';
+import { reasonOf } from '../base/async.ts';
+import { Fault, toFault } from '../base/fault.ts';
+import type { Call, Calls, Reply, WorkerData } from './folder-thread.ts';
 
-/** What is known of a folder's manifest outside of the thread. */
-export type Outline = {
-  name: string;
-  size: number;
-  chunk: number;
-  sizes: Float64Array;
-  entries: number;
-  files: number;
-};
+/** MiB of heap that a thread may take: a manifest of a million files takes 800. */
+const MOST_HEAP_MB = 2048;
 
-/** What the thread does, one call after the other. */
-export type Calls = {
-  /** Also opens it to be read. */
-  hash(root: string, name: string): Omit<HashedFolder, 'manifest'> & { outline: Outline };
-  /** `asSent`: its names are those of the manifest; else it was received, and they are as they were written. */
-  openSource(bytes: Uint8Array, hash: string, root: string, stamps: Uint8Array, asSent: boolean): Outline;
-  /** Into memory that both sides see. Gives how many bytes; fewer where a file has changed. */
-  read(block: Uint8Array, start: number, end: number): number;
-  openPart(
-    bytes: Uint8Array,
-    hash: string,
-    options: {
-      /** The part; or, of one that is mended in place, the folder itself. */
-      root: string;
-      known: PartIdentity | undefined;
-      /** What the ticket says. */
-      ticket: { name: string; size: number; entries: number };
-    },
-  ): {
-    outline: Outline;
-    digests: Uint8Array;
-    identity: PartIdentity;
-    fresh: boolean;
-    leftOut: string[];
-    renamed: number;
-  };
-  put(block: Uint8Array, length: number, position: number): number[];
-  write(block: Uint8Array, length: number, position: number): void;
-  /** As `read`, of the part; gives how many bytes there were. */
-  readPart(block: Uint8Array, length: number, position: number): number;
-  /** Which chunks of a folder that is said to be whole are right; `asSent`: its names are those of the manifest. */
-  check(bytes: Uint8Array, hash: string, root: string, asSent: boolean): CheckedFolder;
-  /** Paths of the first `most` files. */
-  paths(bytes: Uint8Array, hash: string, most: number): string[];
-  /** Name of a file of the folder that is read. */
-  nameOf(file: number): string | undefined;
-  verify(size: number, maybe: Uint8Array, from: number, to: number): number[];
-  /** Gives the files' stamps, if they are wanted. */
-  complete(withStamps: boolean): Uint8Array | undefined;
-  syncEach(): void;
-  synced(): void;
-};
+type Waiting = { resolve(value: unknown): void; reject(error: Error): void };
 
-export type Call = { id: number; name: keyof Calls; args: unknown[] };
-export type Reply = { id: number; value?: unknown; fault?: { code: FaultCode; message: string; errno?: string } };
-/** One number, not 0 once the work is to stop. */
-export type WorkerData = { stop: SharedArrayBuffer };
+/** A thread, started at the first call. Calls are answered in their order. */
+export class FolderWorker implements AsyncDisposable {
+  readonly #stop = new SharedArrayBuffer(4);
+  readonly #waiting = new Map<number, Waiting>();
+  #worker: Worker | undefined;
+  #fault: Fault | undefined;
+  #calls = 0;
 
-const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  /** Starts the thread, so that it is there when it is first asked. */
+  start(): void {
+    if (!this.#fault) this.#worker ??= this.#start();
+  }
 
-function outlineOf({ name, size, chunk, files, folders = [], links = [] }: Manifest): Outline {
-  return {
-    name,
-    size,
-    chunk,
-    sizes: Float64Array.from(files, (file) => file.size),
-    entries: files.length + folders.length + links.length,
-    files: files.length,
-  };
-}
+  /** Throws what the work throws; `too_large` where the thread runs out of memory. `args` are copied, shared memory is not. */
+  async ask<N extends keyof Calls>(name: N, ...args: Parameters<Calls[N]>): Promise<ReturnType<Calls[N]>> {
+    if (this.#fault) throw this.#fault;
+    this.#worker ??= this.#start();
+    const worker = this.#worker;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const id = ++this.#calls;
+    this.#waiting.set(id, { resolve, reject });
+    worker.postMessage({ id, name, args } satisfies Call);
+    return (await promise) as ReturnType<Calls[N]>; // the thread answers by the same table
+  }
 
-/** The hashes of all chunks, one after the other. */
-function digestsOf({ files }: Manifest): Uint8Array {
-  const count = files.reduce((sum, { chunks }) => sum + chunks.length, 0);
-  const digests = new Uint8Array(32 * count);
-  let at = 0;
-  for (const { chunks } of files) {
-    for (const chunk of chunks) {
-      digests.set(fromBase32(chunk) ?? [], at);
-      at += 32;
+  /** As `ask`, for work that ends as soon as `signal` aborts. */
+  async askUntil<N extends keyof Calls>(
+    signal: AbortSignal,
+    name: N,
+    ...args: Parameters<Calls[N]>
+  ): Promise<ReturnType<Calls[N]>> {
+    const stop = (): void => void Atomics.store(new Int32Array(this.#stop), 0, 1);
+    if (signal.aborted) throw reasonOf(signal);
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      return await this.ask(name, ...args);
+    } catch (error) {
+      throw signal.aborted ? reasonOf(signal) : error;
+    } finally {
+      signal.removeEventListener('abort', stop);
     }
   }
-  return digests;
-}
 
-/** The manifest of a folder. Throws as `parseManifest`, and `malformed` for one of a single file. */
-function parseFolder(bytes: Uint8Array, hash: string): Manifest {
-  const manifest = parseManifest(bytes, hash);
-  if (!manifest.folder) throw new Fault('malformed', 'reading a manifest: it is not of a folder, as its ticket says');
-  return manifest;
-}
+  #start(): Worker {
+    const ending = import.meta.filename.endsWith('.ts') ? 'ts' : 'js';
+    const worker = new Worker(new URL(`./folder-thread.${ending}`, import.meta.url), {
+      workerData: { stop: this.#stop } satisfies WorkerData,
+      resourceLimits: { maxOldGenerationSizeMb: MOST_HEAP_MB },
+      execArgv: [],
+    });
+    worker.on('message', ({ id, value, fault }: Reply) => {
+      const waiting = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      if (!fault) return waiting?.resolve(value);
+      waiting?.reject(new Fault(fault.code, fault.message, { data: fault.errno ? { errno: fault.errno } : {} }));
+    });
+    worker.on('error', (error: NodeJS.ErrnoException) => {
+      const isMemory = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+      this.#end(isMemory ? new Fault('too_large', 'reading a folder: too many files to hold') : toFault(error));
+    });
+    worker.on('exit', () => this.#end(new Fault('cancelled', 'working on a folder: it was ended')));
+    return worker;
+  }
 
-export function folderCalls(isStopped: () => boolean): Calls {
-  let source: FolderSource | undefined;
-  let writer: FolderWriter | undefined;
-  const stop = (): void => {
-    if (isStopped()) throw new Fault('cancelled', 'reading a folder: it was cancelled');
-  };
-  const writing = (): FolderWriter => {
-    if (!writer) throw new Fault('wrong_state', 'writing a folder: it is not open');
-    return writer;
-  };
-  return {
-    hash(root, name) {
-      const { manifest, ...hashed } = hashFolder(root, name, stop);
-      source = new FolderSource(root, manifest, hashed.stamps);
-      return { ...hashed, outline: outlineOf(manifest) };
-    },
-    openSource(bytes, hash, root, stamps, asSent) {
-      const manifest = parseFolder(bytes, hash);
-      const places = asSent ? placesAsSent(manifest) : placesAsWritten(root, manifest);
-      source = new FolderSource(root, manifest, new BigUint64Array(Uint8Array.from(stamps).buffer), places);
-      return outlineOf(manifest);
-    },
-    read(block, start, end) {
-      if (!source) throw new Fault('wrong_state', 'reading a folder: it is not open');
-      return source.read(buffer(block), start, end);
-    },
-    openPart(bytes, hash, options) {
-      const manifest = parseFolder(bytes, hash);
-      const outline = outlineOf(manifest);
-      const { name, size, entries } = options.ticket;
-      if (outline.name !== name || outline.size !== size || outline.entries !== entries) {
-        throw new Fault('malformed', 'reading a manifest: its name, size and entries are not what the ticket says'); // [F-7]
-      }
-      writer = FolderWriter.open({ ...options, manifest });
-      const { identity, fresh, plan } = writer;
-      return { outline, digests: digestsOf(manifest), identity, fresh, leftOut: plan.leftOut, renamed: plan.renamed };
-    },
-    write: (block, length, position) => writing().write(buffer(block), length, position),
-    readPart: (block, length, position) => writing().read(buffer(block), length, position),
-    check: (bytes, hash, root, asSent) => checkFolder(root, parseFolder(bytes, hash), asSent, stop),
-    paths: (bytes, hash, most) =>
-      parseFolder(bytes, hash)
-        .files.slice(0, most)
-        .map(({ path }) => path),
-    nameOf: (file) => source?.nameOf(file),
-    put: (block, length, position) => writing().put(buffer(block), length, position),
-    verify: (size, maybe, from, to) => writing().verify(new Bitmap(size, maybe), from, to),
-    complete: (withStamps) => {
-      writing().complete();
-      return withStamps ? new Uint8Array(writing().stamps().buffer) : undefined;
-    },
-    syncEach: () => writing().syncEach(),
-    synced: () => writing().synced(),
-  };
-}
+  #end(fault: Fault): void {
+    this.#fault ??= fault;
+    for (const { reject } of this.#waiting.values()) reject(this.#fault);
+    this.#waiting.clear();
+  }
 
-if (!isMainThread && parentPort) {
-  const port = parentPort;
-  const stop = new Int32Array((workerData as WorkerData).stop); // who starts this thread gives it
-  const calls = folderCalls(() => Atomics.load(stop, 0) !== 0);
-  port.on('message', ({ id, name, args }: Call) => {
-    try {
-      const call = calls[name] as (...args: unknown[]) => unknown; // the caller's side is typed by the same table
-      const value = call(...args);
-      port.postMessage({ id, value } satisfies Reply);
-    } catch (error) {
-      const { code, message } = toFault(error);
-      const errno = error instanceof Fault ? undefined : (error as NodeJS.ErrnoException).code; // of fs, where it is one
-      const fault = { code, message, ...(errno !== undefined && { errno }) };
-      port.postMessage({ id, fault } satisfies Reply);
-    }
-  });
+  /** Ends the thread; what is under way there fails. Files that it holds open are closed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    Atomics.store(new Int32Array(this.#stop), 0, 1);
+    this.#end(new Fault('cancelled', 'working on a folder: it was ended'));
+    await this.#worker?.terminate();
+  }
 }

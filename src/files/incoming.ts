@@ -10,7 +10,7 @@ import { BlockPool } from './blocks.ts';
 import { BlobClient, type Bulk } from './client.ts';
 import { contentOf } from './content.ts';
 import { fetchContent, MOST_STRIKES } from './fetch.ts';
-import { FolderThread } from './folder-thread.ts';
+import { FolderWorker } from './folder-worker.ts';
 import { Ledger } from './ledger.ts';
 import type { Traffic } from './limits.ts';
 import { Lines } from './lines.ts';
@@ -265,7 +265,7 @@ export class Incoming {
     const { part: known } = store.marks(id);
     if (known && !known.inPlace && (await isFinished(path, known))) return this.#done(id, path); // named, then killed
     if (!known && contents) await checkSpace(folder, size, contents.entries);
-    const thread = contents && new FolderThread();
+    const thread = contents && new FolderWorker();
     const lines = new Lines({
       dial: (account) =>
         BlobClient.open({
@@ -329,7 +329,7 @@ export class Incoming {
   async #open(
     id: string,
     manifest: Uint8Array,
-    { thread, isShared }: { thread: FolderThread | undefined; isShared: boolean },
+    { thread, isShared }: { thread: FolderWorker | undefined; isShared: boolean },
   ): Promise<Part> {
     const { store } = this.#options;
     const { hash, folder, name, size, contents, path } = this.#transfers.get(id);
@@ -362,7 +362,7 @@ export class Incoming {
     id: string,
     manifest: Uint8Array,
     how: {
-      thread: FolderThread | undefined;
+      thread: FolderWorker | undefined;
       tries: Tries;
       lines: Lines;
       holders: readonly string[];

@@ -5,7 +5,7 @@ import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { shapeOf } from './content.ts';
 import { FolderReaders } from './folder-readers.ts';
-import { FolderThread } from './folder-thread.ts';
+import { FolderWorker } from './folder-worker.ts';
 import type { Shape } from './held.ts';
 import { Layout } from './layout.ts';
 import { encodeManifest, parseManifest } from './manifest.ts';
@@ -149,7 +149,7 @@ export class Outgoing {
 
   async #hashFolder(id: string, path: string, name: string, signal: AbortSignal): Promise<void> {
     await using ending = new AsyncDisposableStack();
-    const thread = ending.use(new FolderThread());
+    const thread = ending.use(new FolderWorker());
     const hashed = await thread.askUntil(signal, 'hash', path, name);
     const { bytes, hash, size, entries, files, stamps, leftOut, outline } = hashed;
     await this.#store.saveLargeManifest(hash, bytes);

@@ -6,8 +6,8 @@ import { promisify } from 'node:util';
 import { toBase32 } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import type { Bitmap } from './bitmap.ts';
-import type { FolderThread } from './folder-thread.ts';
-import type { Calls, Outline } from './folder-worker.ts';
+import type { Calls, Outline } from './folder-thread.ts';
+import type { FolderWorker } from './folder-worker.ts';
 import { Layout } from './layout.ts';
 import { identityAt, makeFolder, type Part, type PartIdentity, samePart, syncFolder, writeFault } from './part.ts';
 import { candidates, partName } from './paths.ts';
@@ -28,13 +28,13 @@ export class PartFolder implements Part {
   readonly renamed: number;
   readonly #folder: string;
   readonly #path: string;
-  readonly #thread: FolderThread;
+  readonly #thread: FolderWorker;
   readonly #digests: Uint8Array;
   readonly #isShared: boolean;
   #stamps: Uint8Array | undefined;
 
   private constructor(
-    { folder, thread, isShared }: { folder: string; thread: FolderThread; isShared: boolean },
+    { folder, thread, isShared }: { folder: string; thread: FolderWorker; isShared: boolean },
     path: string,
     opened: ReturnType<Calls['openPart']>,
   ) {
@@ -66,7 +66,7 @@ export class PartFolder implements Part {
     hash: string;
     ticket: { name: string; size: number; entries: number };
     /** From now on the part's to end. */
-    thread: FolderThread;
+    thread: FolderWorker;
     /** It is served to others once it has its name. */
     isShared: boolean;
   }): Promise<PartFolder> {

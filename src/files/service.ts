@@ -144,7 +144,7 @@ export class FileService implements AsyncDisposable {
       spool: spoolFolder,
     });
     this.#parts = { store, transfers, reports, incoming, outgoing, sharing, control, traffic, stop };
-    await spool.sweep(transfers);
+    await spool.start();
     outgoing.start();
     await incoming.start();
     reports.start();

@@ -1,14 +1,11 @@
 /** Files that are ours to remove: what somebody piped in to be sent, until nobody wants it any more. */
-import { readdir, realpath, rm, stat } from 'node:fs/promises';
+import { realpath, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Settings } from './settings.ts';
 import type { Transfer } from './transfer.ts';
 import type { Transfers } from './transfers.ts';
-
-/** Milliseconds after which a file that no transfer names was left by a program that was killed. */
-const STRAY_MS = 86_400_000;
 
 export class Spool {
   #folder: string | undefined;
@@ -23,6 +20,13 @@ export class Spool {
     this.#log = options.log;
   }
 
+  /** Transfers know their files by paths without symlinks. */
+  async start(): Promise<void> {
+    const folder = this.#folder;
+    if (folder === undefined) return;
+    this.#folder = join(await realpath(dirname(folder)).catch(() => dirname(folder)), basename(folder));
+  }
+
   /** A transfer has changed: is its file of no more use? */
   heard(transfer: Transfer, transfers: Transfers): void {
     const { path } = transfer;
@@ -30,26 +34,6 @@ export class Spool {
     if (isLinked(this.#settings, transfer.id, this.#clock.now())) return; // `gc` removes it when the link has ended
     if (transfers.open().some((other) => other.path === path && other.id !== transfer.id)) return;
     rm(path, { force: true }).catch((error: unknown) => this.#log.warn({ err: error, path }, 'a sent file stays'));
-  }
-
-  /** Removes what nobody will send. */
-  async sweep(transfers: Transfers): Promise<void> {
-    // Transfers know their files by paths without symlinks.
-    const named = this.#folder;
-    if (named === undefined) return;
-    const folder = join(await realpath(dirname(named)).catch(() => dirname(named)), basename(named));
-    this.#folder = folder;
-    const now = this.#clock.now();
-    const isWanted = (transfer: Transfer): boolean => !isOver(transfer) || isLinked(this.#settings, transfer.id, now);
-    const wanted = new Set(transfers.list().flatMap((transfer) => (isWanted(transfer) ? [transfer.path] : [])));
-    for (const name of await readdir(folder).catch(() => [])) {
-      const path = join(folder, name);
-      const stats = await stat(path).catch(() => undefined);
-      if (wanted.has(path) || !stats || Date.now() - stats.mtimeMs < STRAY_MS) continue;
-      await rm(path, { force: true }).catch((error: unknown) =>
-        this.#log.warn({ err: error, path }, 'a stray file stays'),
-      );
-    }
   }
 }
 

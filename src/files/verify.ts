@@ -4,7 +4,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { Blake3Hasher } from '@napi-rs/blake-hash';
 import { toBase32 } from '../base/encoding.ts';
 import { Bitmap } from './bitmap.ts';
-import { FolderThread } from './folder-thread.ts';
+import { FolderWorker } from './folder-worker.ts';
 import { chunkLength, type ManifestFile, parseManifest } from './manifest.ts';
 import { PartFile, type PartIdentity } from './part.ts';
 import { BLOCK_BYTES } from './source.ts';
@@ -40,7 +40,7 @@ async function checkFolder(
   manifest: Uint8Array,
   signal: AbortSignal,
 ): Promise<Check> {
-  await using thread = new FolderThread();
+  await using thread = new FolderWorker();
   const isSent = direction === 'out';
   const root = isSent ? (store.folder(hash)?.path ?? path) : path;
   const checked = await thread.askUntil(signal, 'check', manifest, hash, root, isSent);
