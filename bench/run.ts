@@ -1,10 +1,10 @@
 /**
  * Measures rows of the table in the design, each beside its reference in the same run: ratios count, times do not.
  *
- *   node bench/run.ts [row...] [--runs 5] [--size N] [--members N] [--messages N]
+ *   node bench/run.ts [row...] [--runs 5] [--size N] [--files N] [--members N] [--messages N]
  *
  * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100), thousands of reads
- * for requests (20). `--members` (100) and `--messages` (200) are of a room.
+ * for requests (20); `--files` small files (100000). `--members` (100) and `--messages` (200) are of a room.
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -21,7 +21,9 @@ import { othersRow } from './others.ts';
 import { requestsRow } from './requests.ts';
 import { resumeRow } from './resume.ts';
 import { roomRow } from './room.ts';
+import { smallRow } from './small.ts';
 import { startRow } from './start.ts';
+import { swarmRow } from './swarm.ts';
 
 /** One measured thing: figures of all runs, under the names that the table shows. */
 export type Measured = {
@@ -33,11 +35,23 @@ export type Measured = {
 };
 
 /** Each undefined unless it was said. */
-type Sizes = Record<'size' | 'members' | 'messages', number | undefined>;
+type Sizes = Record<'size' | 'files' | 'members' | 'messages', number | undefined>;
 
 export type Row = { name: string; run(options: { runs: number } & Sizes): Promise<Measured> };
 
-const rows: Row[] = [busyRow, catchupRow, fileRow, messageRow, othersRow, requestsRow, resumeRow, roomRow, startRow];
+const rows: Row[] = [
+  busyRow,
+  catchupRow,
+  fileRow,
+  messageRow,
+  othersRow,
+  requestsRow,
+  resumeRow,
+  roomRow,
+  smallRow,
+  startRow,
+  swarmRow,
+];
 
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
@@ -55,6 +69,7 @@ async function main(): Promise<void> {
     options: {
       runs: { type: 'string', default: '5' },
       size: { type: 'string' },
+      files: { type: 'string' },
       members: { type: 'string' },
       messages: { type: 'string' },
     },
@@ -66,10 +81,10 @@ async function main(): Promise<void> {
     return;
   }
   for (const row of rows.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
-    const [size, members, messages] = [values.size, values.members, values.messages].map((text) =>
-      text === undefined ? undefined : Number(text),
-    );
-    const measured = await row.run({ runs: Number(values.runs), size, members, messages });
+    const number = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text));
+    const { size, files, members, messages } = values;
+    const sizes = { size: number(size), files: number(files), members: number(members), messages: number(messages) };
+    const measured = await row.run({ runs: Number(values.runs), ...sizes });
     const medians = Object.fromEntries(Object.entries(measured.columns).map(([key, all]) => [key, round(median(all))]));
     const ratios = Object.fromEntries(
       Object.entries(measured.ratios).map(([key, [ours, reference]]) => [

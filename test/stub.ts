@@ -299,13 +299,22 @@ export class StubBackend implements Backend {
         at,
         until: at,
         urls: ['https://h/x'],
+        files: [],
         pin: 'p',
         command: 'curl',
       };
     },
     links: async () => [],
     revoke: async (id) => ({ id, file: 'f1', name: 'report.pdf', at, until: at }),
-    certificate: async () => ({ certificate: '/c', key: '/k', header: 'h: v', until: at, urls: [], pin: null }),
+    certificate: async () => ({
+      certificate: '/c',
+      key: '/k',
+      header: 'h: v',
+      until: at,
+      urls: [],
+      files: [],
+      pin: null,
+    }),
     gc: async ({ dryRun }) => [{ kind: 'part', what: '/a/.part', bytes: 5, why: 'done', removed: !dryRun }],
     verify: () => this.#checks(),
   };

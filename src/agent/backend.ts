@@ -311,8 +311,8 @@ export function backendOf(
     },
 
     files: {
-      async send(handle, path, wait) {
-        return node.fileView(await files.send(await target(handle, wait), path, { id: wait.key }));
+      async send(handle, path, { name, ...wait }) {
+        return node.fileView(await files.send(await target(handle, wait), path, { name, id: wait.key }));
       },
       list: async () => files.list().map(node.fileView),
       show: async (id) => node.fileView(files.show(fileId(id))),

@@ -76,12 +76,15 @@ export function fileControlOf(
       return await people.find(handle, wait);
     },
     async link(id, { ttlMs }) {
-      const made = control().link(idOfFile(id), ttlMs);
-      const urls = node.addresses.map((address) => `https://${address}${made.path}`);
+      const made = await control().link(idOfFile(id), ttlMs);
+      const [address = ''] = node.addresses;
+      const urls = node.addresses.map((each) => `https://${each}${made.path}`);
+      const contents = made.files.map((file) => ({ path: file.name, url: `https://${address}${file.path}` }));
       const { pin } = node;
-      const name = quoted(`./${files.show(made.transfer).name}`);
+      const sent = files.show(made.transfer);
+      const name = quoted(`./${sent.name}${sent.contents ? '.manifest.json' : ''}`);
       const command = `curl --insecure --pinnedpubkey '${pin}' -C - -o ${name} '${urls[0] ?? ''}'`;
-      return { ...linkView(made), urls, pin, command };
+      return { ...linkView(made), urls, files: contents, pin, command };
     },
     links: async () => control().links().map(linkView),
     async revoke(text) {

@@ -156,7 +156,7 @@ export interface Backend {
 
   files: {
     /** Answers at once with an id in state `preparing`; hashing and offering go on by themselves. `path` is absolute. */
-    send(handle: string, path: string, options: Once): Promise<FileInfo>;
+    send(handle: string, path: string, options: Once & { name?: string | undefined }): Promise<FileInfo>;
     list(): Promise<FileInfo[]>;
     show(id: string): Promise<FileInfo>;
     /** Consents to an offer and starts the fetch; answers at once. `to`: absolute folder, default the home's downloads. */

@@ -184,7 +184,7 @@ export const link = operation(
     path: '/v1/files/{id}/link',
     summary: 'Make a link by which curl or any other program may fetch a file that I send',
     description:
-      'Whoever has the link has the file, until it ends or is revoked; keep it secret. The node’s certificate is its own: `pin` is for curl --pinnedpubkey.',
+      'Whoever has the link has the file, until it ends or is revoked; keep it secret. The node’s certificate is its own: `pin` is for curl --pinnedpubkey. Of a folder it leads to the manifest, and to each file by its number there.',
     tag,
   },
   {

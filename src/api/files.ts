@@ -29,9 +29,9 @@ export const send = operation(
   {
     method: 'POST',
     path: '/v1/files',
-    summary: 'Offer a file to somebody',
+    summary: 'Offer a file or a folder to somebody, or to a room',
     description:
-      'Answers at once with an id in state `preparing`; hashing and offering go on by themselves. The textbook’s peer_transfer.',
+      'Answers at once with an id in state `preparing`; hashing and offering go on by themselves. The textbook’s peer_transfer. A command line may name several paths, each offered on its own, and `-` for standard input, which is kept in the home until it has arrived.',
     tag,
   },
   {
@@ -41,6 +41,7 @@ export const send = operation(
       'key_changed',
       'wrong_state',
       'unreadable',
+      'bad_name',
       'tracker_down',
       'disk_full',
       'queue_full',
@@ -51,12 +52,23 @@ export const send = operation(
       words: ['files', 'send'],
       textbook: 'peer-transfer',
       positionals: ['handle', 'path'],
-      forms: { path: 'path' },
+      forms: { path: 'paths' },
       settles: { by: ['files', 'follow'], during: ['preparing'] },
     },
   },
 )
-  .input(z.object({ handle: targetInput, path: absolutePath.describe('file to offer') }))
+  .input(
+    z.object({
+      handle: targetInput,
+      path: absolutePath.describe('file or folder to offer; on a command line also several, or - for standard input'),
+      name: z
+        .string()
+        .min(1)
+        .max(255, 'expected at most 255 characters')
+        .optional()
+        .describe('what it is called there; default: its own name'),
+    }),
+  )
   .output(file);
 
 export const list = operation(

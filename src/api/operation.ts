@@ -8,6 +8,8 @@ import { problemType } from './failure.ts';
 type Form =
   /** A path, relative to the caller's folder; sent as an absolute one, since the agent has another. */
   | 'path'
+  /** One path or more, each for a call of its own; `-` is a file of what standard input says. */
+  | 'paths'
   /** Any number of words, joined by a space; a lone `-` reads standard input. */
   | 'text'
   /** Values with commas between. */

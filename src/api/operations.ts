@@ -172,7 +172,7 @@ export const operations = os.router({
   },
   files: {
     send: os.files.send.handler(({ context: { backend, signal, key }, input }) =>
-      backend.files.send(input.handle, input.path, { signal, key }),
+      backend.files.send(input.handle, input.path, { name: input.name, signal, key }),
     ),
     list: os.files.list.handler(({ context: { backend } }) => backend.files.list()),
     show: os.files.show.handler(({ context: { backend }, input }) => backend.files.show(input.id)),

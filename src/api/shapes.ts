@@ -232,6 +232,15 @@ export const file = z.object({
   limit: z.number().nullable().describe('most bytes/s of this transfer; null: no bound of its own'),
   conflict,
   path: z.string().describe('where the file is or will be on this machine; empty until accepted'),
+  folder: z
+    .object({
+      files: z.number().int().nonnegative().describe('files in it; until its list is here, folders and links too'),
+      filesDone: z.number().int().nonnegative().describe('files that are whole on the receiver’s disk'),
+      leftOut: z.number().int().nonnegative().describe('how many things in it are not taken along'),
+      leftOutPaths: z.array(z.object({ path: z.string(), why: z.string() })).describe('the first 100 of them'),
+    })
+    .optional()
+    .describe('of a folder alone'),
   at: time,
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
@@ -261,10 +270,20 @@ export const givenLink = z.object({
   until: time,
 });
 
+/** Of a folder: its first 1,000 files; its manifest names them all, in the order of their numbers. */
+const filesOfFolder = z
+  .array(z.object({ path: z.string(), url: z.string() }))
+  .describe('of a folder: where each file is, at the first address, for up to 1,000 of them; none for a file');
+
 export const fileLink = givenLink.extend({
-  urls: z.array(z.string()).describe('one for each address of this node: whoever has one has the file'),
+  urls: z
+    .array(z.string())
+    .describe('one for each address of this node, of the file or of the folder’s manifest: whoever has one has it all'),
+  files: filesOfFolder,
   pin: z.string().describe('this node’s key, as curl --pinnedpubkey wants it'),
-  command: z.string().describe('a command line that fetches the file, and goes on where it was'),
+  command: z
+    .string()
+    .describe('a command line that fetches the file, or the folder’s manifest, and goes on where it was'),
 });
 
 export const fileCertificate = z.object({
@@ -272,7 +291,10 @@ export const fileCertificate = z.object({
   key: z.string().describe('path of its key, for curl --key and aria2c --private-key; whoever has it is this node'),
   header: z.string().describe('header that says whose node this is; no secret'),
   until: time.describe('until when the header holds'),
-  urls: z.array(z.string()).describe('where the file is to be fetched, at its sender’s addresses'),
+  urls: z
+    .array(z.string())
+    .describe('where the file, or the folder’s manifest, is to be fetched, at its sender’s addresses'),
+  files: filesOfFolder,
   pin: z.string().nullable().describe('the key of the sender’s node, as curl --pinnedpubkey wants it'),
 });
 

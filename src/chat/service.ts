@@ -447,6 +447,12 @@ export class ChatService implements AsyncDisposable {
     return this.#roomOf(account)?.id ?? direct(this.#ledger.self, account).id;
   }
 
+  /** Members, now, of the conversation in which an entry stands; nobody where it is not here. */
+  membersOf(id: string): readonly string[] {
+    const stored = this.#ledger.entries.get(id);
+    return (stored && this.#ledger.entries.conversation(stored.entry.conversation)?.members) ?? [];
+  }
+
   /** One message, with the receipts that its state rests on. Throws `unknown_id`. */
   show(id: string): Evidence {
     return this.#ledger.viewer.evidence(this.history.stored(id));

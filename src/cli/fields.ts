@@ -46,7 +46,8 @@ export function lineSchema({ meta, input, name }: Operation): z.ZodObject {
     const schema = input?.shape[field];
     if (command.secrets?.[field] !== undefined) continue;
     if (!(schema instanceof z.ZodType) || field === command.phrase?.choice || field === command.phrase?.text) continue;
-    const written = command.forms?.[field] === 'text' ? z.array(z.string()) : z.string();
+    const isMany = command.forms?.[field] === 'text' || command.forms?.[field] === 'paths';
+    const written = isMany ? z.array(z.string()) : z.string();
     if (schema.safeParse(true).data === true) {
       const isOn = schema.safeParse(undefined).data === true;
       shape[field] = z
@@ -106,7 +107,7 @@ export async function inputOf(
   for (const [field, form] of Object.entries(command.forms ?? {})) {
     const value = fields[field];
     if (value === undefined) continue;
-    if (form === 'path') fields[field] = resolve(place.cwd, String(value));
+    if (form === 'path' || form === 'paths') fields[field] = resolve(place.cwd, String(value));
     else if (form === 'bytes') fields[field] = parseBytes(String(value));
     else if (form === 'seconds') fields[field] = parseSeconds(String(value));
     else if (form === 'list') fields[field] = listOf(String(value));

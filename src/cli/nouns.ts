@@ -212,6 +212,19 @@ function progressOf(f: FileInfo): string {
   return `${f.size === 0 ? 100 : Math.floor((f.progress / f.size) * 100)}%`;
 }
 
+/** Paths that are shown as left out; `--json` has up to 100. */
+const MOST_LEFT_OUT = 10;
+
+function leftOutOf({ folder }: FileInfo): [string, Cell][] {
+  if (!folder || folder.leftOut === 0) return [];
+  const shown = folder.leftOutPaths.slice(0, MOST_LEFT_OUT);
+  const more = folder.leftOut - shown.length;
+  return [
+    ...shown.map(({ path, why }): [string, Cell] => ['left out', `${path}: ${why}`]),
+    ...(more > 0 ? [['left out', `and ${more} more`] satisfies [string, Cell]] : []),
+  ];
+}
+
 const files = noun<FileInfo>(file, {
   head: ['ID', 'NAME', 'SIZE', 'FROM', 'TO', 'STATE', 'PROGRESS', 'PATH'],
   none: 'no files yet',
@@ -229,6 +242,7 @@ const files = noun<FileInfo>(file, {
     ['id', f.id],
     ['name', { text: f.name, style: 'bold' }],
     ['size', `${showBytes(f.size)} (${f.size} bytes)`],
+    ...(f.folder ? [['files', `${f.folder.filesDone} of ${f.folder.files} whole`] satisfies [string, Cell]] : []),
     ['from', f.direction === 'in' ? withProof(f.from, f) : f.from],
     ['to', f.direction === 'out' ? withProof(f.to, f) : f.to],
     ['state', f.paused ? { text: `${f.state}, paused`, style: 'yellow' } : state(f.state)],
@@ -242,6 +256,7 @@ const files = noun<FileInfo>(file, {
     ['path', f.path || '-'],
     ['hash', f.hash || '-'],
     ['since', showTime(f.at)],
+    ...leftOutOf(f),
     ...(f.error ? [['error', { text: `${f.error.message} (${f.error.code})`, style: 'red' }] as [string, Cell]] : []),
   ],
 });
@@ -277,6 +292,7 @@ const fileLinks = noun<FileLink>(fileLink, {
     ['id', l.id],
     ['file', l.name],
     ...l.urls.map((url): [string, Cell] => ['link', url]),
+    ...l.files.map(({ path, url }): [string, Cell] => [path, url]),
     ['until', showTime(l.until)],
     ['pin', l.pin],
     ['fetch with', l.command],
@@ -299,6 +315,7 @@ const certificates = noun<FileCertificate>(fileCertificate, {
     ['header', c.header],
     ['until', showTime(c.until)],
     ...c.urls.map((url): [string, Cell] => ['url', url]),
+    ...c.files.map(({ path, url }): [string, Cell] => [path, url]),
     ...(c.pin ? [['pin', c.pin] satisfies [string, Cell]] : []),
   ],
 });

@@ -18,7 +18,8 @@ export function progressLine(f: FileInfo): string {
   const bar = `[${'#'.repeat(full)}${'.'.repeat(BAR - full)}]`;
   const amount = `${Math.floor(part * 100)}%  ${showBytes(f.progress)} of ${showBytes(f.size)}`;
   const rate = f.rate > 0 ? `  ${showBytes(f.rate)}/s  ETA ${showDuration((f.size - f.progress) / f.rate)}` : '';
-  return `${name}  ${bar} ${amount}${rate}${overLinks(f)}`;
+  const files = f.folder ? `  ${f.folder.filesDone} of ${f.folder.files} files` : '';
+  return `${name}  ${bar} ${amount}${files}${rate}${overLinks(f)}`;
 }
 
 /** Over which links it moves: `from bob (lan)`, `to 3 (lan 2, direct 1)`. */

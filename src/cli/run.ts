@@ -1,7 +1,9 @@
 /** Runs one operation for a command line, and shows what it answers. */
+import { rm } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Operation } from '../api/catalogue.ts';
 import { createClient } from '../api/client.ts';
+import { faultOf } from '../api/failure.ts';
 import { job } from '../api/job.ts';
 import { outcome, outcomeOfJob } from '../api/outcome.ts';
 import { file } from '../api/shapes.ts';
@@ -17,11 +19,48 @@ import { showAnswer, showNext, showValue } from './show.ts';
 
 type Call = (input: unknown, options: { signal: AbortSignal }) => Promise<unknown>;
 
+/** Where several paths are named: one call for each, in order. What fails keeps none of the others; its fault comes last. */
 export async function runOperation(
   operation: Operation,
   written: Record<string, unknown>,
   shell: Shell,
 ): Promise<void> {
+  const field = Object.entries(operation.meta.command.forms ?? {}).find(([, form]) => form === 'paths')?.[0];
+  const paths = field === undefined ? undefined : written[field];
+  if (field === undefined || !Array.isArray(paths)) return await runOnce(operation, written, shell);
+  if (paths.length > 1 && written.name !== undefined) {
+    throw new Fault('invalid_argument', `--name "${written.name}": it can name one path, not ${paths.length}`);
+  }
+  const faults: unknown[] = [];
+  for (const path of paths.map(String)) {
+    try {
+      if (path === '-') await sendInput(operation, { ...written, [field]: path }, field, shell);
+      else await runOnce(operation, { ...written, [field]: path }, shell);
+    } catch (error) {
+      if (shell.signal.aborted || paths.length === 1) throw error;
+      if (faults.push(error) > 1) await shell.notes.line(error instanceof Error ? error.message : String(error));
+    }
+  }
+  if (faults.length > 0) throw faults[0];
+}
+
+/** Standard input becomes a file in the home first: what goes to others must have a length and a hash. */
+async function sendInput(operation: Operation, written: Record<string, unknown>, field: string, shell: Shell) {
+  const { spool } = await import('./spool.ts');
+  const { home } = await createClient({ socketPath: shell.agentPath }).status.show(undefined, { signal: shell.signal });
+  const path = await spool(shell.stdin, home, shell.signal);
+  try {
+    await runOnce(operation, { ...written, name: written.name ?? 'stdin', [field]: path }, shell);
+  } catch (error) {
+    // With the call the agent takes it over: what it may have taken stays, what it refused is nobody's.
+    const code = faultOf(error)?.code;
+    const isTaken = code === 'cancelled' || code === 'link_closed' || code === 'timeout';
+    if (!isTaken) await rm(path, { force: true });
+    throw error;
+  }
+}
+
+async function runOnce(operation: Operation, written: Record<string, unknown>, shell: Shell): Promise<void> {
   const { input, job: line, qr } = await inputOf(operation, written, shell);
   const { signal } = shell;
   if (line.isAsked || operation.meta.job?.long) return await runJob(operation, { input, job: line }, shell);

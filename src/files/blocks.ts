@@ -21,7 +21,8 @@ export class BlockPool {
 
   take(): Buffer {
     this.#out += 1;
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
+    // Threads that read and write folders see the same memory.
+    return this.#free.pop() ?? Buffer.from(new SharedArrayBuffer(BLOCK_BYTES));
   }
 
   give(block: Buffer): void {

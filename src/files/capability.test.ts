@@ -38,7 +38,7 @@ async function linked(size: number, name = 'a.bin'): Promise<{ sent: Transfer; d
   await writeFile(path, data);
   const { id } = await alice.service.send(bob.id, path);
   const sent = await alice.until(id, 'offered');
-  return { sent, data, link: alice.service.control.link(id, HOUR) };
+  return { sent, data, link: await alice.service.control.link(id, HOUR) };
 }
 
 const url = (path: string): string => `https://${alice.address}${path}`;
@@ -120,7 +120,7 @@ test('a link gives nothing else, nothing after its end, and says nothing of why 
   expect(
     await refused(`/blobs/${sent.hash}/0?cap=${issue(alice.identity.key, sent.hash, Date.now() + HOUR).text}`),
   ).toEqual(body);
-  const brief = alice.service.control.link(sent.id, 1);
+  const brief = await alice.service.control.link(sent.id, 1);
   await new Promise((done) => setTimeout(done, 5));
   expect(await refused(brief.path)).toEqual(body);
   expect((await get(link.path)).status).toBe(200);
@@ -142,7 +142,7 @@ test('links outlive a restart, are listed without their secret, and lead to file
   expect(alice.service.control.links()).toEqual([{ id, transfer, hash, at, until }]);
   expect(transfer).toBe(sent.id);
   const got = await bob.offered();
-  expect(() => bob.service.control.link(got.id, HOUR)).toThrow(expect.objectContaining({ code: 'wrong_state' }));
+  await expect(bob.service.control.link(got.id, HOUR)).rejects.toMatchObject({ code: 'wrong_state' });
 });
 
 /** A connection that asks, and reads no more than it must. */

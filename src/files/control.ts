@@ -7,10 +7,11 @@ import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Key } from '../link/identity.ts';
 import { CAPABILITY_PARAMETER, issue, read } from './capability.ts';
+import { FolderThread } from './folder-thread.ts';
 import { collect, type Garbage } from './gc.ts';
 import type { Incoming } from './incoming.ts';
 import type { Moving, Traffic } from './limits.ts';
-import { parseManifest } from './manifest.ts';
+import type { Outgoing } from './outgoing.ts';
 import { safeName } from './paths.ts';
 import { Quota, type Usage } from './quota.ts';
 import type { Reports } from './reports.ts';
@@ -26,8 +27,19 @@ const LEAST_LIMIT = 32_000;
 /** Links of one node that hold at once. */
 const MOST_LINKS = 10_000;
 
-/** A link as it is given out: `path` has the capability in it. */
-export type NewLink = GivenLink & { path: string; manifestPath: string };
+/** Files of a folder of which a link names the URL; the manifest names all. */
+const MOST_LINKED_FILES = 1000;
+
+/** Where what is offered can be asked for: its files, at most 1,000 of a folder, each by its place in the manifest. */
+export type Addresses = {
+  /** Of the file itself; of a folder, its manifest. */
+  path: string;
+  manifestPath: string;
+  /** Of a folder alone, and only once its manifest is here. */
+  files: { name: string; path: string }[];
+};
+/** A link as it is given out: its paths have the capability in them. */
+export type NewLink = GivenLink & Addresses;
 
 /** What was found of one transfer, and whether it is fetched again. */
 export type Checked = Pick<Check, 'state' | 'badBytes'> & { transfer: Transfer; refetch: boolean };
@@ -37,6 +49,7 @@ type Parts = {
   settings: Settings;
   transfers: Transfers;
   incoming: Incoming;
+  outgoing: Outgoing;
   reports: Reports;
   server: BlobServer;
   traffic: Traffic;
@@ -198,9 +211,9 @@ export class FileControl {
     this.#parts.settings.setContact(account, { folder });
   }
 
-  /** Gives out a link to a file that is offered, for `ttlMs`. Throws `unknown_id`, `wrong_state`, `too_many`. */
-  link(id: string, ttlMs: number): NewLink {
-    const { transfers, settings, clock, key, store } = this.#parts;
+  /** Gives out a link to what is offered, for `ttlMs`. Throws `unknown_id`, `wrong_state`, `too_many`. */
+  async link(id: string, ttlMs: number): Promise<NewLink> {
+    const { transfers, settings, clock, key } = this.#parts;
     const { direction, hash, state } = transfers.get(id);
     if (direction !== 'out' || hash === '' || !isLinkable(state)) {
       const why = direction === 'in' ? 'it is one that you receive' : `it is ${state}`;
@@ -216,9 +229,18 @@ export class FileControl {
     const given = { id: linkId, transfer: id, hash, at, until };
     settings.addLink(given);
     const query = `?${CAPABILITY_PARAMETER}=${text}`;
-    const { files } = parseManifest(store.manifest(hash) ?? new Uint8Array(), hash);
+    return { ...given, ...(await this.addresses(id, query)) };
+  }
+
+  /** Where a member, or with `query` the holder of a link, asks for what is offered. Throws `unknown_id`. */
+  async addresses(id: string, query = ''): Promise<Addresses> {
+    const { transfers, store } = this.#parts;
+    const { hash, contents } = transfers.get(id);
     const manifestPath = `/blobs/${hash}${query}`;
-    return { ...given, manifestPath, path: files.length === 1 ? `/blobs/${hash}/0${query}` : manifestPath };
+    const manifest = contents && store.manifest(hash);
+    const names = manifest ? await firstPaths(manifest, hash) : [];
+    const files = names.map((name, index) => ({ name, path: `/blobs/${hash}/${index}${query}` }));
+    return { manifestPath, files, path: contents ? manifestPath : `/blobs/${hash}/0${query}` };
   }
 
   /** Links that hold. */
@@ -238,19 +260,13 @@ export class FileControl {
 
   /** What a link's capability gives under `hash`; for `BlobServer`. [F-51] */
   linked(text: string, hash: string): Offered | undefined {
-    const { settings, key, clock, transfers, store } = this.#parts;
+    const { settings, key, clock, transfers, outgoing } = this.#parts;
     const found = read(text, { issuer: key.id, hash, now: clock.now() });
     const given = found && settings.link(found.id);
     if (!given || given.hash !== hash) return undefined;
-    const { state } = transfers.get(given.transfer);
+    const { state, name } = transfers.get(given.transfer);
     if (!isLinkable(state)) return undefined;
-    const manifest = (): Uint8Array => store.manifest(hash) ?? new Uint8Array();
-    return {
-      transfer: given.transfer,
-      link: { id: given.id, name: (index) => parseManifest(manifest(), hash).files[index]?.path },
-      manifest,
-      file: (index) => store.share(hash, index),
-    };
+    return { transfer: given.transfer, link: { id: given.id, name }, ...outgoing.content(hash) };
   }
 
   /** Throws why nothing is served of it now. */
@@ -294,7 +310,7 @@ export class FileControl {
   /** Whether it is fetched again now. */
   async #mend(transfer: Transfer, checked: Check): Promise<boolean> {
     const { store, transfers, settings, incoming, log } = this.#parts;
-    const { id } = transfer;
+    const { id, contents } = transfer;
     try {
       await seed(store, transfer, checked);
     } catch (error) {
@@ -302,7 +318,8 @@ export class FileControl {
     }
     if (transfers.get(id).state !== 'done') return false;
     store.transaction(() => {
-      settings.setControl(id, { conflict: 'overwrite', paused: false });
+      // A folder is mended where it is, or gets a free name.
+      settings.setControl(id, { conflict: contents ? 'rename' : 'overwrite', paused: false });
       transfers.change(id, { state: 'accepted', progress: 0 });
     });
     incoming.refetch(id);
@@ -315,6 +332,11 @@ export class FileControl {
     if (isEnd(transfer.state)) throw new Fault('wrong_state', `${what} the file "${id}": it is ${transfer.state}`);
     return transfer;
   }
+}
+
+async function firstPaths(manifest: Uint8Array, hash: string): Promise<string[]> {
+  await using thread = new FolderThread(); // a large manifest takes a while to read
+  return await thread.ask('paths', manifest, hash, MOST_LINKED_FILES);
 }
 
 const pausedFault = (): Fault => new Fault('queue_full', 'asking for a blob: it is paused here; try again later');

@@ -1,12 +1,9 @@
-/** Pulls the missing chunks of one file from one holder, and believes nothing that does not hash. [F-13] */
-import { Blake3Hasher, blake3 } from '@napi-rs/blake-hash';
-import { toBase32 } from '../base/encoding.ts';
+/** Pulls the missing chunks of one content from one holder, and believes nothing that does not hash. [F-13] */
 import { type Fault, toFault } from '../base/fault.ts';
 import type { Bitmap } from './bitmap.ts';
 import type { BlockPool } from './blocks.ts';
 import type { BlobClient } from './client.ts';
-import { chunkLength, type ManifestFile } from './manifest.ts';
-import type { PartFile } from './part.ts';
+import type { Part } from './part.ts';
 import { BLOCK_BYTES } from './source.ts';
 
 /** Bytes of one range: long, so that a request's cost does not count; short enough to give other work a turn. */
@@ -20,31 +17,25 @@ export const MOST_STRIKES = 3;
 
 export type FetchOptions = {
   client: BlobClient;
-  /** BLAKE3 of the manifest, and the file's place in it. */
-  hash: string;
-  index: number;
-  file: ManifestFile;
-  /** Bytes of a chunk. */
-  chunk: number;
+  /** Path under which the holder has the linear space. */
+  path: string;
   /** Chunks verified and written; grows as they come. */
   have: Bitmap;
-  part: PartFile;
+  part: Part;
   pool: BlockPool;
   /** Told before chunks `first` to `first + count - 1` are asked for. */
   onAsk(first: number, count: number): void;
-  onChunk(bytes: number): void;
+  /** These chunks are verified and written, for the first time: a block of many small files at once. */
+  onChunks(indexes: number[], bytes: number): void;
   /** A chunk had the wrong hash. May throw to give up. */
   onStrike(index: number): void;
 };
-
-/** A chunk on its way: hashed as it comes, and right only when all of it is written. */
-type Chunk = { index: number; writes: number; right: boolean | undefined };
 
 /**
  * Settles when all chunks are verified and written. Throws the fault that ended it: of the connection, of the holder, of
  * the disk (`disk_full`, `unwritable`), or of `onStrike`; by then no write is under way.
  */
-export async function fetchFile(options: FetchOptions): Promise<void> {
+export async function fetchContent(options: FetchOptions): Promise<void> {
   const run = new FetchRun(options);
   try {
     while (!options.have.full) await run.pass();
@@ -65,17 +56,18 @@ class FetchRun {
 
   /** Asks once for every chunk that is missing. */
   async pass(): Promise<void> {
-    const { have, chunk, onAsk } = this.#options;
-    const most = Math.max(1, Math.floor(RANGE_BYTES / chunk));
+    const { have, part, onAsk } = this.#options;
+    const { layout } = part;
     let next = 0;
     const ask = async (): Promise<void> => {
       for (;;) {
         if (this.#fault) throw this.#fault;
-        const gap = have.gap(next, most);
+        const gap = have.gap(next, layout.chunks);
         if (!gap) return;
-        next = gap.first + gap.count;
-        onAsk(gap.first, gap.count);
-        await this.#range(gap.first, gap.count);
+        const count = layout.within(gap.first, gap.count, RANGE_BYTES);
+        next = gap.first + count;
+        onAsk(gap.first, count);
+        await this.#range(gap.first, count);
       }
     };
     try {
@@ -94,30 +86,39 @@ class FetchRun {
   }
 
   async #range(first: number, count: number): Promise<void> {
-    const { client, hash, index, file, chunk } = this.#options;
-    const range = { start: first * chunk, end: Math.min(file.size, (first + count) * chunk) };
-    await client.get({
-      path: `/blobs/${hash}/${index}`,
-      range,
-      mostBytes: range.end - range.start,
-      total: file.size,
-      body: this.#sink(range.start),
-    });
+    const { client, path, part } = this.#options;
+    const range = part.layout.range(first, count);
+    const sink = this.#sink(range.start, first + count);
+    try {
+      const [mostBytes, total] = [range.end - range.start, part.layout.size];
+      await client.get({ path, range, mostBytes, total, body: sink.body });
+    } catch (error) {
+      sink.cut();
+      throw error;
+    }
   }
 
-  /** Takes the bytes from `position` on, in order, into blocks. */
-  #sink(position: number): (buffer: Buffer, from: number, to: number) => void {
-    const { file, chunk, pool } = this.#options;
-    let filled = 0;
-    let current: Chunk | undefined;
-    let hasher: Blake3Hasher | undefined;
-    return (buffer, from, to) => {
+  /**
+   * Takes the bytes from `position` on up to chunk `end`, in order, into blocks: of whole chunks, or of pieces of a large one.
+   * After a cut the chunks that are whole by then are kept: what comes next may be what the holder cannot give.
+   */
+  #sink(position: number, end: number): { body(buffer: Buffer, from: number, to: number): void; cut(): void } {
+    const { pool, part } = this.#options;
+    let [filled, wanted] = [0, 0];
+    const cut = (): void => {
+      const block = this.#block;
+      if (filled === 0 || !block) return;
+      const place = part.layout.place(part.layout.chunkAt(position + filled)); // not the end: that would have been a full block
+      const length = place.start - position;
+      filled = 0;
+      if (length <= 0) return;
+      this.#block = undefined;
+      this.#put(block, length, position);
+    };
+    const body = (buffer: Buffer, from: number, to: number): void => {
       let at = from;
       while (at < to) {
-        const index = Math.floor(position / chunk);
-        const length = chunkLength(file.size, chunk, index);
-        const left = length - (position - index * chunk);
-        const wanted = Math.min(BLOCK_BYTES, left);
+        if (wanted === 0) wanted = this.#blockAt(position, end);
         this.#block ??= pool.take();
         const count = Math.min(to - at, wanted - filled);
         buffer.copy(this.#block, filled, at, at + count);
@@ -126,45 +127,31 @@ class FetchRun {
         if (filled < wanted) return;
         const block = this.#block;
         this.#block = undefined;
-        current ??= { index, writes: 0, right: undefined };
-        if (wanted === length) {
-          current.right = this.#judge(index, blake3(block.subarray(0, wanted)));
-        } else {
-          hasher ??= new Blake3Hasher();
-          hasher.update(block.subarray(0, wanted));
-          if (wanted === left) current.right = this.#judge(index, hasher.digestBuffer());
-        }
-        this.#write(block, wanted, position, current);
-        if (wanted === left) {
-          current = undefined;
-          hasher = undefined;
-        }
+        this.#put(block, wanted, position);
         position += wanted;
-        filled = 0;
+        [filled, wanted] = [0, 0];
       }
     };
+    return { body, cut };
   }
 
-  #judge(index: number, digest: Buffer): boolean {
-    return toBase32(digest) === this.#options.file.chunks[index];
+  /** Bytes of the block that begins at `position`. */
+  #blockAt(position: number, end: number): number {
+    const { layout } = this.#options.part;
+    const index = layout.chunkAt(position);
+    const { start, length } = layout.place(index);
+    const left = start + length - position;
+    if (left >= BLOCK_BYTES || position > start) return Math.min(BLOCK_BYTES, left);
+    return layout.range(index, layout.within(index, end - index, BLOCK_BYTES)).end - position;
   }
 
-  #write(block: Buffer, length: number, position: number, chunk: Chunk): void {
+  #put(block: Buffer, length: number, position: number): void {
     const { part, pool, client } = this.#options;
-    if (chunk.right === false) {
-      pool.give(block);
-      this.#options.onStrike(chunk.index); // what it throws ends the connection
-      return;
-    }
-    chunk.writes += 1;
-    const writing = part.write(block, length, position).then(
-      () => {
-        chunk.writes -= 1;
-        if (chunk.right && chunk.writes === 0) this.#mark(chunk.index);
-      },
-      (error: unknown) => this.#fail(toFault(error)),
-    );
-    const settled = writing.finally(() => {
+    const putting = part
+      .put(block, length, position)
+      .then((wrong) => this.#mark(position, length, wrong))
+      .catch((error: unknown) => this.#fail(toFault(error)));
+    const settled = putting.finally(() => {
       this.#writes.delete(settled);
       pool.give(block);
       if (this.#writes.size < MOST_WRITES / 2) client.resume();
@@ -175,11 +162,24 @@ class FetchRun {
     if (this.#writes.size >= MOST_WRITES || pool.low) client.pause();
   }
 
-  #mark(index: number): void {
-    const { have, file, chunk, onChunk } = this.#options;
-    if (have.has(index)) return;
-    have.set(index);
-    onChunk(chunkLength(file.size, chunk, index));
+  /** Marks the chunks that end within these bytes; strikes for those that are wrong, which may end it all. */
+  #mark(position: number, length: number, wrong: number[]): void {
+    const { have, part, onChunks, onStrike } = this.#options;
+    const { layout } = part;
+    const right: number[] = [];
+    let bytes = 0;
+    for (let at = position; at < position + length; ) {
+      const index = layout.chunkAt(at);
+      const place = layout.place(index);
+      at = place.start + place.length;
+      if (at > position + length || have.has(index)) continue;
+      if (wrong.includes(index)) continue;
+      have.set(index);
+      right.push(index);
+      bytes += place.length;
+    }
+    if (right.length > 0) onChunks(right, bytes);
+    for (const index of wrong) onStrike(index);
   }
 
   #fail(fault: Fault): void {

@@ -24,6 +24,22 @@ import type { Ticket } from './wire.ts';
 /** Who is reachable where, by account. */
 export type Town = Map<string, Person>;
 
+/** Rooms of a town, by id, and in which room or between whom each entry stands. */
+type Rooms = { members: Map<string, Set<string>>; entries: Map<string, readonly string[] | string> };
+const roomsOf = new WeakMap<Town, Rooms>();
+
+function rooms(town: Town): Rooms {
+  const known = roomsOf.get(town) ?? { members: new Map(), entries: new Map() };
+  roomsOf.set(town, known);
+  return known;
+}
+
+/** Makes a room of these people, or changes who is in it. */
+export function room(town: Town, id: string, people: readonly Person[]): string {
+  rooms(town).members.set(id, new Set(people.map((person) => person.id)));
+  return id;
+}
+
 /** A request for bytes as a holder saw it. */
 export type Served = { path: string; range: string | undefined; bytes: number };
 
@@ -41,11 +57,14 @@ export class Person implements AsyncDisposable {
   /** Bytes after which the next bulk connection is cut. */
   cutAfter: number | undefined;
   /** Changes what bulk bytes arrive; for holders that lie. */
-  onBulk: ((buffer: Buffer, length: number) => void) | undefined;
+  onBulk: ((buffer: Buffer, length: number, holder: string) => void) | undefined;
+  /** What a request for bytes waits for before it is answered. */
+  beforeServing: ((path: string) => Promise<void>) | undefined;
   stallMs = 20_000;
   service: FileService;
   store: Store;
   #listener: Listener | undefined;
+  #router = new Router();
   readonly #town: Town;
   readonly #links = new Map<string, Promise<Link>>();
   #watchers = new Set<() => void>();
@@ -101,8 +120,20 @@ export class Person implements AsyncDisposable {
         recorded(entryId);
         const entry = { entryId, from: this.id, ticket };
         this.tickets.push(entry);
-        this.#town.get(account)?.service.takeTicket(entry);
+        const { members, entries } = rooms(this.#town);
+        entries.set(entryId, members.has(account) ? account : [this.id, account]);
+        for (const to of members.get(account) ?? [account]) {
+          if (to !== this.id) this.#town.get(to)?.service.takeTicket(entry);
+        }
         return { entryId };
+      },
+      audience: {
+        has: (id) => rooms(this.#town).members.has(id),
+        isMember: (id, account) => rooms(this.#town).members.get(id)?.has(account) ?? false,
+      },
+      members: (entry) => {
+        const place = rooms(this.#town).entries.get(entry) ?? [];
+        return typeof place === 'string' ? [...(rooms(this.#town).members.get(place) ?? [])] : place;
       },
       emit: (type, transfer) => {
         this.events.push({ type, transfer });
@@ -134,7 +165,7 @@ export class Person implements AsyncDisposable {
             setImmediate(() => socket.destroy());
             return false;
           }
-          this.onBulk?.(buffer as Buffer, length);
+          this.onBulk?.(buffer as Buffer, length, account);
           return onread.callback(length, buffer);
         },
       },
@@ -149,12 +180,11 @@ export class Person implements AsyncDisposable {
     if (kept?.open) return kept;
     const dialled = Promise.resolve().then(() => {
       const person = this.#find(account);
-      const router = new Router();
       return dialLink({
         address: person.address,
         expect: person.identity.id,
         identity: this.identity,
-        router,
+        router: this.#router,
         self: this.#hello,
         clock: systemClock,
         log: silentLog(),
@@ -169,6 +199,7 @@ export class Person implements AsyncDisposable {
     this.service = this.#make();
     await this.service.start();
     const router = new Router();
+    this.#router = router;
     this.service.attach(router);
     this.#listener = new Listener({
       host: '127.0.0.1',
@@ -193,6 +224,7 @@ export class Person implements AsyncDisposable {
       seen.bytes += chunk.length;
       return write(chunk, ...rest);
     }) as typeof response.write; // an overloaded function; only this form of it is used
+    await this.beforeServing?.(context.path);
     await this.service.handler(request, response, context);
   };
 

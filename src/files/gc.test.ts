@@ -105,11 +105,11 @@ test('a spooled file goes when nothing offers it any more', async () => {
 
 test('links that ended and settings of what has ended go; links that hold stay', async () => {
   const { sent } = await offer('a', 10);
-  const ended = alice.service.control.link(sent.id, 1);
+  const ended = await alice.service.control.link(sent.id, 1);
   alice.service.control.limit(sent.id, 50_000);
   await new Promise((done) => setTimeout(done, 5));
   expect(await gc(alice, true)).toMatchObject([{ kind: 'link', what: ended.id }]);
-  const holds = alice.service.control.link(sent.id, 60_000);
+  const holds = await alice.service.control.link(sent.id, 60_000);
   await gc(alice);
   expect(alice.service.control.links().map(({ id }) => id)).toEqual([holds.id]);
   expect(alice.service.control.of(sent.id).limit).toBe(50_000);
@@ -171,4 +171,16 @@ test('a missing file is fetched again whole; what is not here cannot be verified
   await rm(one.path);
   await gc(bob);
   expect(await verify(bob)).toMatchObject([{ state: 'unknown' }]);
+});
+
+test('a file that was written under another name is mended there, and the one that had its name stays', async () => {
+  await mkdir(bob.downloads, { recursive: true });
+  await writeFile(join(bob.downloads, 'one'), 'not ours');
+  const one = await arrived('one', 100);
+  expect(one.path).toBe(join(bob.downloads, 'one (2)'));
+  await writeFile(one.path, Buffer.alloc(100));
+  expect(await verify(bob, { refetch: true })).toMatchObject([{ state: 'damaged', refetch: true }]);
+  expect((await bob.until(one.got.id, 'done')).path).toBe(one.path);
+  expect((await readFile(one.path)).equals(one.data)).toBe(true);
+  expect(await readFile(join(bob.downloads, 'one'), 'utf8')).toBe('not ours');
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { partId } from './paths.ts';
 import { bytesBelow } from './quota.ts';
 import type { Settings } from './settings.ts';
+import { isLinked } from './spool.ts';
 import type { FileStore } from './store.ts';
 import { isEnd, type Transfer } from './transfer.ts';
 
@@ -72,7 +73,7 @@ async function parts({ store, downloads }: GcOptions): Promise<Candidate[]> {
   return found;
 }
 
-async function spooled({ store, spool: named, now }: GcOptions): Promise<Candidate[]> {
+async function spooled({ store, settings, spool: named, now }: GcOptions): Promise<Candidate[]> {
   if (named === undefined) return [];
   // Transfers know their sources by paths without symlinks.
   const spool = await realpath(named).catch(() => named);
@@ -81,7 +82,9 @@ async function spooled({ store, spool: named, now }: GcOptions): Promise<Candida
       .all()
       .filter(({ direction, path: own }) => direction === 'out' && (own === path || own.startsWith(`${path}/`)));
   const isNeeded = (path: string): boolean =>
-    sentFrom(path).some(({ state }) => state !== 'cancelled' && state !== 'declined' && state !== 'failed');
+    sentFrom(path).some(
+      ({ id, state }) => state !== 'cancelled' && state !== 'failed' && (!isEnd(state) || isLinked(settings, id, now)),
+    );
   const found: Candidate[] = [];
   for (const name of await readdir(spool).catch(() => [])) {
     const what = join(spool, name);

@@ -1,24 +1,32 @@
 /** Files that others offer to this user: asked about, fetched when wanted, and taken up again until they are whole. */
 import { access, constants } from 'node:fs/promises';
-import { isAbsolute, join } from 'node:path';
+import { basename, isAbsolute, join } from 'node:path';
 import { Backoff } from '../base/async.ts';
+import { hash as hashOf } from '../base/encoding.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Binding } from '../link/binding.ts';
 import { BlockPool } from './blocks.ts';
 import { BlobClient, type Bulk } from './client.ts';
-import { fetchFile, MOST_STRIKES } from './fetch.ts';
+import { contentOf } from './content.ts';
+import { fetchContent, MOST_STRIKES } from './fetch.ts';
+import { FolderThread } from './folder-thread.ts';
 import { Ledger } from './ledger.ts';
 import type { Traffic } from './limits.ts';
-import { type Manifest, MOST_MANIFEST_BYTES, parseManifest } from './manifest.ts';
-import { checkSpace, isFinished, makeFolder, PartFile, removePart } from './part.ts';
+import { Lines } from './lines.ts';
+import { CHUNK_BYTES, MOST_FOLDER_MANIFEST_BYTES, MOST_MANIFEST_BYTES, parseManifest } from './manifest.ts';
+import { checkSpace, isFinished, makeFolder, type Part, PartFile, removePart } from './part.ts';
+import { PartFolder } from './part-folder.ts';
 import { safeName } from './paths.ts';
 import { plan } from './queue.ts';
 import type { Reports } from './reports.ts';
+import { reuse } from './reuse.ts';
 import type { Settings } from './settings.ts';
+import type { Sharing } from './sharing.ts';
 import type { FileStore } from './store.ts';
-import type { Transfer } from './transfer.ts';
+import type { Contents, Transfer } from './transfer.ts';
 import type { Transfers } from './transfers.ts';
+import { WholeFiles } from './whole.ts';
 import { encodeAccount } from './wire.ts';
 
 /** The waits after a cut or while nobody is there; a sign of life of the holder ends them. */
@@ -30,6 +38,7 @@ export type IncomingOptions = {
   store: FileStore;
   transfers: Transfers;
   reports: Reports;
+  sharing: Sharing;
   bulk: Bulk;
   binding: () => Binding;
   downloads: string;
@@ -50,7 +59,7 @@ type Running = {
   yielding: boolean;
 };
 /** What is known of a transfer's tries so far. */
-type Tries = { backoff: Backoff; room: Backoff; strikes: number };
+type Tries = { backoff: Backoff; room: Backoff; strikes: number; banned: Set<string> };
 
 export class Incoming {
   readonly #options: IncomingOptions;
@@ -133,8 +142,17 @@ export class Incoming {
 
   /** The account was seen: what waits for it is tried now. */
   wake(account: string): void {
+    this.#wake(({ peer, hash }) => peer === account || this.#options.sharing.membersOf(hash).has(account));
+  }
+
+  /** Somebody fetches what is under this hash too, and may have some of it. */
+  wanted(hash: string): void {
+    this.#wake((transfer) => transfer.hash === hash);
+  }
+
+  #wake(fits: (transfer: Transfer) => boolean): void {
     for (const [id, waiting] of this.#waiting) {
-      if (this.#transfers.get(id).peer !== account) continue;
+      if (!fits(this.#transfers.get(id))) continue;
       waiting.notBefore = 0;
       this.#tries.get(id)?.backoff.reset();
     }
@@ -194,6 +212,7 @@ export class Incoming {
       backoff: new Backoff(this.#options.retry ?? RETRY),
       room: new Backoff(ROOM),
       strikes: 0,
+      banned: new Set<string>(),
     };
     this.#tries.set(id, tries);
     const running: Running = { stop, done: Promise.resolve(), yielding: false };
@@ -242,110 +261,193 @@ export class Incoming {
 
   async #attempt(id: string, tries: Tries, signal: AbortSignal): Promise<void> {
     const { store } = this.#options;
-    const { peer, path, hash } = this.#transfers.get(id);
+    const { peer, path, hash, folder, size, contents } = this.#transfers.get(id);
     const { part: known } = store.marks(id);
-    if (known && (await isFinished(path, known))) return this.#done(id, path); // named, then killed
-    let client: BlobClient | undefined;
-    const connect = async (): Promise<BlobClient> => {
-      client ??= await BlobClient.open({
-        bulk: this.#options.bulk,
-        account: peer,
-        credential: encodeAccount(this.#options.binding()),
-        signal,
-        ...(this.#options.stallMs !== undefined && { stallMs: this.#options.stallMs }),
-      });
-      return client;
-    };
+    if (known && !known.inPlace && (await isFinished(path, known))) return this.#done(id, path); // named, then killed
+    if (!known && contents) await checkSpace(folder, size, contents.entries);
+    const thread = contents && new FolderThread();
+    const lines = new Lines({
+      dial: (account) =>
+        BlobClient.open({
+          bulk: this.#options.bulk,
+          account,
+          credential: encodeAccount(this.#options.binding()),
+          signal,
+          ...(this.#options.stallMs !== undefined && { stallMs: this.#options.stallMs }),
+        }),
+      onOpen: (account, client) => {
+        const { address } = client;
+        const flow = this.#options.traffic.open({ transfer: id, direction: 'in', peer: account, address });
+        client.meter = (count) => flow.moved(count, signal);
+        return flow;
+      },
+    });
     try {
-      const kept = store.manifest(hash);
-      const manifest = kept ? parseManifest(kept, hash) : await this.#fetchManifest(id, await connect());
-      await this.#fetchInto(id, manifest, tries, connect, signal);
+      thread?.start(); // meanwhile the manifest comes
+      const holders = [peer, ...this.#options.sharing.othersOf(hash, peer, this.#self)];
+      const manifest = store.manifest(hash) ?? (await this.#manifestOf(id, holders, lines));
+      await this.#fetchInto(id, manifest, { thread, tries, lines, holders, signal });
     } finally {
-      client?.destroy(new Fault('cancelled', 'fetching: no more is wanted'));
+      await thread?.[Symbol.asyncDispose]();
+      lines.close();
     }
   }
 
-  async #fetchManifest(id: string, client: BlobClient): Promise<Manifest> {
-    const { hash, name, size } = this.#transfers.get(id);
+  get #self(): string {
+    return this.#options.binding().account;
+  }
+
+  /** The manifest from who wrote the ticket, or else from any of the others. */
+  async #manifestOf(id: string, holders: readonly string[], lines: Lines): Promise<Buffer> {
+    let first: unknown;
+    for (const account of holders) {
+      try {
+        return await this.#fetchManifest(id, await lines.use(account));
+      } catch (error) {
+        lines.forget(account);
+        first ??= error;
+      }
+    }
+    throw first;
+  }
+
+  /** The manifest's bytes: what they say is not believed yet. */
+  async #fetchManifest(id: string, client: BlobClient): Promise<Buffer> {
+    const { hash, size, contents } = this.#transfers.get(id);
     const pieces: Buffer[] = [];
     await client.get({
       path: `/blobs/${hash}`,
-      mostBytes: MOST_MANIFEST_BYTES,
+      mostBytes: contents ? mostManifestBytes(size, contents) : MOST_MANIFEST_BYTES,
       body: (buffer, from, to) => void pieces.push(Buffer.from(buffer.subarray(from, to))),
     });
     const bytes = Buffer.concat(pieces);
-    const manifest = parseManifest(bytes, hash);
-    if (manifest.name !== name || manifest.size !== size) {
+    if (hashOf(bytes) !== hash) throw new Fault('hash_mismatch', 'fetching a manifest: the bytes have another hash');
+    return bytes;
+  }
+
+  /** The part of a transfer, opened by its manifest, which is kept once it is believed. */
+  async #open(
+    id: string,
+    manifest: Uint8Array,
+    { thread, isShared }: { thread: FolderThread | undefined; isShared: boolean },
+  ): Promise<Part> {
+    const { store } = this.#options;
+    const { hash, folder, name, size, contents, path } = this.#transfers.get(id);
+    const { part } = store.marks(id);
+    // A folder that was to be mended where it is, and was moved away: then it is fetched again.
+    const isGone = part?.inPlace && !(await isFinished(path, part));
+    const known = isGone ? undefined : part;
+    if (contents && thread) {
+      const ticket = { name, size, entries: contents.entries };
+      const part = await PartFolder.open({ folder, id, known, path, manifest, hash, ticket, thread, isShared });
+      await store.saveLargeManifest(hash, manifest);
+      const paths = part.leftOut
+        .slice(0, 100)
+        .map((path) => ({ path, why: 'it is a link that leads out of the folder' }));
+      const { files } = part.outline;
+      const leftOut = { count: part.leftOut.length, paths };
+      this.#transfers.change(id, { contents: { ...contents, files, leftOut } });
+      return part;
+    }
+    const parsed = parseManifest(manifest, hash);
+    const [file] = parsed.files;
+    if (parsed.folder || !file || parsed.name !== name || parsed.size !== size) {
       throw new Fault('malformed', 'reading a manifest: its name and size are not what the ticket says'); // [F-4]
     }
-    this.#options.store.saveManifest(hash, bytes);
-    return manifest;
+    store.saveManifest(hash, manifest);
+    return await PartFile.open({ folder, id, file, chunk: parsed.chunk, known });
   }
 
   async #fetchInto(
     id: string,
-    manifest: Manifest,
-    tries: Tries,
-    connect: () => Promise<BlobClient>,
-    signal: AbortSignal,
+    manifest: Uint8Array,
+    how: {
+      thread: FolderThread | undefined;
+      tries: Tries;
+      lines: Lines;
+      holders: readonly string[];
+      signal: AbortSignal;
+    },
   ): Promise<void> {
-    const { store, reports, settings } = this.#options;
-    const { hash, folder, name } = this.#transfers.get(id);
-    const [file] = manifest.files;
-    if (!file) throw new Fault('malformed', 'reading a manifest: no file');
-    const { chunk } = manifest;
-    const part = await PartFile.open({ folder, id, size: file.size, known: store.marks(id).part });
+    const { store, reports, sharing, settings } = this.#options;
+    const { thread, tries, lines, holders, signal } = how;
+    const { hash, folder, name, peer, contents } = this.#transfers.get(id);
+    const isShared = holders.length > 1;
+    const part = await this.#open(id, manifest, { thread, isShared });
+    const { layout } = part;
+    const content = contentOf(part, `/blobs/${hash}/${contents ? 'all' : 0}`);
     try {
-      const ledger = await Ledger.open({ store, id, part, file, chunk, signal });
+      const ledger = await Ledger.open({ store, id, part, signal });
       const { have } = ledger;
-      if (!have.full) {
-        let bytes = Math.min(file.size, have.count * chunk);
-        await checkSpace(folder, file.size - bytes);
-        const client = await connect();
-        const { peer } = this.#transfers.get(id);
-        using flow = this.#options.traffic.open({ transfer: id, direction: 'in', peer, address: client.address });
-        client.meter = (count) => flow.moved(count, signal);
-        this.#transfers.change(id, { state: 'fetching', progress: bytes, error: null });
-        reports.progress(id);
-        try {
-          await fetchFile({
-            client,
-            hash,
-            index: 0,
-            file,
-            chunk,
-            have,
-            part,
-            pool: this.#pool,
-            onAsk: (first, count) => ledger.ask(first, count),
-            onChunk: (count) => {
-              bytes += count;
-              tries.backoff.reset();
-              tries.room.reset();
-              this.#transfers.progress(id, bytes);
-              reports.progress(id);
-              ledger.wrote(count, (error) => client.destroy(toFault(error)));
-            },
-            onStrike: (index) => {
-              tries.strikes += 1;
-              if (tries.strikes < MOST_STRIKES) return;
-              throw new Fault(
-                'hash_mismatch',
-                `fetching chunk ${index}: the holder gave wrong data ${MOST_STRIKES} times`,
-              );
-            },
-          });
-        } finally {
-          await ledger.flush();
+      const share = isShared ? sharing.begin(content, { hash, have, part }) : undefined;
+      try {
+        if (!have.full) {
+          let bytes = layout.bytesOf((index) => have.has(index));
+          const whole = contents && new WholeFiles(layout, have);
+          await checkSpace(folder, layout.size - bytes, whole ? whole.files - whole.count : 1);
+          let client: BlobClient | undefined;
+          const onChunks = (indexes: readonly number[], count: number): void => {
+            bytes += count;
+            for (const index of indexes) whole?.add(index);
+            tries.backoff.reset();
+            tries.room.reset();
+            this.#transfers.progress(id, bytes, whole?.count);
+            reports.progress(id);
+            ledger.wrote(count, (error) => {
+              client?.destroy(toFault(error));
+              share?.fail(toFault(error));
+            });
+          };
+          const onAsk = (first: number, count: number): void => ledger.ask(first, count);
+          this.#transfers.change(id, { state: 'fetching', progress: bytes, error: null });
+          reports.progress(id);
+          try {
+            await reuse({ store, id, content, have, part, onAsk, onChunks, signal });
+            share?.know(have);
+            if (have.full) {
+              // All of it was on this machine.
+            } else if (share) {
+              await share.fetch({ author: peer, holders, banned: tries.banned, lines, onAsk, onChunks, signal });
+            } else {
+              client = await lines.use(peer);
+              await fetchContent({
+                client,
+                path: content.path,
+                have,
+                part,
+                pool: this.#pool,
+                onAsk,
+                onChunks,
+                onStrike: (index) => {
+                  tries.strikes += 1;
+                  if (tries.strikes < MOST_STRIKES) return;
+                  throw new Fault(
+                    'hash_mismatch',
+                    `fetching chunk ${index}: the holder gave wrong data ${MOST_STRIKES} times`,
+                  );
+                },
+              });
+            }
+          } finally {
+            lines.close(); // nothing moves any more
+            await ledger.flush();
+          }
         }
+        signal.throwIfAborted();
+        const { conflict } = settings.control(id);
+        // What is fetched again takes the place that it had, also where that was another one than its own.
+        const own = conflict === 'overwrite' ? basename(this.#transfers.get(id).path) : safeName(name);
+        const path = await part
+          .finish(own, (intended) => store.savePath(id, intended), conflict)
+          .catch((error: unknown) => {
+            ledger.distrust();
+            throw error;
+          });
+        if (!contents || part.stamps) await sharing.keep(hash, path, part.stamps);
+        this.#done(id, path);
+      } finally {
+        await share?.end({ whole: have.full });
       }
-      signal.throwIfAborted();
-      const path = await part.finish(
-        safeName(name),
-        (intended) => store.savePath(id, intended),
-        settings.control(id).conflict,
-      );
-      this.#done(id, path);
     } finally {
       await part.close();
     }
@@ -353,10 +455,11 @@ export class Incoming {
 
   #done(id: string, path: string): void {
     const { store, reports } = this.#options;
-    const { size, folder } = this.#transfers.get(id);
+    const { size, folder, contents } = this.#transfers.get(id);
+    const all = contents && { contents: { ...contents, filesDone: contents.files } };
     store.transaction(() => {
       store.saveMarks(id, { part: undefined, marked: undefined, asked: undefined });
-      reports.owe(this.#transfers.change(id, { state: 'done', progress: size, path, error: null }));
+      reports.owe(this.#transfers.change(id, { state: 'done', progress: size, path, error: null, ...all }));
     });
     reports.forget(id);
     this.#tries.delete(id);
@@ -368,4 +471,9 @@ export class Incoming {
     clearTimeout(this.#timer);
     await Promise.all([...this.#running.values()].map(({ done }) => done));
   }
+}
+
+/** Bytes that the manifest of a folder may have by what its ticket says: long paths, and the hash of each chunk. */
+function mostManifestBytes(size: number, { entries }: Contents): number {
+  return Math.min(MOST_FOLDER_MANIFEST_BYTES, 65_536 + entries * 4096 + Math.ceil(size / CHUNK_BYTES) * 64);
 }

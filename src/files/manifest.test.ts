@@ -35,12 +35,12 @@ test('what is encoded is read again, and its hash is that of its bytes [F-1]', (
 });
 
 test('members of later versions are skipped [F-2]', () => {
-  expect(parse({ ...honest, later: 1, files: [{ ...honest.files[0], mtime: 5 }] })).toEqual(honest);
+  expect(parse({ ...honest, later: 1, files: [{ ...honest.files[0], later: 5 }] })).toEqual(honest);
 });
 
 test.each([
   { ...honest, v: 2 },
-  { ...honest, folder: true },
+  { v: 3, something: 'else' },
 ])('a later format is unsupported: %j [F-2]', (value) => {
   expect(() => parse(value)).toThrow(expect.objectContaining({ code: 'unsupported_version' }));
 });

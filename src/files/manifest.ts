@@ -11,12 +11,17 @@ export const CHUNK_BYTES = MiB;
 const MOST_CHUNK_BYTES = 64 * MiB;
 /** Chunks that one file may have: their hashes make 3.6 MB of manifest. [F-3] */
 export const MOST_CHUNKS = 65_536;
-/** Bytes that one file may have: 4 TiB, what the two bounds above allow. */
+/** Bytes that one content may have: 4 TiB, what the two bounds above allow. */
 export const MOST_FILE_BYTES = MOST_CHUNKS * MOST_CHUNK_BYTES;
-/** Bytes that a manifest may have. */
+/** Bytes that the manifest of a single file may have. */
 export const MOST_MANIFEST_BYTES = 16 * MiB;
-/** Files that a manifest may name. */
-const MOST_FILES = 131_072;
+/** Files, folders and links that a folder's manifest may name together. [F-7] */
+export const MOST_ENTRIES = 1_000_000;
+/** Bytes that a folder's manifest may have: 13 MB are 100,000 small files with paths of 20 characters. */
+export const MOST_FOLDER_MANIFEST_BYTES = 192 * MiB;
+/** Milliseconds since 1970: what the years 1 to 9999 allow. */
+const EARLIEST_MS = -62_135_596_800_000;
+const LATEST_MS = 253_402_300_799_999;
 
 /** BLAKE3-256 in base32. The last of the 52 characters carries a single bit. */
 export const contentHash = z.string().regex(/^[a-z2-7]{51}[aq]$/, 'a BLAKE3 in base32, 52 characters');
@@ -30,10 +35,15 @@ export const fileName = z
 
 const fileBytes = z.number().int().nonnegative().max(MOST_FILE_BYTES);
 
+const mtime = z.number().int().min(EARLIEST_MS).max(LATEST_MS);
+
 const manifestFile = z.object({
   path: fileName,
   size: fileBytes,
   chunks: z.array(contentHash).max(MOST_CHUNKS),
+  /** Time of change in milliseconds, and whether its owner may run it: in folders alone. */
+  mtime: mtime.optional(),
+  exec: z.boolean().optional(),
 });
 
 /** Members that it does not know, a reader skips: they are how the format grows. [F-2] */
@@ -44,13 +54,23 @@ const manifest = z.object({
   chunk: z.number().int(),
   /** True where `files` are the contents of a folder called `name`. */
   folder: z.boolean().optional(),
-  files: z.array(manifestFile).min(1).max(MOST_FILES),
+  files: z.array(manifestFile).max(MOST_ENTRIES),
+  /** Folders below: those that are empty must stand here, others may for their time. */
+  folders: z
+    .array(z.object({ path: fileName, mtime: mtime.optional() }))
+    .max(MOST_ENTRIES)
+    .optional(),
+  /** Symlinks below: recorded, never followed. */
+  links: z
+    .array(z.object({ path: fileName, target: fileName }))
+    .max(MOST_ENTRIES)
+    .optional(),
 });
 
 export type Manifest = z.infer<typeof manifest>;
 export type ManifestFile = Manifest['files'][number];
 
-/** Bytes of a chunk for a file of `size` bytes: 1 MiB, doubled until at most 65,536 chunks are needed. [F-3] */
+/** Bytes of a chunk for `size` bytes, of a file or of all in a folder: 1 MiB, doubled until 65,536 chunks are enough. [F-3] */
 export function chunkBytesFor(size: number): number {
   let bytes = CHUNK_BYTES;
   while (Math.ceil(size / bytes) > MOST_CHUNKS) bytes *= 2;
@@ -69,28 +89,34 @@ export function encodeManifest(value: Manifest): { bytes: Buffer; hash: string }
 }
 
 /**
- * The manifest of one file in these bytes. Throws `hash_mismatch` if they are not what `expected` names, `malformed` if
- * what they say cannot be, `unsupported_version` for a later format or a folder.
+ * The manifest in these bytes. Throws `hash_mismatch` if they are not what `expected` names, `malformed` if what they say
+ * cannot be, `bad_name` for paths that lead out of the folder, `unsupported_version` for a later format.
  */
 export function parseManifest(bytes: Uint8Array, expected: string): Manifest {
   if (hash(bytes) !== expected) {
     throw new Fault('hash_mismatch', `reading the manifest "${expected}": the bytes have another hash`);
   }
-  const parsed = manifest.safeParse(jsonOf(bytes));
+  const json = jsonOf(bytes);
+  const version: unknown = typeof json === 'object' && json !== null && 'v' in json ? json.v : undefined;
+  if (Number.isInteger(version) && version !== 1) {
+    throw new Fault('unsupported_version', 'reading a manifest: this program takes those of format 1');
+  }
+  const parsed = manifest.safeParse(json);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw lie(`${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not of its shape'}`);
   }
   const value = parsed.data;
-  if (value.v !== 1 || value.folder) {
-    throw new Fault('unsupported_version', 'reading a manifest: this version takes single files in format 1');
-  }
+  if (!value.folder && bytes.length > MOST_MANIFEST_BYTES) throw lie(`over ${MOST_MANIFEST_BYTES} bytes`);
   checkSums(value);
+  if (value.folder) checkFolder(value);
+  else if (value.files.length !== 1 || value.files[0]?.path !== value.name || value.folders || value.links)
+    throw lie('files: a single file has one entry, called as the whole');
   return value;
 }
 
 /** Sizes, counts and sums must agree, or whoever wrote it lies. [F-4] */
-function checkSums({ chunk, files, size, name }: Manifest): void {
+function checkSums({ chunk, files, size }: Manifest): void {
   const isPowerOfTwo = Number.isInteger(Math.log2(chunk));
   if (!isPowerOfTwo || chunk < CHUNK_BYTES || chunk > MOST_CHUNK_BYTES) {
     throw lie(`chunk: ${chunk} is not a power of two from ${CHUNK_BYTES} to ${MOST_CHUNK_BYTES}`);
@@ -104,12 +130,51 @@ function checkSums({ chunk, files, size, name }: Manifest): void {
     sum += file.size;
   }
   if (sum !== size) throw lie(`size: ${size}, but the files have ${sum} bytes`);
-  if (files.length !== 1 || files[0]?.path !== name)
-    throw lie('files: a single file has one entry, called as the whole');
+  if (size > chunk * MOST_CHUNKS) throw lie(`size: ${size} bytes are over ${MOST_CHUNKS} chunks of ${chunk}`);
 }
 
+/** What stands in the folder must be able to stand there: each path once, and nothing below what is no folder. [F-7] */
+function checkFolder({ files, folders = [], links = [] }: Manifest): void {
+  const count = files.length + folders.length + links.length;
+  if (count > MOST_ENTRIES) throw lie(`${count} entries, at most ${MOST_ENTRIES}`);
+  const leaves = new Set<string>();
+  const inner = new Set<string>();
+  for (const { path } of [...files, ...links]) {
+    checkPath(path);
+    if (leaves.has(path)) throw lie(`"${shown(path)}" stands there twice`);
+    leaves.add(path);
+  }
+  for (const { path } of folders) {
+    checkPath(path);
+    if (inner.has(path)) throw lie(`the folder "${shown(path)}" stands there twice`);
+    inner.add(path);
+  }
+  const above = new Set<string>();
+  for (const { path } of [...files, ...links, ...folders]) {
+    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
+      const folder = path.slice(0, end);
+      if (above.has(folder)) break; // and so are all above it
+      above.add(folder);
+    }
+  }
+  for (const path of leaves) {
+    if (inner.has(path) || above.has(path)) throw lie(`"${shown(path)}" is a folder, and is none`);
+  }
+}
+
+/** Throws `bad_name` for a path that is not names with `/` between, below the folder. [F-6] */
+function checkPath(path: string): void {
+  for (const name of path.split('/')) {
+    if (name === '' || name === '.' || name === '..' || name.includes('\\') || name.includes('\0')) {
+      throw new Fault('bad_name', `reading a manifest: ${JSON.stringify(shown(path))} is no path inside a folder`);
+    }
+  }
+}
+
+const shown = (path: string): string => path.slice(0, 100);
+
 function jsonOf(bytes: Uint8Array): unknown {
-  if (bytes.length > MOST_MANIFEST_BYTES) throw lie(`over ${MOST_MANIFEST_BYTES} bytes`);
+  if (bytes.length > MOST_FOLDER_MANIFEST_BYTES) throw lie(`over ${MOST_FOLDER_MANIFEST_BYTES} bytes`);
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch {

@@ -3,10 +3,15 @@ import { basename, isAbsolute } from 'node:path';
 import { Backoff, Budget, sleep } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
-import { encodeManifest } from './manifest.ts';
+import { shapeOf } from './content.ts';
+import { FolderReaders } from './folder-readers.ts';
+import { FolderThread } from './folder-thread.ts';
+import type { Shape } from './held.ts';
+import { Layout } from './layout.ts';
+import { encodeManifest, parseManifest } from './manifest.ts';
 import { offeredName, safeName } from './paths.ts';
-import type { Offered } from './serve.ts';
-import { hashSource, realSource, Source } from './source.ts';
+import type { Bytes, Offered } from './serve.ts';
+import { hashSource, isFolder, realSource, Source } from './source.ts';
 import type { FileStore } from './store.ts';
 import { isEnd, type Transfer } from './transfer.ts';
 import type { Transfers } from './transfers.ts';
@@ -40,6 +45,7 @@ export class Outgoing {
   readonly #signal: AbortSignal;
   /** One file is hashed at a time: two would share the same disk. */
   readonly #hashing = new Budget(1, { queue: 100_000 });
+  readonly #folders = new FolderReaders();
   readonly #jobs = new Map<string, { stop: AbortController; done: Promise<void> }>();
   readonly #serving = new Map<string, { count: number; idle: NodeJS.Timeout | undefined }>();
 
@@ -67,25 +73,30 @@ export class Outgoing {
     }
   }
 
-  /** Throws `invalid_argument`, `unreadable`, `too_large` or `bad_name`; else the file is `preparing`, durably. */
-  async send(base: Pick<Transfer, 'id' | 'peer' | 'at'>, path: string): Promise<Transfer> {
+  /**
+   * Sends a file or a folder, called `name` where one is given. Throws `invalid_argument`, `unreadable`, `too_large` or
+   * `bad_name`; else it is `preparing`, durably.
+   */
+  async send(base: Pick<Transfer, 'id' | 'peer' | 'at'>, path: string, called?: string): Promise<Transfer> {
     if (!isAbsolute(path)) throw new Fault('invalid_argument', `sending "${path}": expected an absolute path`);
-    const name = offeredName(basename(path));
+    const name = called ?? offeredName(basename(path));
     safeName(name);
     const real = await realSource(path);
-    await using source = await Source.open(real);
+    const isAll = await isFolder(real);
+    await using source = isAll ? undefined : await Source.open(real);
     const transfer = this.#transfers.add({
       ...base,
       direction: 'out',
       entry: null,
       hash: '',
       name,
-      size: source.stamp.size,
+      size: source?.size ?? 0,
       state: 'preparing',
       progress: 0,
       rate: 0,
       path: real,
       folder: '',
+      ...(isAll && { contents: { entries: 0, files: 0, filesDone: 0, leftOut: { count: 0, paths: [] } } }),
       error: null,
     });
     this.#prepareSoon(transfer.id);
@@ -109,14 +120,9 @@ export class Outgoing {
   async #prepare(id: string, signal: AbortSignal): Promise<void> {
     if (this.#transfers.get(id).hash === '') {
       using _turn = await this.#hashing.take(1, signal);
-      const { path, name } = this.#transfers.get(id);
-      const { manifest, stamp } = await hashSource(path, { name, signal });
-      const { bytes, hash } = encodeManifest(manifest);
-      this.#store.transaction(() => {
-        this.#store.saveManifest(hash, bytes);
-        this.#store.saveShare(hash, 0, path, stamp);
-        this.#transfers.change(id, { hash, size: manifest.size });
-      });
+      const { path, name, contents } = this.#transfers.get(id);
+      if (contents) await this.#hashFolder(id, path, name, signal);
+      else await this.#hashFile(id, path, name, signal);
     }
     const backoff = new Backoff(RETRY);
     for (;;) {
@@ -131,14 +137,38 @@ export class Outgoing {
     }
   }
 
+  async #hashFile(id: string, path: string, name: string, signal: AbortSignal): Promise<void> {
+    const { manifest, stamp } = await hashSource(path, { name, signal });
+    const { bytes, hash } = encodeManifest(manifest);
+    this.#store.transaction(() => {
+      this.#store.saveManifest(hash, bytes);
+      this.#store.saveShare(hash, 0, path, stamp);
+      this.#transfers.change(id, { hash, size: manifest.size });
+    });
+  }
+
+  async #hashFolder(id: string, path: string, name: string, signal: AbortSignal): Promise<void> {
+    await using ending = new AsyncDisposableStack();
+    const thread = ending.use(new FolderThread());
+    const hashed = await thread.askUntil(signal, 'hash', path, name);
+    const { bytes, hash, size, entries, files, stamps, leftOut, outline } = hashed;
+    await this.#store.saveLargeManifest(hash, bytes);
+    if (this.#folders.adopt(hash, thread, outline)) ending.move();
+    this.#store.transaction(() => {
+      this.#store.saveFolder(hash, { path, stamps: new Uint8Array(stamps.buffer), asSent: true });
+      this.#transfers.change(id, { hash, size, contents: { entries, files, filesDone: 0, leftOut } });
+    });
+  }
+
   async #offerOnce(id: string, signal: AbortSignal): Promise<void> {
-    const { peer, hash, name, size } = this.#transfers.get(id);
+    const { peer, hash, name, size, contents } = this.#transfers.get(id);
+    const ticket: Ticket = { hash, name, size, ...(contents && { folder: { entries: contents.entries } }) };
     const recorded = (entry: string): void => {
       const present = this.#store.byId(id);
       if (present?.entry !== null) return; // said before
       this.#transfers.change(id, present.state === 'preparing' ? { entry, state: 'offered' } : { entry });
     };
-    const { entryId } = await this.#offer(peer, { hash, name, size }, { id, recorded, signal });
+    const { entryId } = await this.#offer(peer, ticket, { id, recorded, signal });
     recorded(entryId);
   }
 
@@ -147,11 +177,72 @@ export class Outgoing {
     const [own] = this.#store.grants(account, hash);
     const transfer = own ?? this.#store.grantsOf(hash).find(({ peer }) => this.#audience?.isMember(peer, account))?.id;
     if (transfer === undefined) return undefined;
+    return { transfer, ...this.content(hash) };
+  }
+
+  /** What is here under `hash`, for whoever may have it. */
+  content(hash: string): Pick<Offered, 'manifest' | 'open'> {
     return {
-      transfer,
-      manifest: () => this.#store.manifest(hash) ?? new Uint8Array(),
-      file: (index) => this.#store.share(hash, index),
+      manifest: () => {
+        this.#expect(hash);
+        return this.#manifestOf(hash);
+      },
+      open: (which) => this.#open(hash, which),
     };
+  }
+
+  /** How a content is cut that is whole here, and as far as it looks not changed since; undefined where it is not. */
+  async whole(hash: string): Promise<Shape | undefined> {
+    const bytes = await this.#open(hash, 'all').catch(() => undefined);
+    if (!bytes) return undefined;
+    await using source = bytes;
+    const manifest = source.layout ? undefined : this.#store.manifest(hash);
+    if (!source.layout && !manifest) return undefined;
+    return shapeOf(source.layout ?? new Layout(parseManifest(manifest ?? new Uint8Array(), hash).chunk, [source.size]));
+  }
+
+  /** A file or folder came whole, and is here: from now on it is served from there. */
+  async keep(hash: string, path: string, stamps: Uint8Array | undefined): Promise<void> {
+    if (stamps) {
+      const own = this.#store.folder(hash);
+      if (own && own.path !== path && (await isFolder(own.path).catch(() => false))) return;
+      await this.#folders.forget(hash);
+      return this.#store.saveFolder(hash, { path, stamps, asSent: false });
+    }
+    await using source = await Source.open(path);
+    const own = this.#store.share(hash, 0);
+    const isOwnThere = own && (await Source.reopen(own.path, own.stamp).catch(() => undefined));
+    await isOwnThere?.[Symbol.asyncDispose]();
+    if (!isOwnThere) this.#store.saveShare(hash, 0, path, source.stamp);
+  }
+
+  #manifestOf(hash: string) {
+    return {
+      size: this.#store.manifestSize(hash) ?? 0,
+      read: (start: number, end: number) => this.#store.manifestRange(hash, start, end),
+    };
+  }
+
+  /** Whoever asks for a folder's manifest asks for its bytes next: they are made ready meanwhile. */
+  #expect(hash: string): void {
+    if (!this.#store.isFolder(hash)) return;
+    this.#open(hash, 'all').then(
+      (bytes) => bytes?.[Symbol.asyncDispose](),
+      (error: unknown) => this.#log.debug({ err: error }, 'a folder was not opened ahead'),
+    );
+  }
+
+  async #open(hash: string, which: number | 'all'): Promise<Bytes | undefined> {
+    if (this.#store.isFolder(hash)) {
+      return await this.#folders.open(hash, which, () => {
+        const shared = this.#store.folder(hash);
+        const manifest = this.#store.manifest(hash);
+        if (shared && manifest) return { manifest, ...shared };
+        throw new Fault('unknown_id', 'asking for a blob: the folder is not offered any more');
+      });
+    }
+    const file = this.#store.share(hash, which === 'all' ? 0 : which);
+    return file && (await Source.reopen(file.path, file.stamp));
   }
 
   onServe(id: string): void {
@@ -159,13 +250,14 @@ export class Outgoing {
     this.#serving.set(id, serving);
     clearTimeout(serving.idle);
     serving.count += 1;
-    const { state } = this.#transfers.get(id);
-    if (!isEnd(state) && state !== 'serving') this.#transfers.change(id, { state: 'serving' });
+    const { state, direction } = this.#transfers.get(id);
+    if (direction === 'out' && !isEnd(state) && state !== 'serving') this.#transfers.change(id, { state: 'serving' });
   }
 
   onBytes(id: string, bytes: number): void {
     // How much of it each of many has is theirs to say; the sum would say nothing.
-    if (!this.isToMany(this.#transfers.get(id))) this.#transfers.advance(id, bytes);
+    const transfer = this.#transfers.get(id);
+    if (transfer.direction === 'out' && !this.isToMany(transfer)) this.#transfers.advance(id, bytes);
   }
 
   isToMany({ peer }: Transfer): boolean {
@@ -191,7 +283,9 @@ export class Outgoing {
     const progress = Math.min(bytes, size);
     if (transfer.state === 'done') return;
     // A file that is whole on the other side is there, also where both sides crossed.
-    if (state === 'done') return void this.#transfers.change(id, { state, progress: size, error: null });
+    const { contents } = transfer;
+    const all = contents && { contents: { ...contents, filesDone: contents.files } };
+    if (state === 'done') return void this.#transfers.change(id, { state, progress: size, error: null, ...all });
     if (transfer.state === 'cancelled') return;
     if (state === 'fetching') {
       if (transfer.state === 'serving') return this.#transfers.progress(id, progress);
@@ -211,5 +305,6 @@ export class Outgoing {
   async stopped(): Promise<void> {
     for (const { idle } of this.#serving.values()) clearTimeout(idle);
     await Promise.all([...this.#jobs.values()].map(({ done }) => done));
+    await this.#folders[Symbol.asyncDispose]();
   }
 }

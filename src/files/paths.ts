@@ -49,6 +49,8 @@ export function partName(id: string): string {
 export function partId(name: string): string | undefined {
   return /^\.netapp-([a-z2-7]{16})\.part$/.exec(name)?.[1];
 }
+/** Whether a name is one that `partName` gives. */
+export const isPartName = (name: string): boolean => /^\.netapp-[a-z2-7]{16}\.part$/.test(name);
 
 /** `name`, `name (2).ext`, `name (3).ext`...: what to try where a name is taken, for nothing is overwritten. [F-22] */
 export function* candidates(name: string): Generator<string> {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Fault } from '../base/fault.ts';
 import type { Settings } from './settings.ts';
 import type { FileStore } from './store.ts';
-import type { Transfer } from './transfer.ts';
+import { roomOf, type Transfer } from './transfer.ts';
 
 /** Bytes in all, and by contact. */
 export type Usage = { received: number; spooled: number; byContact: Map<string, number> };
@@ -25,15 +25,18 @@ export class Quota {
     const usage: Usage = { received: 0, spooled: 0, byContact: new Map() };
     for (const transfer of this.#store.all()) {
       if (transfer.direction !== 'in' || transfer.id === except || !(await isHere(transfer))) continue;
-      usage.received += transfer.size;
-      usage.byContact.set(transfer.peer, (usage.byContact.get(transfer.peer) ?? 0) + transfer.size);
+      const room = roomOf(transfer);
+      usage.received += room;
+      usage.byContact.set(transfer.peer, (usage.byContact.get(transfer.peer) ?? 0) + room);
     }
     if (this.#spool !== undefined) usage.spooled = await bytesBelow(this.#spool);
     return usage;
   }
 
   /** Throws `too_large` where one more file of this size is more than was allowed. */
-  async admit({ id, peer, size, name }: Transfer): Promise<void> {
+  async admit(transfer: Transfer): Promise<void> {
+    const { id, peer, name } = transfer;
+    const size = roomOf(transfer);
     const { quota } = this.#settings.limits();
     const own = this.#settings.contact(peer).quota;
     if (quota === null && own === null) return;

@@ -1,7 +1,7 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders } from 'node:http';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';
@@ -236,4 +236,67 @@ test.skipIf(!hasCurl)('curl with a client certificate fetches, resumes and reval
   expect(await curl('-C', '-')).toBe('206');
   expect((await readFile(out)).equals(data)).toBe(true);
   expect(await curl('-H', `if-none-match: "${sent.hash}.0"`)).toBe('304');
+});
+
+test('a folder is served as one row of bytes and file by file, by ranges [F-16]', async () => {
+  const root = join(alice.home, 'own', 'f');
+  await mkdir(join(root, 'sub'), { recursive: true });
+  const data = [randomBytes(10), Buffer.alloc(0), randomBytes(2 * MiB + 1), randomBytes(3)];
+  for (const [n, bytes] of data.entries()) await writeFile(join(root, n === 2 ? 'sub/2' : `s${n}`), bytes);
+  const { id } = await alice.service.send(bob.id, root);
+  const sent = await alice.until(id, 'offered');
+  const url = `https://${alice.address}/blobs/${sent.hash}`;
+  const manifest = await get(url);
+  expect(hash(manifest.body)).toBe(sent.hash);
+  const order: { path: string }[] = JSON.parse(manifest.body.toString()).files;
+  const whole = Buffer.concat(order.map(({ path }) => data[Number(path.at(-1))] ?? Buffer.alloc(0)));
+  const all = await get(`${url}/all`);
+  expect(all).toMatchObject({ status: 200, headers: { etag: `"${sent.hash}.all"`, 'accept-ranges': 'bytes' } });
+  expect(all.body.equals(whole)).toBe(true);
+  const part = await get(`${url}/all`, { range: `bytes=5-${MiB + 100}` });
+  expect(part).toMatchObject({ status: 206, headers: { 'content-range': `bytes 5-${MiB + 100}/${whole.length}` } });
+  expect(part.body.equals(whole.subarray(5, MiB + 101))).toBe(true);
+  expect((await get(`${url}/all`, { range: 'bytes=-4' })).body.equals(whole.subarray(-4))).toBe(true);
+  expect(await get(`${url}/all`, { range: `bytes=${whole.length}-` })).toMatchObject({
+    status: 416,
+    headers: { 'content-range': `bytes */${whole.length}` },
+  });
+  expect(await get(`${url}/all`, { range: 'bytes=999999999999999-' })).toMatchObject({ status: 416 });
+  for (const [n, { path }] of order.entries()) {
+    expect((await get(`${url}/${n}`)).body.equals(data[Number(path.at(-1))] ?? Buffer.alloc(0))).toBe(true);
+  }
+  expect(await get(`${url}/${order.length}`)).toMatchObject({ status: 404 });
+  expect(await get(`${url}/9999999`)).toMatchObject({ status: 404 });
+  expect(await get(`${url}/all`, { 'if-none-match': `"${sent.hash}.all"` })).toMatchObject({ status: 304 });
+  const stranger = encodeAccount(bind(Key.generate(), 'x@test', bob.identity.id, Date.now()));
+  expect(await get(`${url}/all`, {}, { account: stranger })).toMatchObject({ status: 403 });
+  await writeFile(join(root, 'sub/2'), 'changed');
+  const at = order.findIndex(({ path }) => path === 'sub/2');
+  const refused = await get(`${url}/${at}`);
+  expect([refused.status, refused.headers['x-netapp-fault']]).toEqual([409, 'changed']);
+});
+
+test('a single file has one row of bytes too [F-16]', async () => {
+  const data = randomBytes(1000);
+  const { sent } = await offered(data);
+  expect((await get(`https://${alice.address}/blobs/${sent.hash}/all`)).body.equals(data)).toBe(true);
+});
+
+test('a thousand requests that are begun and not ended cost a connection each, and others are served [F-15]', async () => {
+  const data = randomBytes(100_000);
+  const { sent } = await offered(data);
+  const sockets = [];
+  for (let n = 0; n < 20; n++) {
+    const socket = await dial({ address: alice.address, expect: alice.identity.id, identity: bob.identity });
+    socket.on('error', () => {});
+    for (let m = 0; m < 50; m++) {
+      const end = m < 49 ? '\r\n\r\n' : '\r\nx-half: ';
+      socket.write(`GET /blobs/${sent.hash}/all HTTP/1.1\r\nhost: netapp\r\nx-other: ${m}${end}`);
+    }
+    sockets.push(socket);
+  }
+  const got = bob.service.list().find(({ direction }) => direction === 'in');
+  await bob.service.accept(got?.id ?? '');
+  await bob.until(got?.id ?? '', 'done');
+  for (const socket of sockets) socket.destroy();
 });

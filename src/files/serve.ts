@@ -5,13 +5,14 @@ import { Budget, reasonOf } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { formatAddress, plainIp } from '../link/address.ts';
-import { bindingHolds } from '../link/binding.ts';
+import { type Binding, bindingHolds } from '../link/binding.ts';
 import type { HttpHandler } from '../link/listen.ts';
 import { BlockPool } from './blocks.ts';
 import { CAPABILITY_PARAMETER } from './capability.ts';
+import type { Layout } from './layout.ts';
 import type { Flow } from './limits.ts';
 import { type ByteRange, namesEtag, readRange } from './range.ts';
-import { BLOCK_BYTES, Source, type Stamp } from './source.ts';
+import { BLOCK_BYTES } from './source.ts';
 import { ACCOUNT_HEADER, decodeAccount } from './wire.ts';
 
 /** Bodies under way at once in all; others wait in order, at most as many as the queue. */
@@ -21,6 +22,14 @@ const MOST_QUEUED = 256;
 const MOST_PER_PEER = 8;
 /** Bytes of one write: larger ones gain nothing, smaller ones cost a system call each. */
 const WRITE_BYTES = 256 * 1024;
+/** Milliseconds for which a connection's right to a content is not looked up again. */
+const OFFERED_MS = 1000;
+/**
+ * Bytes of one write near the end of a body. Node's server stops its parser when more than 64 KiB wait in the socket, and
+ * cuts the connection ("Parse Error: Paused") if the next request comes before it has noticed that they left: so at the end
+ * of a body, when the reader may ask for more, there are never as many.
+ */
+const LAST_WRITE_BYTES = 60 * 1024;
 /** Milliseconds in which a reader must take one write: slower than 4 KB/s is cut. [F-15] */
 const STALL_MS = 60_000;
 /** Blocks for read-ahead: two a body. */
@@ -32,20 +41,37 @@ const MOST_LINKED_QUEUED = 64;
 /** Requests with one link under way or waiting: a download manager opens the next connection before the last one is gone. */
 const MOST_PER_LINK = 16;
 
+/** Bytes that are served: of one file, or of a whole content as one linear space. [F-16] */
+export interface Bytes extends AsyncDisposable {
+  readonly size: number;
+  /** Of a file in a folder. */
+  readonly name?: string | undefined;
+  /** Of a folder. */
+  readonly layout?: Layout | undefined;
+  /** Throws where not even the first byte of the range can be had: then no answer has begun. `changed`, or `wrong_state`. */
+  begin?(range: ByteRange): Promise<void>;
+  /** Fills `buffer` from `position`, gives how many bytes: fewer where what follows has changed. Throws `changed`, `unreadable`. */
+  read(buffer: Buffer, length: number, position: number): Promise<number>;
+  /** Throws `changed` if what was read is no longer what was hashed. [F-14] */
+  check(): Promise<void>;
+}
+
 /** What an account was offered under one manifest hash. */
 export type Offered = {
   /** Id of the transfer that this serves. */
   transfer: string;
-  /** Of those who come with a link: which one, and the name that a file of the content has. */
-  link?: { id: string; name(index: number): string | undefined };
-  manifest(): Uint8Array;
-  /** The file at this place of the manifest. */
-  file(index: number): { path: string; stamp: Stamp } | undefined;
+  /** Of those who come with a link: which one, and the name of the whole. */
+  link?: { id: string; name: string };
+  manifest(): { size: number; read(start: number, end: number): Uint8Array };
+  /** The file at this place of the manifest, or all of them; undefined if there is none such. Throws `changed`, `unreadable`. */
+  open(which: number | 'all', signal: AbortSignal): Promise<Bytes | undefined>;
 };
 
 export type BlobServerOptions = {
   /** Undefined if `account` was not offered this. Asked before anything is verified: it must cost little. */
   offered(account: string, hash: string): Offered | undefined;
+  /** Another number whenever what is offered to somebody may have changed. */
+  version?(): number;
   /** Somebody for whom nobody is here: their connection is cut without a word. */
   blocked?: ((account: string) => boolean) | undefined;
   clock: Clock;
@@ -65,7 +91,10 @@ type Connection = {
   closed: AbortSignal;
   /** The account header that was believed, so that a signature is checked once; and until when. */
   header: string;
+  claimed: Binding | undefined;
   until: number;
+  /** What its account was offered last, so that one look into the tables does for many ranges. */
+  offered: { account: string; hash: string; at: number; version: number | undefined; what: Offered } | undefined;
   /** Who that is. */
   account: string | null;
 };
@@ -87,10 +116,12 @@ export class BlobServer {
 
   /** For `Listener.route('/blobs/', ...)`. */
   readonly handler: HttpHandler = async (request, response, { peer, path, query }) => {
-    const match = /^\/blobs\/([a-z2-7]{52})(?:\/(\d{1,6}))?$/.exec(path);
-    if (!match?.[1])
-      throw new Fault('unknown_operation', 'asking for a blob: expected /blobs/{hash} or /blobs/{hash}/{index}');
-    const [, hash, index] = match;
+    const match = /^\/blobs\/([a-z2-7]{52})(?:\/(\d{1,7}|all))?$/.exec(path);
+    if (!match?.[1]) {
+      throw new Fault('unknown_operation', 'asking for a blob: expected /blobs/{hash}, then nothing, /{index} or /all');
+    }
+    const [, hash, text] = match;
+    const which = text === undefined || text === 'all' ? text : Number(text);
     const capability = query.get(CAPABILITY_PARAMETER);
     const offered = capability === null ? this.#admit(request, peer, hash) : this.#admitLinked(capability, hash);
     response.setHeader('x-content-type-options', 'nosniff');
@@ -98,7 +129,7 @@ export class BlobServer {
       response.writeHead(405, { allow: 'GET, HEAD', 'content-length': 0, 'x-netapp-fault': 'unknown_operation' }).end();
       return;
     }
-    const etag = index === undefined ? `"${hash}"` : `"${hash}.${Number(index)}"`;
+    const etag = which === undefined ? `"${hash}"` : `"${hash}.${which}"`;
     response.setHeader('etag', etag);
     // What a hash names never changes; whose it is to have may.
     response.setHeader('cache-control', 'private, max-age=31536000, immutable');
@@ -111,8 +142,8 @@ export class BlobServer {
     const { closed } = this.#connection(request.socket);
     using _linked = capability === null ? undefined : await this.#linked.take(1, closed);
     using _permit = await this.#serving.take(1, closed);
-    if (index === undefined) await this.#sendManifest(request, response, offered, closed);
-    else await this.#sendFile(request, response, offered, Number(index), closed);
+    if (which === undefined) await this.#sendManifest(request, response, offered, closed);
+    else await this.#sendBytes(request, response, offered, which, closed);
   };
 
   /** Cuts whatever serves this transfer, or goes by this link: it was cancelled. */
@@ -130,20 +161,20 @@ export class BlobServer {
     if (typeof header !== 'string') {
       throw new Fault('unauthenticated', `asking for a blob: the header "${ACCOUNT_HEADER}" is missing`);
     }
-    const claimed = decodeAccount(header);
+    const connection = this.#connection(request.socket);
+    const claimed = connection.header === header && connection.claimed ? connection.claimed : decodeAccount(header);
     const now = this.#options.clock.now();
     if (this.#options.blocked?.(claimed.account)) {
       request.socket.destroy(); // [D-60]
       throw new Fault('link_closed', 'asking for a blob: nobody is here');
     }
-    const offered = this.#options.offered(claimed.account, hash);
-    if (!offered) throw new Fault('forbidden', 'asking for a blob: this account was not offered it');
-    const connection = this.#connection(request.socket);
+    const offered = this.#offered(connection, claimed.account, hash);
     if (connection.header !== header || connection.until <= now) {
       if (!bindingHolds(claimed, peer, now)) {
         throw new Fault('forbidden', 'asking for a blob: the account does not vouch for this node, or no longer');
       }
       connection.header = header;
+      connection.claimed = claimed;
       connection.until = claimed.until;
       connection.account = claimed.account;
     }
@@ -157,13 +188,31 @@ export class BlobServer {
     throw new Fault('forbidden', 'asking for a blob: this link gives nothing here, or no longer; ask for a new one');
   }
 
+  #offered(connection: Connection, account: string, hash: string): Offered {
+    const last = connection.offered;
+    const [at, version] = [performance.now(), this.#options.version?.()];
+    const isSame = last?.account === account && last.hash === hash && last.version === version;
+    if (isSame && at - last.at < OFFERED_MS) return last.what;
+    const what = this.#options.offered(account, hash);
+    if (!what) throw new Fault('forbidden', 'asking for a blob: this account was not offered it');
+    connection.offered = { account, hash, at, version, what };
+    return what;
+  }
+
   #connection(socket: Socket): Connection {
     const known = this.#connections.get(socket);
     if (known) return known;
     const stop = new AbortController();
     const gone = (): void => stop.abort(new Fault('link_closed', 'serving: the reader went away'));
     socket.once('close', gone);
-    const connection: Connection = { closed: stop.signal, header: '', until: 0, account: null };
+    const connection: Connection = {
+      closed: stop.signal,
+      header: '',
+      claimed: undefined,
+      until: 0,
+      offered: undefined,
+      account: null,
+    };
     this.#connections.set(socket, connection);
     return connection;
   }
@@ -187,26 +236,28 @@ export class BlobServer {
   }
 
   async #sendManifest(request: IncomingMessage, response: ServerResponse, offered: Offered, closed: AbortSignal) {
-    const bytes = Buffer.from(offered.manifest());
-    const range = this.#head(request, response, bytes.length, 'application/json');
+    const manifest = offered.manifest();
+    const range = await this.#head(request, response, manifest.size, 'application/json');
     if (!range) return;
     await using writer = new Writer(response, closed, this.#options.stallMs ?? STALL_MS);
-    await writer.write(bytes.subarray(range.start, range.end));
+    for (let at = range.start; at < range.end; at += WRITE_BYTES) {
+      await writer.write(Buffer.from(manifest.read(at, Math.min(range.end, at + WRITE_BYTES))));
+    }
     response.end();
   }
 
-  async #sendFile(
+  async #sendBytes(
     request: IncomingMessage,
     response: ServerResponse,
     offered: Offered,
-    index: number,
+    which: number | 'all',
     closed: AbortSignal,
   ): Promise<void> {
-    const file = offered.file(index);
-    if (!file) throw new Fault('unknown_id', `asking for a blob: the manifest has no file ${index}`);
-    await using source = await Source.reopen(file.path, file.stamp);
-    response.setHeader('content-disposition', disposition(offered.link?.name(index)));
-    const range = this.#head(request, response, file.stamp.size, 'application/octet-stream');
+    await using source = await offered.open(which, closed);
+    if (!source) throw new Fault('unknown_id', `asking for a blob: the manifest has no file ${which}`);
+    response.setHeader('content-disposition', disposition(offered.link && (source.name ?? offered.link.name)));
+    const begin = async (range: ByteRange): Promise<void> => await source.begin?.(range);
+    const range = await this.#head(request, response, source.size, 'application/octet-stream', begin);
     if (!range) return;
     await using writer = new Writer(response, closed, this.#options.stallMs ?? STALL_MS);
     const stopped = new AbortController();
@@ -238,8 +289,14 @@ export class BlobServer {
     }
   }
 
-  /** Writes the response's head. Gives the range whose bytes follow; undefined if none do. [F-11] */
-  #head(request: IncomingMessage, response: ServerResponse, size: number, type: string): ByteRange | undefined {
+  /** Writes the response's head, if `begin` lets it. Gives the range whose bytes follow; undefined if none do. [F-11] */
+  async #head(
+    request: IncomingMessage,
+    response: ServerResponse,
+    size: number,
+    type: string,
+    begin?: (range: ByteRange) => Promise<void>,
+  ): Promise<ByteRange | undefined> {
     response.setHeader('content-type', type);
     response.setHeader('accept-ranges', 'bytes');
     const ifRange = request.headers['if-range'];
@@ -251,6 +308,7 @@ export class BlobServer {
       return undefined;
     }
     const { start, end } = range === 'all' ? { start: 0, end: size } : range;
+    if (end > start) await begin?.({ start, end });
     response.setHeader('content-length', end - start);
     if (range === 'all') response.writeHead(200);
     else response.writeHead(206, { 'content-range': `bytes ${start}-${end - 1}/${size}` });
@@ -261,13 +319,13 @@ export class BlobServer {
 
   /** Reads one block ahead of the one that is being written. */
   async #pump(
-    source: Source,
+    source: Bytes,
     { start, end }: ByteRange,
     writer: Writer,
     pace: { piece(): number; onBytes(bytes: number): Promise<void> | undefined },
   ): Promise<void> {
     const blocks = [this.#pool.take(), this.#pool.take()] as const;
-    const read = (block: Buffer, at: number): Promise<void> => {
+    const read = (block: Buffer, at: number): Promise<number> => {
       const reading = source.read(block, Math.min(BLOCK_BYTES, end - at), at);
       reading.catch(() => {}); // waited for below, or in the end
       return reading;
@@ -276,16 +334,18 @@ export class BlobServer {
     let reading = read(current, start);
     try {
       for (let at = start; at < end; at += BLOCK_BYTES) {
-        await reading;
-        if (at + BLOCK_BYTES < end) reading = read(next, at + BLOCK_BYTES);
-        const length = Math.min(BLOCK_BYTES, end - at);
+        const length = await reading;
+        const isCut = length < Math.min(BLOCK_BYTES, end - at);
+        if (!isCut && at + BLOCK_BYTES < end) reading = read(next, at + BLOCK_BYTES);
         for (let from = 0; from < length; ) {
-          const to = Math.min(length, from + pace.piece());
+          const isNearEnd = end - at - from <= WRITE_BYTES;
+          const to = Math.min(length, from + Math.min(pace.piece(), isNearEnd ? LAST_WRITE_BYTES : WRITE_BYTES));
           await writer.write(current.subarray(from, to));
           const wait = pace.onBytes(to - from);
           if (wait) await wait;
           from = to;
         }
+        if (isCut) throw new Fault('changed', 'serving: a file has changed since it was offered');
         [current, next] = [next, current];
       }
     } finally {

@@ -78,7 +78,7 @@ test('send answers at once, and events tell each step', async () => {
 test('what cannot be sent is refused at once', async () => {
   const send = (path: string): Promise<Transfer> => alice.service.send(bob.id, path);
   await expect(send('a.bin')).rejects.toMatchObject({ code: 'invalid_argument' });
-  await expect(send(alice.home)).rejects.toMatchObject({ code: 'invalid_argument' });
+  await expect(send('/dev/null')).rejects.toMatchObject({ code: 'invalid_argument' });
   await expect(send(join(alice.home, 'nothing'))).rejects.toMatchObject({ code: 'unreadable' });
   expect(alice.service.list()).toEqual([]);
 });
@@ -145,6 +145,32 @@ test('cut again and again, it goes on where it was: no verified byte is fetched 
   expect(resumed).toEqual(resumed.toSorted((a, b) => a - b));
   // A cut costs the bytes of the chunk that was not whole yet, and no more.
   expect(received).toBeLessThanOrEqual(40 * MiB + lost * CHUNK_BYTES + 10_000);
+});
+
+test('what is here already, also half of it, is not fetched again [F-46]', async () => {
+  const first = await offer('a', 6 * MiB);
+  await bob.service.accept(first.got.id);
+  const { path } = await bob.until(first.got.id, 'done');
+  alice.served.length = 0;
+  const fetched = (): number =>
+    alice.served.filter(({ path }) => path.endsWith('/0')).reduce((sum, { bytes }) => sum + bytes, 0);
+  const offerNext = async (name: string, data: Buffer): Promise<Transfer> => {
+    const { sent } = await offer(name, data);
+    return await bob.when(() =>
+      bob.service.list().find(({ hash, direction }) => direction === 'in' && hash === sent.hash),
+    );
+  };
+  const more = Buffer.concat([first.data.subarray(2 * MiB), randomBytes(3 * MiB)]);
+  const second = await offerNext('b', more);
+  await bob.service.accept(second.id);
+  expect((await readFile((await bob.until(second.id, 'done')).path)).equals(more)).toBe(true);
+  expect(fetched()).toBe(3 * MiB);
+  // What lies there is not what it was: then it is fetched.
+  await writeFile(path, 'rotten', { flag: 'r+' });
+  const third = await offerNext('c', first.data);
+  await bob.service.accept(third.id);
+  expect((await readFile((await bob.until(third.id, 'done')).path)).equals(first.data)).toBe(true);
+  expect(fetched()).toBeGreaterThan(3 * MiB);
 });
 
 test('a receiver that stops in the middle goes on after its start [F-24]', async () => {

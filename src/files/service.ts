@@ -13,6 +13,7 @@ import type { HttpHandler } from '../link/listen.ts';
 import { needsAccount, type Router } from '../link/router.ts';
 import type { Bulk } from './client.ts';
 import { FileControl } from './control.ts';
+import { attachExchange } from './exchange.ts';
 import { Incoming } from './incoming.ts';
 import { Traffic } from './limits.ts';
 import { type Audience, type Offer, Outgoing } from './outgoing.ts';
@@ -20,8 +21,10 @@ import { safeName } from './paths.ts';
 import { type Reach, Reports } from './reports.ts';
 import { BlobServer, type Offered } from './serve.ts';
 import { type Conflict, Settings } from './settings.ts';
+import { Sharing } from './sharing.ts';
+import { Spool } from './spool.ts';
 import { FileStore } from './store.ts';
-import { isEnd, type Transfer } from './transfer.ts';
+import { isEnd, roomOf, type Transfer } from './transfer.ts';
 import { type FileEvent, Transfers } from './transfers.ts';
 import { type Report, report, type Ticket, ticket as ticketShape } from './wire.ts';
 
@@ -36,6 +39,8 @@ export type FileServiceOptions = {
   offer: Offer;
   /** Without it, files go to accounts alone. */
   audience?: Audience;
+  /** Members of the conversation in which an entry stands, now; without it, who sent a file alone serves it. */
+  members?: (entry: string) => readonly string[];
   clock: Clock;
   log: Log;
   emit: (type: FileEvent, transfer: Transfer) => void;
@@ -43,7 +48,7 @@ export type FileServiceOptions = {
   blocked?: ((account: string) => boolean) | undefined;
   /** The node's own key: it signs links. */
   key: Pick<Key, 'id' | 'sign'>;
-  /** Absolute path of the folder for files that are made here to be sent; without it there are none. */
+  /** Absolute path of the folder for what is piped in to be sent, which this room removes once it is over; without it there is none. */
   outgoing?: string | undefined;
   /** For tests: milliseconds until a silent holder, or a reader that takes nothing, is cut. */
   stallMs?: number;
@@ -58,6 +63,7 @@ type Parts = {
   reports: Reports;
   incoming: Incoming;
   outgoing: Outgoing;
+  sharing: Sharing;
   control: FileControl;
   traffic: Traffic;
   stop: AbortController;
@@ -71,7 +77,11 @@ export class FileService implements AsyncDisposable {
   constructor(options: FileServiceOptions) {
     this.#options = options;
     this.#server = new BlobServer({
-      offered: (account, hash) => this.#unpaused(this.#started.outgoing.offered(account, hash)),
+      offered: (account, hash) => {
+        const { outgoing, sharing } = this.#started;
+        return this.#unpaused(outgoing.offered(account, hash) ?? sharing.offered(account, hash));
+      },
+      version: () => this.#started.transfers.version,
       capability: (text, hash) => this.#unpaused(this.control.linked(text, hash)),
       flow: (transfer, peer, address) => this.#started.traffic.open({ transfer, direction: 'out', peer, address }),
       blocked: options.blocked,
@@ -88,6 +98,7 @@ export class FileService implements AsyncDisposable {
     router.handle(report, (params, { link }) => this.#take(params, link.account?.account ?? ''), {
       needs: needsAccount,
     });
+    attachExchange(router, () => this.#started.sharing.exchange);
   }
 
   /** For `Listener.route('/blobs/', ...)`. */
@@ -98,19 +109,42 @@ export class FileService implements AsyncDisposable {
   /** Takes up everything that was under way. Call it before the listener starts, or a receiver may hear of no file. */
   async start(): Promise<void> {
     const { store: db, log, reach, offer, audience, bulk, downloads, binding, stallMs, retry, emit } = this.#options;
-    const { clock, key, outgoing: spool } = this.#options;
+    const { clock, key, outgoing: spoolFolder } = this.#options;
     const stop = new AbortController();
     const { signal } = stop;
     const store = new FileStore(db);
-    const transfers = new Transfers(store, emit);
+    const settings = new Settings(db);
+    const spool = new Spool({ folder: spoolFolder, settings, clock, log });
+    const transfers = new Transfers(store, (type, transfer) => {
+      spool.heard(transfer, transfers);
+      emit(type, transfer);
+    });
     const reports = new Reports({ store, transfers, reach, log, signal });
     const outgoing = new Outgoing({ store, transfers, offer, audience, log, signal });
-    const settings = new Settings(db);
+    const sharing = new Sharing({
+      store,
+      reach,
+      members: this.#options.members ?? (() => []),
+      outgoing,
+      onWanted: (hash) => incoming.wanted(hash),
+      clock,
+      log,
+      signal,
+    });
     const traffic = new Traffic(settings);
     const fetching = { store, transfers, reports, settings, traffic, downloads, log, signal };
-    const incoming = new Incoming({ ...fetching, bulk, binding, stallMs, retry });
-    const control = new FileControl({ ...fetching, incoming, server: this.#server, clock, key, spool });
-    this.#parts = { store, transfers, reports, incoming, outgoing, control, traffic, stop };
+    const incoming: Incoming = new Incoming({ ...fetching, sharing, bulk, binding, stallMs, retry });
+    const control = new FileControl({
+      ...fetching,
+      incoming,
+      outgoing,
+      server: this.#server,
+      clock,
+      key,
+      spool: spoolFolder,
+    });
+    this.#parts = { store, transfers, reports, incoming, outgoing, sharing, control, traffic, stop };
+    await spool.sweep(transfers);
     outgoing.start();
     await incoming.start();
     reports.start();
@@ -132,10 +166,15 @@ export class FileService implements AsyncDisposable {
   }
 
   /**
-   * Sends the file at `path` (absolute) to `account`: answers once that is durable, in state `preparing`; hashing and
-   * offering go on. What was sent under the same `id` is not sent again. Throws `unreadable`, `invalid_argument`, `too_large` or `bad_name`.
+   * Sends the file or folder at `path` (absolute) to `account`, called `name` where one is given: answers once that is
+   * durable, in state `preparing`; hashing and offering go on. What was sent under the same `id` is not sent again. Throws
+   * `unreadable`, `invalid_argument`, `too_large` or `bad_name`.
    */
-  async send(account: string, path: string, options: { id?: string | undefined } = {}): Promise<Transfer> {
+  async send(
+    account: string,
+    path: string,
+    options: { id?: string | undefined; name?: string | undefined } = {},
+  ): Promise<Transfer> {
     const known = options.id === undefined ? undefined : this.#started.store.byId(options.id);
     if (known) return this.#started.transfers.get(known.id);
     if (this.#options.blocked?.(account)) {
@@ -145,7 +184,7 @@ export class FileService implements AsyncDisposable {
       );
     }
     const base = { id: options.id ?? newId(), peer: account, at: this.#options.clock.now() };
-    return await this.#started.outgoing.send(base, path);
+    return await this.#started.outgoing.send(base, path, options.name);
   }
 
   /** Takes a ticket that came as an entry of `from`. Again and again is the same as once. */
@@ -156,7 +195,7 @@ export class FileService implements AsyncDisposable {
     if (known) return transfers.get(known.id);
     const parsed = ticketShape.safeParse(offered.ticket);
     if (!parsed.success) throw new Fault('malformed', 'taking a ticket: not of its shape');
-    const { hash, name, size } = parsed.data;
+    const { hash, name, size, folder } = parsed.data;
     const added = store.transaction(() => {
       const transfer: Transfer = {
         id: newId(),
@@ -172,6 +211,9 @@ export class FileService implements AsyncDisposable {
         path: '',
         folder: '',
         at: this.#options.clock.now(),
+        ...(folder && {
+          contents: { ...folder, files: folder.entries, filesDone: 0, leftOut: { count: 0, paths: [] } },
+        }),
         error: null,
       };
       return transfers.add(transfer);
@@ -186,7 +228,7 @@ export class FileService implements AsyncDisposable {
       });
     }
     const most = store.autoAccept(from);
-    if (most !== null && size <= most) {
+    if (most !== null && roomOf(added) <= most) {
       control.accept(added.id, { to: control.folderFor(from) ?? undefined }).catch((error: unknown) => {
         // It stays an offer, which the user may still accept into another folder.
         this.#options.log.warn({ err: error, transfer: added.id }, 'a file was not accepted unasked');
@@ -313,6 +355,7 @@ export class FileService implements AsyncDisposable {
   /** The account can be reached: what waits for it goes on. */
   peerOnline(account: string): void {
     this.#parts?.reports.push(account);
+    this.#parts?.sharing.exchange.online(account);
     this.#parts?.incoming.wake(account);
   }
 

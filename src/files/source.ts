@@ -1,7 +1,7 @@
 /** A file of this machine's user that is offered to others: read in large blocks, and refused once it has changed. */
 import type { BigIntStats } from 'node:fs';
 import { constants } from 'node:fs';
-import { type FileHandle, open, realpath } from 'node:fs/promises';
+import { type FileHandle, lstat, open, realpath } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Blake3Hasher, blake3 } from '@napi-rs/blake-hash';
 import { reasonOf } from '../base/async.ts';
@@ -69,8 +69,13 @@ export class Source implements AsyncDisposable {
     throw changed(path);
   }
 
+  /** Bytes. */
+  get size(): number {
+    return this.stamp.size;
+  }
+
   /** Fills `buffer` from `position`; throws `changed` where the file has become shorter. */
-  async read(buffer: Buffer, length: number, position: number): Promise<void> {
+  async read(buffer: Buffer, length: number, position: number): Promise<number> {
     let filled = 0;
     while (filled < length) {
       const { bytesRead } = await this.#handle
@@ -81,6 +86,7 @@ export class Source implements AsyncDisposable {
       if (bytesRead === 0) throw changed(this.path);
       filled += bytesRead;
     }
+    return filled;
   }
 
   /** Throws `changed` if the file is no longer what it was when it was opened. [F-14] */
@@ -104,6 +110,14 @@ export async function realSource(path: string): Promise<string> {
   });
 }
 
+/** Whether a folder is to be sent. Throws `unreadable`. */
+export async function isFolder(path: string): Promise<boolean> {
+  const stats = await lstat(path).catch((error: unknown) => {
+    throw toFault(error, `reading "${path}"`, 'unreadable');
+  });
+  return stats.isDirectory();
+}
+
 /**
  * The manifest of the file at `path`, called `name`. Two reads are under way while a block is hashed, and no turn of the
  * event loop hashes more than one. Throws `unreadable`, `invalid_argument`, `changed`, or why `signal` aborted.
@@ -117,7 +131,7 @@ export async function hashSource(
   const chunk = chunkBytesFor(size);
   const chunks: string[] = [];
   const buffers = [Buffer.allocUnsafeSlow(BLOCK_BYTES), Buffer.allocUnsafeSlow(BLOCK_BYTES)] as const;
-  const start = (block: number): Promise<void> => {
+  const start = (block: number): Promise<number> => {
     const position = block * BLOCK_BYTES;
     const reading = source.read(buffers[block & 1 ? 1 : 0], Math.min(BLOCK_BYTES, size - position), position);
     reading.catch(() => {}); // whoever waits for it hears of it; after a failure nobody does

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
@@ -76,4 +76,42 @@ test.skipIf(!mounted)('a disk that fills up meanwhile pauses the fetch, and what
   const done = await bob.until(got.id, 'done');
   expect((await readFile(done.path)).equals(data)).toBe(true);
   await alice.until(sent, 'done');
+});
+
+test.skipIf(!mounted)(
+  'a folder pauses on a full disk, and goes on with what is there when there is room [F-23]',
+  async () => {
+    const root = join(alice.home, 'own', 'many');
+    await mkdir(root);
+    const data = new Map<string, Buffer>();
+    for (let n = 0; n < 60; n++) data.set(`file-${n}`, randomBytes(16 * KiB));
+    for (const [name, bytes] of data) await writeFile(join(root, name), bytes);
+    const { id } = await alice.service.send(bob.id, root);
+    await alice.until(id, 'offered');
+    const got = await bob.offered();
+    let filled = false;
+    bob.onBulk = () => {
+      if (filled) return;
+      filled = true;
+      writeFileSync(join(small, 'other'), Buffer.alloc(1500 * KiB));
+    };
+    await bob.service.accept(got.id, { to: small });
+    await bob.when(() => bob.service.show(got.id).error?.code === 'disk_full');
+    expect(bob.service.show(got.id).state).toBe('accepted');
+    await rm(join(small, 'other'));
+    const done = await bob.until(got.id, 'done');
+    for (const [name, bytes] of data) expect((await readFile(join(done.path, name))).equals(bytes)).toBe(true);
+    await rm(done.path, { recursive: true });
+  },
+);
+
+test.skipIf(!mounted)('a folder of more files than the disk can count is not begun [F-23]', async () => {
+  const got = bob.service.takeTicket({
+    entryId: 'many',
+    from: alice.id,
+    ticket: { hash: 'a'.repeat(52), name: 'many', size: 0, folder: { entries: 1_000_000 } },
+  });
+  await bob.service.accept(got.id, { to: small });
+  await bob.when(() => bob.service.show(got.id).error?.code === 'disk_full');
+  expect(await readdir(small)).toEqual([]);
 });

@@ -1,6 +1,7 @@
 /** What the file room remembers: shares, manifests, transfers, reports that are owed, and whose files come unasked. */
 import { canonical } from '../base/encoding.ts';
 import type { Statement, Store } from '../base/sqlite.ts';
+import type { SharedFolder } from './folder-readers.ts';
 import type { PartIdentity } from './part.ts';
 import type { Stamp } from './source.ts';
 import type { Transfer, TransferState } from './transfer.ts';
@@ -52,7 +53,28 @@ const MIGRATIONS = [
      account TEXT PRIMARY KEY,
      bytes INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;`,
+  // A large manifest stands in pieces, so that no write of it takes long: then its row has no bytes, and `size` says how many.
+  `ALTER TABLE file_manifests ADD COLUMN size INTEGER;
+   CREATE TABLE file_manifest_pieces (
+     hash TEXT NOT NULL,
+     piece INTEGER NOT NULL,
+     bytes BLOB NOT NULL,
+     UNIQUE (hash, piece)
+   ) STRICT;
+   -- Folders that this node offers: where they are, and of each file what shows that it is still the same.
+   CREATE TABLE file_folders (
+     hash TEXT PRIMARY KEY REFERENCES file_manifests (hash),
+     path TEXT NOT NULL,
+     stamps BLOB NOT NULL
+   ) STRICT, WITHOUT ROWID;
+   -- What is known of a transfer that is a folder, as JSON.
+   ALTER TABLE file_transfers ADD COLUMN contents TEXT;`,
+  // A folder that was received stands under the names that it was written as.
+  `ALTER TABLE file_folders ADD COLUMN received INTEGER NOT NULL DEFAULT 0;`,
 ];
+
+/** Bytes of one piece of a manifest, and of one that is kept in one: written within a millisecond or two. */
+const PIECE_BYTES = 512 * 1024;
 
 type TransferRow = {
   id: string;
@@ -69,16 +91,20 @@ type TransferRow = {
   at: number;
   error_code: string | null;
   error_message: string | null;
+  contents: string | null;
 };
 
 const COLUMNS =
-  'id, direction, peer, entry, hash, name, size, state, progress, path, folder, at, error_code, error_message';
+  'id, direction, peer, entry, hash, name, size, state, progress, path, folder, at, error_code, error_message, contents';
 
-const transferOf = ({ error_code, error_message, ...row }: TransferRow): Transfer => ({
+const transferOf = ({ error_code, error_message, contents, ...row }: TransferRow): Transfer => ({
   ...row,
   rate: 0,
+  ...(contents !== null && { contents: JSON.parse(contents) }),
   error: error_code === null ? null : { code: error_code, message: error_message ?? '' },
 });
+
+const jsonOf = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
 
 /** How far a part is: see `Ledger`. */
 export type Marks = { part: PartIdentity | undefined; marked: Uint8Array | undefined; asked: Uint8Array | undefined };
@@ -113,19 +139,20 @@ export class FileStore {
   // Transfers
 
   insert(transfer: Transfer): void {
-    const { id, direction, peer, entry, hash, name, size, state, progress, path, folder, at } = transfer;
+    const { id, direction, peer, entry, hash, name, size, state, progress, path, folder, at, contents } = transfer;
     this.#sql(
-      `INSERT INTO file_transfers (id, direction, peer, entry, hash, name, size, state, progress, path, folder, at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ).run(id, direction, peer, entry, hash, name, size, state, progress, path, folder, at);
+      `INSERT INTO file_transfers (id, direction, peer, entry, hash, name, size, state, progress, path, folder, at,
+       contents) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ).run(id, direction, peer, entry, hash, name, size, state, progress, path, folder, at, jsonOf(contents));
   }
 
   /** Writes what may change of a transfer. */
-  update({ id, entry, hash, name, size, state, progress, path, folder, error }: Transfer): void {
+  update({ id, entry, hash, name, size, state, progress, path, folder, contents, error }: Transfer): void {
+    const why = [error?.code ?? null, error?.message ?? null] as const;
     this.#sql(
       `UPDATE file_transfers SET entry = ?, hash = ?, name = ?, size = ?, state = ?, progress = ?, path = ?, folder = ?,
-       error_code = ?, error_message = ? WHERE id = ?`,
-    ).run(entry, hash, name, size, state, progress, path, folder, error?.code ?? null, error?.message ?? null, id);
+       error_code = ?, error_message = ?, contents = ? WHERE id = ?`,
+    ).run(entry, hash, name, size, state, progress, path, folder, ...why, jsonOf(contents), id);
   }
 
   byId(id: string): Transfer | undefined {
@@ -173,6 +200,24 @@ export class FileStore {
     ).all(hash);
   }
 
+  /** Transfers by which this account has or fetches what is under a hash, and so may give it to others. */
+  copies(hash: string): { id: string; entry: string }[] {
+    return this.#sql<{ id: string; entry: string }>(
+      `SELECT id, entry FROM file_transfers WHERE hash = ? AND direction = 'in' AND entry IS NOT NULL
+       AND state NOT IN ('cancelled', 'declined')`,
+    ).all(hash);
+  }
+
+  /** Entries whose ticket names a hash, and was neither withdrawn nor declined here. */
+  entriesOf(hash: string): string[] {
+    return this.#sql<{ entry: string }>(
+      `SELECT DISTINCT entry FROM file_transfers WHERE hash = ? AND entry IS NOT NULL
+       AND state NOT IN ('cancelled', 'declined')`,
+    )
+      .all(hash)
+      .map(({ entry }) => entry);
+  }
+
   /** Whom the ticket of an entry went to. */
   sentWith(entry: string): { id: string; peer: string }[] {
     return this.#sql<{ id: string; peer: string }>(
@@ -186,8 +231,66 @@ export class FileStore {
     this.#sql('INSERT OR IGNORE INTO file_manifests (hash, bytes) VALUES (?, ?)').run(hash, bytes);
   }
 
+  /** As `saveManifest`, for one of any size: the event loop goes on in between. What a crash leaves of it is written anew. */
+  async saveLargeManifest(hash: string, bytes: Uint8Array): Promise<void> {
+    if (bytes.length <= PIECE_BYTES) return this.saveManifest(hash, bytes);
+    if (this.manifestSize(hash) !== undefined) return;
+    for (let piece = 0; piece * PIECE_BYTES < bytes.length; piece++) {
+      this.#sql('INSERT OR REPLACE INTO file_manifest_pieces (hash, piece, bytes) VALUES (?, ?, ?)').run(
+        hash,
+        piece,
+        bytes.subarray(piece * PIECE_BYTES, (piece + 1) * PIECE_BYTES),
+      );
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.#sql("INSERT OR IGNORE INTO file_manifests (hash, bytes, size) VALUES (?, x'', ?)").run(hash, bytes.length);
+  }
+
+  /** Bytes of a manifest; undefined if it is not here whole. */
+  manifestSize(hash: string): number | undefined {
+    return this.#sql<{ size: number }>(
+      'SELECT coalesce(size, length(bytes)) AS size FROM file_manifests WHERE hash = ?',
+    ).get(hash)?.size;
+  }
+
+  /** Bytes `start` to `end` of a manifest that is here. */
+  manifestRange(hash: string, start: number, end: number): Uint8Array {
+    const row = this.#sql<{ bytes: Uint8Array; size: number | null }>(
+      'SELECT bytes, size FROM file_manifests WHERE hash = ?',
+    ).get(hash);
+    if (!row) return new Uint8Array();
+    if (row.size === null) return row.bytes.subarray(start, end);
+    const [first, last] = [Math.floor(start / PIECE_BYTES), Math.ceil(end / PIECE_BYTES)];
+    const pieces = this.#sql<{ bytes: Uint8Array }>(
+      'SELECT bytes FROM file_manifest_pieces WHERE hash = ? AND piece >= ? AND piece < ? ORDER BY piece',
+    ).all(hash, first, last);
+    const from = first * PIECE_BYTES;
+    return Buffer.concat(pieces.map(({ bytes }) => bytes)).subarray(start - from, end - from);
+  }
+
   manifest(hash: string): Uint8Array | undefined {
-    return this.#sql<{ bytes: Uint8Array }>('SELECT bytes FROM file_manifests WHERE hash = ?').get(hash)?.bytes;
+    const size = this.manifestSize(hash);
+    return size === undefined ? undefined : this.manifestRange(hash, 0, size);
+  }
+
+  saveFolder(hash: string, { path, stamps, asSent }: Omit<SharedFolder, 'manifest'>): void {
+    this.#sql('INSERT OR REPLACE INTO file_folders (hash, path, stamps, received) VALUES (?, ?, ?, ?)').run(
+      hash,
+      path,
+      stamps,
+      asSent ? 0 : 1,
+    );
+  }
+
+  folder(hash: string): Omit<SharedFolder, 'manifest'> | undefined {
+    const row = this.#sql<{ path: string; stamps: Uint8Array; received: number }>(
+      'SELECT path, stamps, received FROM file_folders WHERE hash = ?',
+    ).get(hash);
+    return row && { path: row.path, stamps: row.stamps, asSent: row.received === 0 };
+  }
+
+  isFolder(hash: string): boolean {
+    return this.#sql('SELECT 1 FROM file_folders WHERE hash = ?').get(hash) !== undefined;
   }
 
   saveShare(hash: string, file: number, path: string, stamp: Stamp): void {
@@ -206,6 +309,25 @@ export class FileStore {
     return row && { path: row.path, stamp: JSON.parse(row.stamp) };
   }
 
+  /**
+   * Files and parts that are on this machine, the newest first: of a part which chunks are marked, and the folder and id that
+   * name it. Without those of transfer `id`.
+   */
+  places(id: string): { hash: string; file: number; path: string; part?: string; marked?: Uint8Array }[] {
+    const shares = this.#sql<{ hash: string; file: number; path: string }>(
+      `SELECT s.hash, s.file, s.path FROM file_shares s JOIN file_manifests m ON m.hash = s.hash
+       ORDER BY m.rowid DESC LIMIT 1000`,
+    ).all();
+    const parts = this.#sql<{ hash: string; folder: string; id: string; marked: Uint8Array }>(
+      `SELECT hash, folder, id, marked FROM file_transfers WHERE direction = 'in' AND part IS NOT NULL
+       AND contents IS NULL AND marked IS NOT NULL AND id <> ? ORDER BY seq DESC LIMIT 1000`,
+    ).all(id);
+    return [
+      ...shares,
+      ...parts.map(({ hash, folder, id, marked }) => ({ hash, file: 0, path: folder, part: id, marked })),
+    ];
+  }
+
   /** All transfers of a content. */
   withHash(hash: string): Transfer[] {
     return this.#sql<TransferRow>(`SELECT ${COLUMNS} FROM file_transfers WHERE hash = ? ORDER BY seq`)
@@ -216,13 +338,18 @@ export class FileStore {
   /** Manifests that are kept, and their bytes. */
   contents(): { hash: string; bytes: number }[] {
     return this.#sql<{ hash: string; bytes: number }>(
-      'SELECT hash, length(bytes) AS bytes FROM file_manifests ORDER BY hash',
+      // Pieces without a row were left by a program that was killed while it wrote them.
+      `SELECT hash, coalesce(size, length(bytes)) AS bytes FROM file_manifests
+       UNION ALL SELECT hash, sum(length(bytes)) AS bytes FROM file_manifest_pieces
+       WHERE hash NOT IN (SELECT hash FROM file_manifests) GROUP BY hash ORDER BY hash`,
     ).all();
   }
 
   /** Forgets a manifest, and what is shared under it. */
   forgetContent(hash: string): void {
     this.#sql('DELETE FROM file_shares WHERE hash = ?').run(hash);
+    this.#sql('DELETE FROM file_folders WHERE hash = ?').run(hash);
+    this.#sql('DELETE FROM file_manifest_pieces WHERE hash = ?').run(hash);
     this.#sql('DELETE FROM file_manifests WHERE hash = ?').run(hash);
   }
 

@@ -11,6 +11,17 @@ export type TransferState =
   | 'cancelled'
   | 'failed';
 
+/** What is known of a folder on its way. */
+export type Contents = {
+  /** Files, folders and links, as its ticket says. */
+  readonly entries: number;
+  /** Files in all, and those that are whole; `entries` and 0 until the manifest is here. */
+  readonly files: number;
+  readonly filesDone: number;
+  /** What is not taken along: how many, and the first of them with why. */
+  readonly leftOut: { readonly count: number; readonly paths: readonly { path: string; why: string }[] };
+};
+
 /** A snapshot: nobody changes one that was given out. */
 export type Transfer = {
   readonly id: string;
@@ -35,9 +46,18 @@ export type Transfer = {
   readonly folder: string;
   /** Unix milliseconds. */
   readonly at: number;
+  /** Of a folder alone. */
+  readonly contents?: Contents | undefined;
   /** Why it failed, or what an accepted one waits for. */
   readonly error: { readonly code: string; readonly message: string } | null;
 };
+
+/** Bytes for which each entry of a folder counts where a limit of bytes is asked: what has no bytes takes room too. */
+const ENTRY_BYTES = 4096;
+
+/** Bytes that a file or folder counts for where a limit is asked. */
+export const roomOf = ({ size, contents }: Pick<Transfer, 'size' | 'contents'>): number =>
+  size + (contents?.entries ?? 0) * ENTRY_BYTES;
 
 const ENDS: ReadonlySet<TransferState> = new Set(['done', 'declined', 'cancelled', 'failed']);
 

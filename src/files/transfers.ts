@@ -36,11 +36,12 @@ type Live = {
 };
 
 export type Change = Partial<
-  Pick<Transfer, 'entry' | 'hash' | 'name' | 'size' | 'state' | 'progress' | 'path' | 'folder' | 'error'>
+  Pick<Transfer, 'entry' | 'hash' | 'name' | 'size' | 'state' | 'progress' | 'path' | 'folder' | 'contents' | 'error'>
 >;
 
 export class Transfers {
   readonly #store: FileStore;
+  #version = 0;
   readonly #emit: (type: FileEvent, transfer: Transfer) => void;
   /** Those not at their end. */
   readonly #live = new Map<string, Live>();
@@ -53,7 +54,13 @@ export class Transfers {
     for (const transfer of store.open()) this.#live.set(transfer.id, liveOf(transfer));
   }
 
+  /** Another one after each change that may say who may have what: not of progress. */
+  get version(): number {
+    return this.#version;
+  }
+
   add(transfer: Transfer): Transfer {
+    this.#version += 1;
     this.#store.insert(transfer);
     this.#store.afterCommit(() => {
       if (!isEnd(transfer.state)) this.#live.set(transfer.id, liveOf(transfer));
@@ -86,6 +93,7 @@ export class Transfers {
 
   /** Writes a change, then tells it. */
   change(id: string, change: Change): Transfer {
+    this.#version += 1;
     const next: Transfer = { ...this.get(id), rate: 0, ...change };
     this.#store.update(next);
     this.#store.afterCommit(() => {
@@ -103,16 +111,22 @@ export class Transfers {
 
   /** Tells that something of it has changed that is kept elsewhere: no new state, so no event of one. */
   touch(id: string): Transfer {
+    this.#version += 1;
     const transfer = this.get(id);
     this.#store.afterCommit(() => this.#tell(this.get(id), 'file.progress'));
     return transfer;
   }
 
   /** Notes bytes that moved: in memory alone, told a few times a second. */
-  progress(id: string, bytes: number): void {
+  progress(id: string, bytes: number, filesDone?: number): void {
     const live = this.#live.get(id);
     if (!live || live.transfer.progress === bytes) return;
-    live.transfer = { ...live.transfer, progress: bytes };
+    const { contents } = live.transfer;
+    live.transfer = {
+      ...live.transfer,
+      progress: bytes,
+      ...(contents && filesDone !== undefined && { contents: { ...contents, filesDone } }),
+    };
     const at = performance.now();
     const last = live.samples.at(-1);
     if (!last || at - last.at >= PROGRESS_MS) live.samples.push({ at, bytes });

@@ -1,17 +1,20 @@
 /** The vectors of docs/protocol-files.md, by which another language can check itself, hold for this program too. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
-import { hash as hashOf } from '../base/encoding.ts';
+import { canonical, hash as hashOf } from '../base/encoding.ts';
 import { bindingHolds } from '../link/binding.ts';
 import { read } from './capability.ts';
+import { hashFolder } from './folder-source.ts';
+import { Layout } from './layout.ts';
+import { linkEnd } from './links.ts';
 import { chunkBytesFor, encodeManifest, parseManifest } from './manifest.ts';
 import { safeName } from './paths.ts';
 import { readRange } from './range.ts';
 import { hashSource } from './source.ts';
-import { decodeAccount, encodeAccount } from './wire.ts';
+import { decodeAccount, encodeAccount, ticket } from './wire.ts';
 
 const shape = z.object({
   manifests: z.array(z.object({ name: z.string(), size: z.number(), bytes: z.string(), hash: z.string() })),
@@ -19,6 +22,17 @@ const shape = z.object({
   chunk: z.array(z.object({ size: z.number(), chunk: z.number() })),
   names: z.array(z.object({ name: z.string(), written: z.string().optional(), fault: z.string().optional() })),
   ranges: z.array(z.object({ header: z.string(), size: z.number(), answer: z.unknown() })),
+  folder: z.object({
+    name: z.string(),
+    files: z.array(z.object({ path: z.string(), size: z.number(), mtime: z.number(), exec: z.boolean() })),
+    folders: z.array(z.object({ path: z.string(), mtime: z.number() })),
+    links: z.array(z.object({ path: z.string(), target: z.string() })),
+    bytes: z.string(),
+    hash: z.string(),
+    ticket: z.unknown(),
+    chunks: z.array(z.unknown()),
+  }),
+  links: z.array(z.object({ path: z.string(), target: z.string(), end: z.string().nullable() })),
   account: z.object({ binding: z.unknown(), header: z.string() }),
   capability: z.object({ issuer: z.string(), hash: z.string(), id: z.string(), until: z.number(), text: z.string() }),
 });
@@ -47,8 +61,39 @@ test.each(vectors.manifests)(
   },
 );
 
-test.each(vectors.refused)('$fault: $bytes [F-2] [F-4]', ({ fault, bytes }) => {
+test.each(vectors.refused)('$fault: $bytes [F-2] [F-4] [F-6] [F-7]', ({ fault, bytes }) => {
   expect(() => parseManifest(Buffer.from(bytes), hashOf(bytes))).toThrow(expect.objectContaining({ code: fault }));
+});
+
+test('the manifest, the ticket and the chunks of a folder [F-5] [F-6] [F-7]', async () => {
+  const { name, files, folders, links, bytes, hash, ticket: offered, chunks } = vectors.folder;
+  const root = join(folder, name);
+  for (const { path } of [{ path: '' }, ...folders]) await mkdir(join(root, path));
+  for (const { path, size, mtime, exec } of files) {
+    await writeFile(
+      join(root, path),
+      Uint8Array.from({ length: size }, (_, n) => n % 251),
+    );
+    await chmod(join(root, path), exec ? 0o755 : 0o644);
+    await utimes(join(root, path), mtime / 1000, mtime / 1000);
+  }
+  for (const { path, target } of links) await symlink(target, join(root, path));
+  for (const { path, mtime } of folders) await utimes(join(root, path), mtime / 1000, mtime / 1000);
+  const made = hashFolder(root, name, () => {});
+  expect(made.bytes.toString()).toBe(bytes);
+  expect(made.hash).toBe(hash);
+  expect(ticket.parse(offered)).toEqual({ hash, name, size: made.size, folder: { entries: made.entries } });
+  const manifest = parseManifest(Buffer.from(bytes), hash);
+  expect(canonical(manifest)).toBe(bytes);
+  const layout = new Layout(
+    manifest.chunk,
+    manifest.files.map(({ size }) => size),
+  );
+  expect(Array.from({ length: layout.chunks }, (_, number) => layout.place(number))).toEqual(chunks);
+});
+
+test.each(vectors.links)('the link at $path to $target [F-26]', ({ path, target, end }) => {
+  expect(linkEnd(path, target) ?? null).toBe(end);
 });
 
 test.each(vectors.chunk)('chunks of a file of $size bytes have $chunk [F-3]', ({ size, chunk }) => {

@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { fromBase64url, toBase64url } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import { type Binding, binding } from '../link/binding.ts';
-import { method } from '../link/message.ts';
-import { contentHash, fileName, MOST_FILE_BYTES } from './manifest.ts';
+import { method, notice } from '../link/message.ts';
+import { ALL_SLICES } from './held.ts';
+import { contentHash, fileName, MOST_CHUNKS, MOST_ENTRIES, MOST_FILE_BYTES } from './manifest.ts';
 
 /** The claim check for a file: it travels as an entry, the bytes are fetched when wanted. [F-1] */
 export const ticket = z.object({
@@ -13,6 +14,8 @@ export const ticket = z.object({
   name: fileName,
   /** Bytes. */
   size: z.number().int().nonnegative().max(MOST_FILE_BYTES),
+  /** Of a folder: how many files, folders and links it has. [F-7] */
+  folder: z.object({ entries: z.number().int().nonnegative().max(MOST_ENTRIES) }).optional(),
 });
 
 export type Ticket = z.infer<typeof ticket>;
@@ -32,6 +35,42 @@ export const report = method('files.report', {
 });
 
 export type Report = z.infer<typeof report.params>;
+
+/** Chunks that one content may have: a folder has one more for each file. */
+const MOST_CONTENT_CHUNKS = MOST_CHUNKS + MOST_ENTRIES;
+/** Characters of a have-bitmap in base64url. */
+const MOST_HAVE_CHARACTERS = Math.ceil((MOST_CONTENT_CHUNKS / 8) * (4 / 3));
+const chunkNumber = z
+  .number()
+  .int()
+  .nonnegative()
+  .max(MOST_CONTENT_CHUNKS - 1);
+/** Chunk and mask of its slices, lowest first. */
+const slices = z.array(z.tuple([chunkNumber, z.number().int().min(1).max(ALL_SLICES)])).max(2048);
+
+/** "I fetch this too: here is what I have. What have you?" From then on both tell each other what comes. [F-41] */
+export const join = method('files.join', {
+  params: z.object({ hash: contentHash, have: z.string().max(MOST_HAVE_CHARACTERS) }),
+  result: z.object({ have: z.string().max(MOST_HAVE_CHARACTERS), slices, fetching: z.boolean() }),
+  maxBytes: 256 * 1024,
+});
+
+/** What came since: chunks that are whole, slices of others, and chunks whose slices were wrong. [F-42] */
+export const have = notice('files.have', {
+  params: z.object({
+    hash: contentHash,
+    chunks: z.array(chunkNumber).max(4096),
+    slices,
+    lost: z.array(chunkNumber).max(4096),
+    /** All chunks are there. */
+    all: z.boolean(),
+  }),
+});
+
+export type Have = z.infer<typeof have.params>;
+
+/** "I neither fetch nor serve this any more." */
+export const leave = notice('files.leave', { params: z.object({ hash: contentHash }) });
 
 /** HTTP header in which a request for bytes names its account: base64url of the binding's JSON. [F-10] */
 export const ACCOUNT_HEADER = 'x-netapp-account';

@@ -63,8 +63,14 @@ function idOfCertificate(pem: string): string | undefined {
   }
 }
 
+/** The keys that were read from certificates, for a connection carries many requests. */
+const peers = new WeakMap<TLSSocket, string | undefined>();
+
 /** The id of the key that the other side proved in the handshake; undefined if it showed no Ed25519 certificate. */
 export function peerOf(socket: TLSSocket): string | undefined {
+  if (peers.has(socket)) return peers.get(socket);
   const certificate = socket.getPeerX509Certificate();
-  return certificate && idOf(certificate.publicKey);
+  const peer = certificate && idOf(certificate.publicKey);
+  peers.set(socket, peer);
+  return peer;
 }

@@ -20,6 +20,8 @@ export function homePaths(home: string) {
     socket: join(home, 'agent.sock'),
     token: join(home, 'token'),
     downloads: join(home, 'downloads'),
+    /** What was read from standard input to be sent, until it has arrived. */
+    outgoing: join(home, 'outgoing'),
     /** The tracker that `up` runs inside where none is configured. */
     tracker: join(home, 'tracker'),
   };

@@ -202,6 +202,7 @@ export class Node implements AsyncDisposable {
       store,
       downloads: homePaths(options.home).downloads,
       key: identity.key,
+      outgoing: homePaths(options.home).outgoing,
       bulk: (who, wait) => this.peers.bulk(who, wait),
       reach: (who, wait) => this.peers.reach(who, wait),
       offer: async (who, ticket, { recorded }) =>
@@ -211,6 +212,7 @@ export class Node implements AsyncDisposable {
           return { entryId: id };
         }),
       audience: this.chat.rooms,
+      members: (entry) => this.chat.membersOf(entry),
       clock,
       log: log.child({ room: 'files' }),
       blocked,
@@ -461,11 +463,18 @@ export class Node implements AsyncDisposable {
       header: `${ACCOUNT_HEADER}: ${encodeAccount(binding)}`,
       until: new Date(binding.until).toISOString(),
     };
-    if (!offered) return { ...own, urls: [], pin: null };
-    const { id, direction, hash, peer } = offered;
+    if (!offered) return { ...own, urls: [], files: [], pin: null };
+    const { id, direction, peer } = offered;
     if (direction !== 'in') throw new Fault('wrong_state', `fetching the file "${id}": it is one that you send`);
     const { addresses, node } = await this.directory.find(peer, wait);
-    return { ...own, urls: addresses.map((address) => `https://${address}/blobs/${hash}/0`), pin: pinText(node) };
+    const { path, files } = await this.files.control.addresses(id);
+    const [first = ''] = addresses;
+    return {
+      ...own,
+      urls: addresses.map((address) => `https://${address}${path}`),
+      files: files.map((file) => ({ path: file.name, url: `https://${first}${file.path}` })),
+      pin: pinText(node),
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

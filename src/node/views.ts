@@ -160,7 +160,7 @@ export type FileContext = {
 
 export function fileView(transfer: Transfer, { self, handleOf, isVerified, control, moving }: FileContext) {
   const { paused, priority, limit, conflict } = control;
-  const { id, name, size, hash, direction, peer, state, progress, rate, path, at, error } = transfer;
+  const { id, name, size, hash, direction, peer, state, progress, rate, path, at, contents, error } = transfer;
   const [from, to] = direction === 'in' ? [peer, self] : [self, peer];
   return {
     id,
@@ -186,6 +186,14 @@ export function fileView(transfer: Transfer, { self, handleOf, isVerified, contr
     limit,
     conflict,
     path,
+    ...(contents && {
+      folder: {
+        files: contents.files,
+        filesDone: contents.filesDone,
+        leftOut: contents.leftOut.count,
+        leftOutPaths: contents.leftOut.paths.map((each) => ({ ...each })),
+      },
+    }),
     at: time(at),
     error,
   };

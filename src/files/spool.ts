@@ -1,0 +1,63 @@
+/** Files that are ours to remove: what somebody piped in to be sent, until nobody wants it any more. */
+import { readdir, realpath, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { Settings } from './settings.ts';
+import type { Transfer } from './transfer.ts';
+import type { Transfers } from './transfers.ts';
+
+/** Milliseconds after which a file that no transfer names was left by a program that was killed. */
+const STRAY_MS = 86_400_000;
+
+export class Spool {
+  #folder: string | undefined;
+  readonly #settings: Settings;
+  readonly #clock: Clock;
+  readonly #log: Log;
+
+  constructor(options: { folder: string | undefined; settings: Settings; clock: Clock; log: Log }) {
+    this.#folder = options.folder;
+    this.#settings = options.settings;
+    this.#clock = options.clock;
+    this.#log = options.log;
+  }
+
+  /** A transfer has changed: is its file of no more use? */
+  heard(transfer: Transfer, transfers: Transfers): void {
+    const { path } = transfer;
+    if (this.#folder === undefined || dirname(path) !== this.#folder || !isOver(transfer)) return;
+    if (isLinked(this.#settings, transfer.id, this.#clock.now())) return; // `gc` removes it when the link has ended
+    if (transfers.open().some((other) => other.path === path && other.id !== transfer.id)) return;
+    rm(path, { force: true }).catch((error: unknown) => this.#log.warn({ err: error, path }, 'a sent file stays'));
+  }
+
+  /** Removes what nobody will send. */
+  async sweep(transfers: Transfers): Promise<void> {
+    // Transfers know their files by paths without symlinks.
+    const named = this.#folder;
+    if (named === undefined) return;
+    const folder = join(await realpath(dirname(named)).catch(() => dirname(named)), basename(named));
+    this.#folder = folder;
+    const now = this.#clock.now();
+    const isWanted = (transfer: Transfer): boolean => !isOver(transfer) || isLinked(this.#settings, transfer.id, now);
+    const wanted = new Set(transfers.list().flatMap((transfer) => (isWanted(transfer) ? [transfer.path] : [])));
+    for (const name of await readdir(folder).catch(() => [])) {
+      const path = join(folder, name);
+      const stats = await stat(path).catch(() => undefined);
+      if (wanted.has(path) || !stats || Date.now() - stats.mtimeMs < STRAY_MS) continue;
+      await rm(path, { force: true }).catch((error: unknown) =>
+        this.#log.warn({ err: error, path }, 'a stray file stays'),
+      );
+    }
+  }
+}
+
+/** Whether somebody may still come for it with a link. */
+export const isLinked = (settings: Settings, id: string, now: number): boolean =>
+  settings.links().some(({ transfer, until }) => transfer === id && until > now);
+
+/** A failed one may be tried again by its receiver; one that was never offered is lost. */
+const isOver = ({ direction, state, hash }: Transfer): boolean =>
+  direction === 'out' &&
+  (state === 'done' || state === 'declined' || state === 'cancelled' || (state === 'failed' && hash === ''));
