@@ -1,6 +1,6 @@
 /**
  * What it takes to add an operation: its own file, a line in the contract, and a line that carries it out. Done here to a copy of
- * the program, which then has it at every door, in its help, its description, its scopes and its pages.
+ * the program, which then has it at every door, in its help, its completion, its description, its scopes and its pages.
  */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,6 +11,7 @@ import { join, resolve } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { AreaClient } from './area-client.ts';
 import { type Running, start } from './program.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -34,6 +35,7 @@ export const say = operation(
 let folder: string;
 let program: Running;
 let main: string;
+let area: string;
 
 async function insert(file: string, before: string, text: string): Promise<void> {
   const path = join(folder, 'src/api', file);
@@ -56,7 +58,20 @@ beforeAll(async () => {
     '  echo: { say: os.echo.say.handler(({ input }) => ({ text: input.text.toUpperCase() })) },\n',
   );
   main = join(folder, 'src/bin/netapp.ts');
-  const args = ['up', '--port', '0', '--tracker-port', '0', '--http-port', '0', '--name', 'alice'];
+  area = join(folder, 'area');
+  const args = [
+    'up',
+    '--shared-memory',
+    area,
+    '--port',
+    '0',
+    '--tracker-port',
+    '0',
+    '--http-port',
+    '0',
+    '--name',
+    'alice',
+  ];
   program = await start(join(folder, 'home'), args, { main });
 });
 afterAll(async () => {
@@ -65,7 +80,7 @@ afterAll(async () => {
 });
 
 async function command(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const asked = [main, ...args, '--home', program.home];
+  const asked = [main, '--home', program.home, ...args];
   return await promisify(execFile)(process.execPath, asked).then(
     (done) => ({ code: 0, ...done }),
     (error: { code: number; stdout: string; stderr: string }) => error,
@@ -114,6 +129,20 @@ test('at the socket and over HTTP, with the same answers and faults', async () =
   const other = JSON.parse((await command('tokens', 'create', '--scope', 'people:list', '--json')).stdout);
   const refused = await post({ host: '127.0.0.1', port }, { text: 'hi' }, { authorization: `Bearer ${other.token}` });
   expect(refused).toMatchObject({ status: 403, body: { data: { needs: 'echo:say' } } });
+});
+
+test('in shared memory', async () => {
+  const shared = new AreaClient(area, 4096);
+  expect(JSON.parse((await shared.ask('echo say hello you')).toString())).toEqual({ text: 'HELLO YOU' });
+  await expect(shared.ask('echo say much too long')).rejects.toMatchObject({ code: 'invalid_argument' });
+});
+
+test('in the completion of each shell', async () => {
+  expect((await command('completion', 'bash', '--', 'netapp ech')).stdout).toMatch(/^echo\b/m);
+  expect((await command('completion', 'zsh', '--', 'echo', '')).stdout).toMatch(
+    /^say\tSay the same words again, louder$/m,
+  );
+  expect((await command('completion', 'fish', '--', 'echo', 's')).stdout).toMatch(/^say\t/m);
 });
 
 test('in the description and on the page', async () => {

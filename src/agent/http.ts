@@ -29,6 +29,13 @@ export type Door = {
   session?: Session | undefined;
 };
 
+/**
+ * How long a connection without a request is kept. A client may be writing its next one as it ends, and then cannot know whether
+ * it was heard: so at the socket, where all are the owner's, it is far longer than programs pause.
+ */
+const IDLE_MS = 5_000;
+const IDLE_AT_SOCKET_MS = 600_000;
+
 /** A server that does not listen yet. */
 export function createDoor(door: Door): Server {
   const handler = new StandardOpenAPIHandler<OperationContext & { preference?: Preference | undefined }>(operations, {
@@ -97,7 +104,7 @@ export function createDoor(door: Door): Server {
       headersTimeout: limits.headersMs,
       requestTimeout: limits.requestMs,
       connectionsCheckingInterval: Math.min(1_000, limits.headersMs / 2),
-      keepAliveTimeout: 5_000,
+      keepAliveTimeout: session ? IDLE_MS : IDLE_AT_SOCKET_MS,
     },
     (request, response) => {
       guardHeaders(response);

@@ -107,7 +107,12 @@ function overHttp(
   outgoing.on('timeout', () => {
     outgoing.destroy(new Fault('timeout', `asking the agent: no word from it for ${SILENCE_MS / 1_000} s`));
   });
-  outgoing.on('error', (error) => reject(connectFault(agent, error)));
+  outgoing.on('error', (error: NodeJS.ErrnoException) => {
+    // The agent ended a connection that was idle just as this was written to it: asking again changes nothing.
+    const isStale = outgoing.reusedSocket && method === 'GET' && error.code !== undefined && CUT.has(error.code);
+    if (isStale && !signal?.aborted) resolve(overHttp(agent, connections, request));
+    else reject(connectFault(agent, error));
+  });
   outgoing.on('response', (incoming) => {
     const type = incoming.headers['content-type'] ?? '';
     const read = /^text\/event-stream\b/.test(type)
@@ -133,6 +138,7 @@ async function json(incoming: IncomingMessage): Promise<unknown> {
   return whole === '' ? undefined : JSON.parse(whole);
 }
 
+const CUT = new Set(['ECONNRESET', 'EPIPE']);
 const ABSENT = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTSOCK']);
 
 function connectFault(agent: AgentAddress, error: NodeJS.ErrnoException): Fault {
