@@ -11,7 +11,7 @@ import { eventOf, until } from './testnet.ts';
 const folder = mkdtempSync(join(tmpdir(), 'netapp-room-'));
 const small = join(folder, 'small');
 mkdirSync(small);
-const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', small]).status === 0;
+const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', small]).status === 0;
 const running: Running[] = [];
 
 afterAll(async () => {

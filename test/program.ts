@@ -30,6 +30,7 @@ export function run(
 
 /** A program that stays: what it said of itself, and how to end it. */
 export class Running implements AsyncDisposable {
+  #client: Client | undefined;
   readonly child: ChildProcess;
   readonly says: Record<string, unknown>;
   readonly home: string;
@@ -45,7 +46,8 @@ export class Running implements AsyncDisposable {
   }
 
   get client(): Client {
-    return createClient({ socketPath: `${this.home}/agent.sock` });
+    this.#client ??= createClient({ socketPath: `${this.home}/agent.sock` });
+    return this.#client;
   }
 
   /** A member of what it said, as text. */

@@ -287,6 +287,15 @@ describe('loopback HTTP refuses', () => {
   });
 });
 
+test('programs that leave connections behind keep nobody out', async () => {
+  await agent[Symbol.asyncDispose]();
+  await start({ limits: { connections: 8 } });
+  for (let n = 0; n < 30; n += 1) {
+    const client = createClient({ socketPath: join(home, 'agent.sock') }); // keeps its connection, as one that was forgotten
+    expect(await client.people.list()).toHaveLength(2);
+  }
+});
+
 describe('streams', () => {
   test('over HTTP are SSE with cursors as ids, and resume from Last-Event-ID [E-5]', async () => {
     backend.emit('a.b', { n: 1 });

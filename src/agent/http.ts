@@ -34,7 +34,9 @@ export type Door = {
  * it was heard: so at the socket, where all are the owner's, it is far longer than programs pause.
  */
 const IDLE_MS = 5_000;
-const IDLE_AT_SOCKET_MS = 600_000;
+const IDLE_AT_SOCKET_MS = 60_000;
+/** Part of the connections that may be open before those without a request make room. */
+const CROWDED = 0.75;
 
 /** A server that does not listen yet. */
 export function createDoor(door: Door): Server {
@@ -115,6 +117,14 @@ export function createDoor(door: Door): Server {
     },
   );
   server.maxConnections = limits.connections;
+  let open = 0;
+  server.on('connection', (socket) => {
+    open += 1;
+    socket.once('close', () => {
+      open -= 1;
+    });
+    if (open > CROWDED * limits.connections) server.closeIdleConnections();
+  });
   server.on('clientError', refuseRaw);
   return server;
 }

@@ -131,7 +131,7 @@ async function ofField(place: Place, name: string, written: string, ask: Ask): P
   const form = place.fields?.operation?.meta.command.forms?.[name];
   const of = namingOf(schema);
   if (of === 'folder') return { choices: [], paths: 'folders' };
-  if (of === 'path' || form === 'path') return { choices: [], paths: 'files' };
+  if (of === 'path' || form === 'path' || form === 'paths') return { choices: [], paths: 'files' };
   if (of === undefined) return only(enumOf(schema));
   const choices = await ask(of, place.noun);
   if (form !== 'list') return only(choices);
