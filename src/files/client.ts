@@ -1,7 +1,7 @@
 /** The side that wants bytes: pipelined HTTP/1.1 requests on one TLS connection that it dialled itself. [F-12] */
 import type { OnReadOpts } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { reasonOf } from '../base/async.ts';
+import { reasonOf, sleep } from '../base/async.ts';
 import { Fault, isFaultCode, toFault } from '../base/fault.ts';
 import { formatAddress, plainIp } from '../link/address.ts';
 import { type ResponseHead, ResponseReader } from './response.ts';
@@ -33,6 +33,21 @@ export type Ask = {
 /** Hears of bytes that came; where it gives a promise, no more are read until that settles. */
 export type Meter = (bytes: number) => Promise<void> | undefined;
 
+/** A burst of fewer bytes is not worth its wake-up: the line rests, and the kernel gathers more. */
+const WORTH_BYTES = 32 * 1024;
+/** Milliseconds that a slow line rests: far less than a slice takes on it. */
+const REST_MS = 15;
+
+/** The end of the rest, the same for all lines of a process: one wake-up serves them all. */
+let rested: Promise<void> | undefined;
+
+function rest(): Promise<void> {
+  rested ??= sleep(REST_MS).then(() => {
+    rested = undefined;
+  });
+  return rested;
+}
+
 export class BlobClient {
   readonly #reader = new ResponseReader();
   readonly #pending = new Set<(fault: Fault) => void>();
@@ -44,6 +59,9 @@ export class BlobClient {
   /** Takes that wait for their turn in a limited bandwidth. */
   #held = 0;
   #meter: Meter | undefined;
+  /** Bytes of this turn of the event loop, where they are counted. */
+  #burst: number | undefined;
+  #rests = false;
   #heardAt = 0;
   #stall: NodeJS.Timeout | undefined;
 
@@ -119,6 +137,26 @@ export class BlobClient {
     this.#meter = meter;
   }
 
+  /** From now on it reads less often while little comes: with many slow lines, each wake-up costs more than it brings. */
+  unhurried(): void {
+    this.#rests = true;
+  }
+
+  #countBurst(length: number): void {
+    if (this.#burst !== undefined) {
+      this.#burst += length;
+      return;
+    }
+    this.#burst = length;
+    setImmediate(() => {
+      const isSmall = (this.#burst ?? 0) < WORTH_BYTES;
+      this.#burst = undefined;
+      if (!isSmall || this.#fault || this.#paused || this.#held > 0) return;
+      this.#socket?.pause();
+      this.#hold(rest());
+    });
+  }
+
   /** Stops reading. What TLS has already read still comes: at most 64 KiB. */
   pause(): void {
     this.#paused = true;
@@ -162,6 +200,7 @@ export class BlobClient {
     } catch (error) {
       this.destroy(toFault(error, 'fetching'));
     }
+    if (this.#rests) this.#countBurst(length);
     const wait = this.#meter?.(length); // also what still comes while it is held
     if (wait) this.#hold(wait);
     return !this.#paused && this.#held === 0;

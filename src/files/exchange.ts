@@ -80,6 +80,7 @@ export class Topic {
   readonly #sought = new Map<string, { backoff: Backoff; wake: AbortController | undefined }>();
   #listener: Listener | undefined;
   #telling: NodeJS.Timeout | undefined;
+  #toldAt = Number.NEGATIVE_INFINITY;
   #showing: NodeJS.Timeout | undefined;
 
   constructor(options: {
@@ -280,12 +281,15 @@ export class Topic {
   }
 
   #tellSoon(): void {
-    this.#telling ??= setTimeout(() => this.#tell(), TELL_MS);
-    this.#telling.unref();
+    if (this.#telling) return;
+    // The first of a pause goes at once; in a stream of them, those of a while go together.
+    const wait = Math.max(0, this.#toldAt + TELL_MS - performance.now());
+    this.#telling = setTimeout(() => this.#tell(), wait).unref();
   }
 
   #tell(): void {
     this.#telling = undefined;
+    this.#toldAt = performance.now();
     for (const neighbour of this.neighbours.values()) {
       const { link, ready, all, chunks, slices, lost } = neighbour;
       if (!ready || (!all && chunks.size + slices.size + lost.size === 0)) continue;

@@ -27,7 +27,7 @@ const REQUESTS = 2;
  * Milliseconds of a holder's speed that one request asks for: what is asked for cannot be asked of another, so little of
  * it while there are others; of one holder alone as much as makes a request's cost not count.
  */
-const ASK_MS = 50;
+const ASK_MS = 150;
 const ASK_ALONE_MS = 1000;
 /** Bytes of one request. */
 const MOST_ASKED_BYTES = 64 * 1024 * 1024;
@@ -255,6 +255,7 @@ class SwarmRun implements Listener {
         client.destroy(new Fault('cancelled', 'fetching: nothing more is wanted of this holder'));
         return;
       }
+      client.unhurried();
       source.client = client;
     } catch (error) {
       this.#cut(source, toFault(error, 'fetching'));
