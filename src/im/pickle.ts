@@ -1,5 +1,5 @@
 /**
- * Reads pickles, protocols 0 to 5, as Python 2, Python 3 and Jython write them; data only. (docs/protocol-im.md, [P-*])
+ * Reads pickles, protocols 0 to 5, as Python 2, Python 3 and Jython write them; data only. (docs/protocol-im.md, section 2: [P-1] to [P-4])
  *
  * A pickle is a program for a stack machine. What could name a class, call something or reach outside is refused here by its
  * opcode alone, before anything is made of it [P-2]. Each opcode is carried out when all its bytes are here, so a
@@ -11,6 +11,7 @@ import type { ByteQueue } from './bytes.ts';
 /** Tuples are arrays, too; a Python 2 `str` is text. Integers beyond 2^53 are bigints. */
 export type Pickled = null | boolean | number | bigint | string | Uint8Array | Pickled[] | Map<Pickled, Pickled>;
 
+/** What one pickle may cost. [P-3] */
 export type PickleLimits = {
   /** Bytes of one pickle. */
   bytes: number;
