@@ -46,7 +46,7 @@ export async function runCli(options: CliOptions): Promise<number> {
   const exit = (own: number) => {
     code = own;
   };
-  const program = buildProgram({ shell, exit }, options.processCommands, options.version);
+  const program = buildProgram({ shell, exit }, options.processCommands, options.version, { word: firstWord(argv) });
   for (const command of [program.command, ...everyChild(program.command)]) {
     command.configureOutput({
       writeOut: (text) => void stdout.write(text),
@@ -72,6 +72,18 @@ export async function runCli(options: CliOptions): Promise<number> {
 function asked(argv: readonly string[]): string[] {
   const [first, ...words] = argv;
   return first === 'help' && words.length > 0 ? [...words, '--help'] : [...argv];
+}
+
+/** Which command is meant; undefined where only the program's own help or version can be. */
+function firstWord(argv: readonly string[]): string | undefined {
+  const words = asked(argv);
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] ?? '';
+    if (word === '--home' || word === '--agent-path') at += 1;
+    else if (word === '--') return words[at + 1];
+    else if (!word.startsWith('-')) return word;
+  }
+  return undefined;
 }
 
 function everyChild(command: AnyCommand): AnyCommand[] {

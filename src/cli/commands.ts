@@ -30,7 +30,16 @@ export type Program = { command: Command; entries: readonly Entry[]; fields: Rea
 const together = (value: string, before: unknown): string =>
   typeof before === 'string' ? `${before},${value}` : value;
 
-export function buildProgram(context: Context, processCommands: readonly ProcessCommand[], version: string): Program {
+/**
+ * `asked`: the first word of the line. Then only the commands that begin with it are built, since most of the time of a short
+ * command would go into all the others; where none does, all of them, so that the parser can say which one is near.
+ */
+export function buildProgram(
+  context: Context,
+  processCommands: readonly ProcessCommand[],
+  version: string,
+  asked?: { word: string | undefined },
+): Program {
   const router: Tree = {};
   const entries: Entry[] = [];
   const inputs = new Map<string, z.ZodObject>();
@@ -44,12 +53,19 @@ export function buildProgram(context: Context, processCommands: readonly Process
     }
   });
 
-  for (const { name, summary, description, example, faults, input, run } of [
-    ...processCommands,
-    pipeCommand,
-    completionCommand(() => built),
-  ]) {
+  const ownCommands = [...processCommands, pipeCommand, completionCommand(() => built)];
+  const first = (words: string): string => words.split(' ')[0] ?? '';
+  const names = [
+    ...ownCommands.map(({ name }) => name),
+    ...operationList.flatMap(({ meta: { command } }) => [command.words[0] ?? '', command.textbook ?? []].flat()),
+  ].map(first);
+  const { word } = asked ?? {};
+  const isKnown = word === undefined ? asked !== undefined : names.includes(word) && word !== 'completion';
+  const isBuilt = (words: string): boolean => !isKnown || first(words) === word;
+
+  for (const { name, summary, description, example, faults, input, run } of ownCommands) {
     entries.push({ words: name, summary, group: 'process' });
+    if (!isBuilt(name)) continue;
     inputs.set(name, input);
     fields.set(name, { input });
     const command = procedure
@@ -61,6 +77,10 @@ export function buildProgram(context: Context, processCommands: readonly Process
   for (const operation of operationList) {
     const { summary, description, meta, path } = operation;
     const { words, textbook } = meta.command;
+    const written = words.join(' ');
+    entries.push({ words: written, summary, group: path[0] });
+    if (textbook) entries.push({ words: textbook, summary: `The same as "${written}"`, group: 'textbook' });
+    if (!isBuilt(written) && !(textbook && isBuilt(textbook))) continue;
     const faults = faultsOf(meta).filter((code) => code !== 'unauthenticated');
     const schema = lineSchema(operation);
     const command = procedure
@@ -75,15 +95,13 @@ export function buildProgram(context: Context, processCommands: readonly Process
         const { runOperation } = await import('./run.ts');
         await runOperation(operation, input, context.shell());
       });
-    inputs.set(words.join(' '), schema);
-    fields.set(words.join(' '), { input: operation.input, operation });
+    inputs.set(written, schema);
+    fields.set(written, { input: operation.input, operation });
     place(router, words, command);
-    entries.push({ words: words.join(' '), summary, group: path[0] });
     if (!textbook) continue;
     inputs.set(textbook, schema);
     fields.set(textbook, { input: operation.input, operation });
     place(router, [textbook], command);
-    entries.push({ words: textbook, summary: `The same as "${words.join(' ')}"`, group: 'textbook' });
   }
 
   const program = createCli({ router, name: 'netapp', context }).buildProgram({ argv: [], process: NO_EXIT });
