@@ -211,6 +211,10 @@ describe.each(DOORS)('%s', (name) => {
     );
     const id = String(offer.data.id);
     expect(await door().files.show({ id })).toMatchObject({ state: 'offered', from: 'bob@lab', size: bytes.length });
+    // What is offered in a conversation is an event of it.
+    for await (const { type, data } of await door().events.follow({ from: 0, match: ['conversation:bob'] })) {
+      if (type === 'file.offered' && data.id === id) break;
+    }
     const snapshots: FileInfo[] = [];
     for await (const snapshot of await door().files.get({ id })) snapshots.push(snapshot);
     const last = snapshots.at(-1) ?? expect.fail('no snapshot came');

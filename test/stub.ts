@@ -111,6 +111,7 @@ export class StubBackend implements Backend {
       hash: 'h1',
       from: 'bob@lab',
       to: 'alice@lab',
+      conversation: null,
       direction: 'in',
       state: 'offered',
       progress: 0,

@@ -208,6 +208,7 @@ export const file = z.object({
   from: z.string(),
   verified: z.boolean().describe('whether I compared the safety number of the person at the other end'),
   to: z.string(),
+  conversation: z.string().nullable().describe('id of the conversation in which it was offered; null until it is'),
   direction: z.enum(['in', 'out']),
   state: fileState,
   progress: z

@@ -447,10 +447,15 @@ export class ChatService implements AsyncDisposable {
     return this.#roomOf(account)?.id ?? direct(this.#ledger.self, account).id;
   }
 
+  /** Id of the conversation in which an entry stands; undefined where it is not here. */
+  conversationOf(id: string): string | undefined {
+    return this.#ledger.entries.get(id)?.entry.conversation;
+  }
+
   /** Members, now, of the conversation in which an entry stands; nobody where it is not here. */
   membersOf(id: string): readonly string[] {
-    const stored = this.#ledger.entries.get(id);
-    return (stored && this.#ledger.entries.conversation(stored.entry.conversation)?.members) ?? [];
+    const conversation = this.conversationOf(id);
+    return (conversation !== undefined && this.#ledger.entries.conversation(conversation)?.members) || [];
   }
 
   /** One message, with the receipts that its state rests on. Throws `unknown_id`. */

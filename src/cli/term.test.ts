@@ -66,6 +66,7 @@ const moving: FileInfo = {
   size: 10_000_000,
   hash: '',
   from: 'bob@lab',
+  conversation: null,
   verified: false,
   eta: 15,
   links: [],

@@ -363,6 +363,7 @@ export class Node implements AsyncDisposable {
       self: this.account,
       handleOf: (id) => (this.chat.rooms.has(id) ? `#${this.chat.rooms.show(id).name}` : this.handleOf(id)),
       isVerified: (id) => this.marks.of(id).verified !== null && !this.#isKeyChanged(id),
+      conversation: transfer.entry === null ? null : (this.chat.conversationOf(transfer.entry) ?? null),
       control: this.files.control.of(transfer.id),
       moving: this.files.control.moving(transfer.id),
     });

@@ -154,11 +154,14 @@ export type FileContext = {
   self: string;
   handleOf: HandleOf;
   isVerified(account: string): boolean;
+  /** In which its ticket stands; null while it does in none. */
+  conversation: string | null;
   control: Control;
   moving: readonly Moving[];
 };
 
-export function fileView(transfer: Transfer, { self, handleOf, isVerified, control, moving }: FileContext) {
+export function fileView(transfer: Transfer, context: FileContext) {
+  const { self, handleOf, isVerified, conversation, control, moving } = context;
   const { paused, priority, limit, conflict } = control;
   const { id, name, size, hash, direction, peer, state, progress, rate, path, at, contents, error } = transfer;
   const [from, to] = direction === 'in' ? [peer, self] : [self, peer];
@@ -170,6 +173,7 @@ export function fileView(transfer: Transfer, { self, handleOf, isVerified, contr
     from: handleOf(from),
     verified: isVerified(peer),
     to: handleOf(to),
+    conversation,
     direction,
     state,
     progress,
