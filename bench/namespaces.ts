@@ -22,37 +22,6 @@ export type Place = {
   within: readonly string[];
 };
 
-/** Whether namespaces and rates can be made here. */
-export async function canMakeNamespaces(): Promise<boolean> {
-  const name = `nap-${process.pid}-try`;
-  try {
-    await sh('ip', 'netns', 'add', name);
-    await sh('ip', '-n', name, 'link', 'add', 'x0', 'type', 'veth', 'peer', 'name', 'x1');
-    await sh(
-      'tc',
-      '-n',
-      name,
-      'qdisc',
-      'add',
-      'dev',
-      'x0',
-      'root',
-      'tbf',
-      'rate',
-      '1mbit',
-      'burst',
-      BURST,
-      'latency',
-      QUEUE,
-    );
-    return true;
-  } catch {
-    return false;
-  } finally {
-    await sh('ip', 'netns', 'del', name).catch(() => {});
-  }
-}
-
 export class Namespaces implements AsyncDisposable {
   readonly places: Place[] = [];
   readonly #hub: string;

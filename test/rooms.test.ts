@@ -29,6 +29,20 @@ const hears = (member: Member, text: string): Promise<unknown> =>
     (list) => list.includes(text),
   );
 
+/** Alice's room, in which Bob and Carol are. */
+async function team(): Promise<Record<'alice' | 'bob' | 'carol', Member>> {
+  const alice = await net.member('alice', tracker);
+  const bob = await net.member('bob', tracker);
+  const carol = await net.member('carol', tracker);
+  await alice.client.rooms.create({ name: 'team', members: ['bob', 'carol'] });
+  for (const each of [bob, carol]) await joins(each);
+  await until(
+    () => alice.client.rooms.show({ room: 'team' }),
+    ({ members }) => members.length === 3,
+  );
+  return { alice, bob, carol };
+}
+
 test('create, invite, join, talk, remove: at every step each sees the same [R-6] [R-10]', async () => {
   const alice = await net.member('alice', tracker);
   const bob = await net.member('bob', tracker);
@@ -108,15 +122,7 @@ test('the home tracker dies: members talk, a change waits; it comes back: the ch
 });
 
 test('Alice writes, Carol gets it, Alice leaves for ever, Bob gets it from Carol [R-20]', async () => {
-  const alice = await net.member('alice', tracker);
-  const bob = await net.member('bob', tracker);
-  const carol = await net.member('carol', tracker);
-  await alice.client.rooms.create({ name: 'team', members: ['bob', 'carol'] });
-  for (const each of [bob, carol]) await joins(each);
-  await until(
-    () => alice.client.rooms.show({ room: 'team' }),
-    ({ members }) => members.length === 3,
-  );
+  const { alice, bob, carol } = await team();
   await net.stop(bob);
   await alice.client.messages.say({ handle: '#team', text: 'for all of you' });
   await hears(carol, 'for all of you');
@@ -126,15 +132,7 @@ test('Alice writes, Carol gets it, Alice leaves for ever, Bob gets it from Carol
 });
 
 test('a file sent to a room is fetched by each member from who sent it', async () => {
-  const alice = await net.member('alice', tracker);
-  const bob = await net.member('bob', tracker);
-  const carol = await net.member('carol', tracker);
-  await alice.client.rooms.create({ name: 'team', members: ['bob', 'carol'] });
-  for (const each of [bob, carol]) await joins(each);
-  await until(
-    () => alice.client.rooms.show({ room: 'team' }),
-    ({ members }) => members.length === 3,
-  );
+  const { alice, bob, carol } = await team();
   const path = join(net.folder, 'notes.txt');
   await writeFile(path, 'for all of you');
   const sent = await alice.client.files.send({ handle: '#team', path });
@@ -159,15 +157,7 @@ test('a node without a tracker can make no room, and says why', async () => {
 });
 
 test('what entries do to each other works in a room as between two, at every member [H-1] [H-3] [H-6] [H-8]', async () => {
-  const alice = await net.member('alice', tracker);
-  const bob = await net.member('bob', tracker);
-  const carol = await net.member('carol', tracker);
-  await alice.client.rooms.create({ name: 'team', members: ['bob', 'carol'] });
-  for (const each of [bob, carol]) await joins(each);
-  await until(
-    () => alice.client.rooms.show({ room: 'team' }),
-    ({ members }) => members.length === 3,
-  );
+  const { alice, bob, carol } = await team();
   const said = await alice.client.messages.say({ handle: '#team', text: 'ask @carol, or @bob@lab' });
   for (const each of [bob, carol]) await each.event('message.received', ({ id }) => id === said.id);
   const [seen] = await carol.client.messages.list({ handle: '#team' });

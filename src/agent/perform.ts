@@ -1,4 +1,5 @@
 /** Carries out one job: calls its operation, and follows what that has begun until it is settled. */
+import { callByName } from '../api/call.ts';
 import type { Client } from '../api/contract.ts';
 import { outcome } from '../api/outcome.ts';
 import { file } from '../api/shapes.ts';
@@ -8,8 +9,6 @@ import { jobOperations } from './job-view.ts';
 
 /** Milliseconds that undoing may take when a job is cancelled. */
 const UNDO_MS = 10_000;
-
-type Call = (input: unknown, options: { signal: AbortSignal }) => Promise<unknown>;
 
 type Performing = {
   client: Client;
@@ -24,11 +23,8 @@ export async function perform(job: { operation: string; input: string }, perform
   const operation = jobOperations.get(job.operation);
   if (!operation)
     throw new Fault('unknown_operation', `running a job: there is no operation "${job.operation}" any more`);
-  // The catalogue's names are the client's own; that the input fits was checked by its schema.
-  const call = ([noun, verb]: readonly [string, string], input: unknown, ends = signal): Promise<unknown> => {
-    const found = (client as unknown as Record<string, Record<string, Call>>)[noun]?.[verb];
-    return found ? found(input, { signal: ends }) : Promise.reject(new Error(`no operation ${noun}.${verb}`));
-  };
+  const call = (path: readonly [string, string], input: unknown, ends = signal): Promise<unknown> =>
+    callByName(client, path, input, { signal: ends });
   const { settles } = operation.meta.command;
   let last: unknown;
   const seen = (answer: unknown): void => {

@@ -2,6 +2,7 @@
  * The door for programs that know nothing but a mapped file: a command is written into it as text, and the answer is
  * found there. Nothing tells a process that another wrote to a mapping, so the agent looks. (docs/shared-memory.md)
  */
+import { callByName } from '../api/call.ts';
 import type { Client } from '../api/contract.ts';
 import { faultOf } from '../api/failure.ts';
 import { isOver } from '../api/job.ts';
@@ -35,7 +36,6 @@ const JOB_WAIT_S = 1;
 const STATUS = /^(?:$|done(?:\s|$)|error(?:\s|$)|running(?:\s|$))/;
 const PIECE = /^answer\s+([a-z2-7]{1,52})(?:\s+(\d{1,15}))?$/i;
 
-type Call = (input: unknown, options: { signal: AbortSignal }) => Promise<unknown>;
 type Answered = { text: string | Uint8Array };
 
 export class SharedMemory {
@@ -147,12 +147,9 @@ export class SharedMemory {
     const piece = PIECE.exec(line);
     if (piece) return await this.#piece(piece[1] ?? '', Number(piece[2] ?? 0));
     const { operation, input } = commandOf(line);
-    const [noun, verb] = operation.path;
-    // The catalogue's names are the client's own; the operation checks its input itself.
-    const call = (this.#options.client as unknown as Record<string, Record<string, Call>>)[noun]?.[verb];
-    if (!call) throw new Error(`${operation.name} is in the catalogue alone`);
     const ended = new AbortController();
-    const answer = await call(input, { signal: operation.stream ? ended.signal : signal });
+    const ends = operation.stream ? ended.signal : signal;
+    const answer = await callByName(this.#options.client, operation.path, input, { signal: ends });
     if (isStream(answer)) return { text: `job ${this.#answers.follow(answer, () => ended.abort())}` };
     const text = JSON.stringify(answer ?? null);
     return { text: Buffer.byteLength(text) <= this.#area.room ? text : `job ${this.#answers.keep(text)}` };

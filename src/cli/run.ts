@@ -1,6 +1,7 @@
 /** Runs one operation for a command line, and shows what it answers. */
 import { rm } from 'node:fs/promises';
 import { z } from 'zod';
+import { callByName } from '../api/call.ts';
 import type { Operation } from '../api/catalogue.ts';
 import { createClient } from '../api/client.ts';
 import { faultOf } from '../api/failure.ts';
@@ -16,8 +17,6 @@ import { LEFT, leaveIfAway, runJob } from './job.ts';
 import { watch } from './progress.ts';
 import type { Shell } from './shell.ts';
 import { showAnswer, showNext, showValue } from './show.ts';
-
-type Call = (input: unknown, options: { signal: AbortSignal }) => Promise<unknown>;
 
 /** Where several paths are named: one call for each, in order. What fails keeps none of the others; its fault comes last. */
 export async function runOperation(
@@ -65,10 +64,7 @@ async function runOnce(operation: Operation, written: Record<string, unknown>, s
   const { signal } = shell;
   if (line.isAsked || operation.meta.job?.long) return await runJob(operation, { input, job: line }, shell);
   const client = createClient({ socketPath: shell.agentPath });
-  // The catalogue's names are the client's own; that each input fits was checked by its schema.
-  const callOf = ([noun, verb]: readonly [string, string]) =>
-    (client as unknown as Record<string, Record<string, Call>>)[noun]?.[verb];
-  const answer = await callOf(operation.path)?.(input, { signal }).catch((error: unknown) =>
+  const answer = await callByName(client, operation.path, input, { signal }).catch((error: unknown) =>
     leaveIfAway(error, operation, { input, job: line }, shell),
   );
   const { shows, qr: coded, opens } = operation.meta.command;

@@ -275,3 +275,16 @@ export class Person implements AsyncDisposable {
     await rm(this.home, { recursive: true, force: true });
   }
 }
+
+/** Accepts; gives the bytes that came from each holder, heads of answers included, as they come. */
+export async function begin(receiver: Person): Promise<{ got: Transfer; from: Map<string, number> }> {
+  const got = await receiver.offered();
+  const from = new Map<string, number>();
+  const before = receiver.onBulk;
+  receiver.onBulk = (buffer, length, holder) => {
+    before?.(buffer, length, holder);
+    from.set(holder, (from.get(holder) ?? 0) + length);
+  };
+  await receiver.service.accept(got.id);
+  return { got, from };
+}

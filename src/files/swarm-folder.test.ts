@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Person, room, type Town } from './fixture.ts';
+import { begin, Person, room, type Town } from './fixture.ts';
 import { CHUNK_BYTES } from './manifest.ts';
 import type { Transfer } from './transfer.ts';
 
@@ -38,19 +38,6 @@ async function offered(count: number, files: Files) {
   const { id } = await sender.service.send('team', root);
   const sent = await sender.until(id, 'offered');
   return { sender, receivers, sent };
-}
-
-/** Accepts; gives the bytes that came from each holder, heads of answers included, as they come. */
-async function begin(receiver: Person): Promise<{ got: Transfer; from: Map<string, number> }> {
-  const got = await receiver.offered();
-  const from = new Map<string, number>();
-  const before = receiver.onBulk;
-  receiver.onBulk = (buffer, length, holder) => {
-    before?.(buffer, length, holder);
-    from.set(holder, (from.get(holder) ?? 0) + length);
-  };
-  await receiver.service.accept(got.id);
-  return { got, from };
 }
 
 /** `names`: those under which files are written, where they are others. */

@@ -6,7 +6,7 @@ import { request } from 'node:https';
 import { join as joinPath } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { toBase64url } from '../base/encoding.ts';
-import { Person, room, type Town } from './fixture.ts';
+import { begin, Person, room, type Town } from './fixture.ts';
 import type { Transfer } from './transfer.ts';
 import { ACCOUNT_HEADER, encodeAccount, join } from './wire.ts';
 
@@ -33,19 +33,6 @@ async function offered(count: number, size: number) {
   const { id } = await sender.service.send('team', path);
   const sent = await sender.until(id, 'offered');
   return { sender, receivers, data, sent };
-}
-
-/** Accepts; gives the bytes that came from each holder, heads of answers included, as they come. */
-async function begin(receiver: Person): Promise<{ got: Transfer; from: Map<string, number> }> {
-  const got = await receiver.offered();
-  const from = new Map<string, number>();
-  const before = receiver.onBulk;
-  receiver.onBulk = (buffer, length, holder) => {
-    before?.(buffer, length, holder);
-    from.set(holder, (from.get(holder) ?? 0) + length);
-  };
-  await receiver.service.accept(got.id);
-  return { got, from };
 }
 
 async function arrives(receiver: Person, { id }: Transfer, data: Buffer): Promise<void> {

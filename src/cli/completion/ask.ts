@@ -1,5 +1,6 @@
 /** Names for a completion, from a running agent. Without one, or without a quick answer, there are none. */
 import { z } from 'zod';
+import { callByName } from '../../api/call.ts';
 import { operationList } from '../../api/catalogue.ts';
 import { createClient } from '../../api/client.ts';
 import { cleanLine } from '../clean.ts';
@@ -16,17 +17,13 @@ const ID_CHARS = 8;
 
 const things = z.array(z.record(z.string(), z.unknown()));
 
-type Call = (input: unknown, options: { signal: AbortSignal }) => Promise<unknown>;
-
 export function askAgent(socketPath: string, stop: AbortSignal): Ask {
   const signal = AbortSignal.any([stop, AbortSignal.timeout(PATIENCE_MS)]);
   const client = createClient({ socketPath });
   const list = async (noun: string) => {
     const there = operationList.some(({ path, stream }) => path[0] === noun && path[1] === 'list' && !stream);
     if (!there) return [];
-    // The catalogue's names are the client's own.
-    const call = (client as unknown as Record<string, Record<string, Call>>)[noun]?.list;
-    const parsed = things.safeParse(await call?.({}, { signal }).catch(() => []));
+    const parsed = things.safeParse(await callByName(client, [noun, 'list'], {}, { signal }).catch(() => []));
     return parsed.data ?? [];
   };
   const people = async () => (await list('people')).map((each) => choice(each.handle, each, ['status', 'text']));

@@ -1,5 +1,7 @@
 /** Does what lines of JSON ask for, and answers each. */
+
 import { z } from 'zod';
+import { callByName } from '../../api/call.ts';
 import { operationList } from '../../api/catalogue.ts';
 import type { Client } from '../../api/client.ts';
 import { invalidArgument } from '../../api/failure.ts';
@@ -16,8 +18,6 @@ const action = z.object({
 });
 
 type Asked = { id: string | number | null; op: string | null };
-
-type Call = (input: unknown, options: { signal: AbortSignal }) => Promise<unknown>;
 
 export class Actions {
   readonly #client: Client;
@@ -48,13 +48,10 @@ export class Actions {
       if (!operation) {
         throw new Fault('unknown_operation', `doing "${op}": there is no such operation; see "netapp pipe --help"`);
       }
-      const [noun, verb] = operation.path;
-      // The catalogue's names are the client's own; what the input must be, the agent checks.
-      const call = (this.#client as unknown as Record<string, Record<string, Call>>)[noun]?.[verb];
       if (operation.stream && this.#streams.size >= MOST_STREAMS) {
         throw new Fault('too_many', `doing "${op}": ${MOST_STREAMS} streams are open already`);
       }
-      const value = await call?.(input ?? {}, { signal: this.#signal });
+      const value = await callByName(this.#client, operation.path, input ?? {}, { signal: this.#signal });
       if (!isStream(value)) return await this.#answer({ type: 'answer', ...asked, answer: value ?? null });
       const stream = this.#pass(value, asked).finally(() => this.#streams.delete(stream));
       this.#streams.add(stream);
