@@ -1,6 +1,6 @@
 /** Jobs of the real program: killed in the middle, left at ctrl-C, scheduled over a restart, left in the spool. */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -204,8 +204,10 @@ describe('the spool', () => {
       ({ state }) => state === 'failed',
     );
     expect(job).toMatchObject({ error: { code: 'unknown_handle' } });
-    const aside = await readdir(join(spool, 'damaged'));
-    expect(aside.filter((name) => name.endsWith('.json'))).toHaveLength(7);
+    await until(
+      () => readdir(join(spool, 'damaged')),
+      (aside) => aside.filter((name) => name.endsWith('.json')).length === 7,
+    );
     const reason = await readFile(join(spool, 'damaged', `0000000000004-${'e'.repeat(16)}.json.reason`), 'utf8');
     expect(reason).toContain('unknown_operation: asking for the job "no.such"');
     expect(await readFile('/etc/passwd', 'utf8')).toContain('root');
@@ -229,8 +231,25 @@ describe('the spool', () => {
     const again = await up('alice');
     const id = 'z'.repeat(16);
     const request = { operation: 'messages.say', input: { handle: 'nobody', text: 'x' } };
-    await writeFile(join(spool, `0000000000001-${id}.json`), JSON.stringify({ spool: 1, id, at: 1, request }));
+    const written = JSON.stringify({ spool: 1, id, at: 1, request });
+    const path = join(spool, `0000000000001-${id}.json`);
+    await writeFile(`${path}.new`, written);
+    await rename(`${path}.new`, path);
     await eventOf(again.client, 'job.failed', (data) => data.id === id);
+  });
+
+  test('waits for the rest of a file that is written where it lies', async () => {
+    const alice = await up('alice');
+    const spool = join(home('alice'), 'spool');
+    const [slow, quick] = ['s'.repeat(16), 'q'.repeat(16)];
+    const request = { operation: 'messages.say', input: { handle: 'nobody', text: 'x' } };
+    const written = (id: string) => JSON.stringify({ spool: 1, id, at: 1, request });
+    const path = join(spool, `0000000000001-${slow}.json`);
+    await writeFile(path, written(slow).slice(0, 40));
+    await writeFile(join(spool, `0000000000002-${quick}.json`), written(quick));
+    await eventOf(alice.client, 'job.failed', (data) => data.id === quick);
+    await appendFile(path, written(slow).slice(40));
+    await eventOf(alice.client, 'job.failed', (data) => data.id === slow);
   });
 
   test('is not for a home that never was one', async () => {

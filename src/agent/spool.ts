@@ -10,6 +10,8 @@ import type { Log } from '../base/log.ts';
 /** Milliseconds until the folder is looked at again where something could not be taken; and in any case, should no event come. */
 const AGAIN_MS = 5000;
 const LOOK_MS = 60_000;
+/** Milliseconds that a file which is no JSON must have rested: until then its program may still be writing it. */
+const RESTED_MS = 2000;
 /** Drafts that are older were left by a program that was killed. */
 const DRAFT_MS = 3_600_000;
 
@@ -69,50 +71,55 @@ export class Spool implements AsyncDisposable {
   }
 
   async #takeAll(): Promise<void> {
-    let isLeft = false;
+    let wait = LOOK_MS;
     while (this.#again && !this.#stopped) {
       this.#again = false;
       try {
-        isLeft = !(await this.#takeWaiting());
+        wait = await this.#takeWaiting();
       } catch (error) {
         this.#options.log.warn({ err: error }, 'the spool could not be read; it will be again');
-        isLeft = true;
+        wait = AGAIN_MS;
       }
     }
     clearTimeout(this.#timer);
     if (this.#stopped) return;
-    const wait = isLeft || !this.#watcher ? AGAIN_MS : LOOK_MS;
+    if (!this.#watcher) wait = Math.min(wait, AGAIN_MS);
     this.#timer = setTimeout(() => void this.#look(), wait).unref();
   }
 
-  /** False where something has to wait. */
-  async #takeWaiting(): Promise<boolean> {
+  /** Milliseconds until the next look is worth it. */
+  async #takeWaiting(): Promise<number> {
+    let wait = LOOK_MS;
     const names = await readdir(this.#folder);
     await this.#sweep(names);
     for (const name of names.filter((each) => SPOOLED_NAME.test(each)).sort()) {
-      if (this.#stopped) return true;
+      if (this.#stopped) return wait;
       const path = join(this.#folder, name);
       try {
-        await this.#take(path);
+        if (!(await this.#take(path))) wait = RESTED_MS;
       } catch (error) {
         const fault = toFault(error, `taking "${path}" from the spool`);
         if (fault.retry) {
           this.#options.log.warn({ err: fault, path }, 'a request stays in the spool; it will be taken later');
-          return false;
+          return AGAIN_MS;
         }
         await this.#setAside(path, fault);
       }
     }
-    return true;
+    return wait;
   }
 
-  async #take(path: string): Promise<void> {
-    const { id, at, request } = await read(path);
+  /** False where it is still being written. */
+  async #take(path: string): Promise<boolean> {
+    const read = await readSpooled(path);
+    if (!read) return false;
+    const { id, at, request } = read;
     if (!path.endsWith(`-${id}.json`)) throw new Fault('corrupt', `reading "${path}": it is of the job "${id}"`);
     this.#options.jobs.create(request, { id, at, source: 'spool' });
     // Only once it is kept; a kill in between finds the job there, by its id.
     await this.#options.settled();
     await rm(path, { force: true });
+    return true;
   }
 
   /** Kept for a person to look at, with the reason beside it. */
@@ -147,22 +154,24 @@ export class Spool implements AsyncDisposable {
   }
 }
 
-/** Throws `corrupt`, `too_large`, `unreadable`. Links are not followed, and nothing waits for a pipe. */
-async function read(path: string): Promise<Spooled> {
+/** Nothing while it is still being written. Throws `corrupt`, `too_large`, `unreadable`. Links are not followed, and nothing waits for a pipe. */
+async function readSpooled(path: string): Promise<Spooled | undefined> {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   await using file = await open(path, flags).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ELOOP') throw new Fault('corrupt', `reading "${path}": it is a link`);
     throw toFault(error, `reading "${path}"`, 'unreadable');
   });
   const stat = await file.stat();
-  const { size, uid } = stat;
+  const { size, uid, mtimeMs } = stat;
   if (!stat.isFile()) throw new Fault('corrupt', `reading "${path}": it is no file`);
   if (process.getuid && uid !== process.getuid()) {
     throw new Fault('forbidden', `reading "${path}": it belongs to another user`);
   }
   if (size > SPOOLED_BYTES_MAX)
     throw new Fault('too_large', `reading "${path}": ${size} bytes, at most ${SPOOLED_BYTES_MAX}`);
-  const parsed = spooled.safeParse(parseJson(await file.readFile('utf8')));
+  const value = parseJson(await file.readFile('utf8'));
+  if (value === undefined && Math.abs(Date.now() - mtimeMs) < RESTED_MS) return undefined;
+  const parsed = spooled.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new Fault('corrupt', `reading "${path}": ${issue?.path.join('.')}: ${issue?.message}`);
