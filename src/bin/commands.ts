@@ -103,7 +103,17 @@ const tracker = processCommand({
   summary: 'Run a tracker, which introduces people to each other',
   description: 'Prints its address, peer id and invite link. Its data stands in the folder tracker of the home.',
   example: 'netapp tracker --zone lab',
-  faults: ['port_taken', 'corrupt', 'unreadable', 'unwritable', 'disk_full'],
+  faults: [
+    'port_taken',
+    'agent_running',
+    'corrupt',
+    'unreadable',
+    'unwritable',
+    'disk_full',
+    'tracker_down',
+    'unauthenticated',
+    'wrong_key',
+  ],
   input: z.object({
     host: z
       .string()
@@ -112,6 +122,12 @@ const tracker = processCommand({
     port: port.optional().describe('default: 22236; 0: any'),
     zone: z.string().optional().describe('zone that it serves; default: lab'),
     mailbox,
+    engine: z
+      .string()
+      .optional()
+      .describe(
+        'where it keeps what it knows: embedded, or nats://HOST[,HOST] to be one of a cluster; default: embedded',
+      ),
   }),
   async run(input, shell) {
     const [{ runTracker }, { createLog }, { homePaths, readConfig }, { settle }] = await Promise.all([
@@ -127,6 +143,7 @@ const tracker = processCommand({
     await runTracker({
       zone: settings.zone,
       mailbox: settings.mailbox,
+      engine: settings.engine,
       host: settings.host,
       port: settings.trackerPort,
       home: homePaths(home).tracker,

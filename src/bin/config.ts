@@ -1,6 +1,7 @@
 /** `netapp config show`: each setting, and where it comes from. */
 import type { Shell } from '../cli/shell.ts';
 import { homePaths, readConfig } from '../node/home.ts';
+import { engineText } from '../tracker/engine/engine.ts';
 import { keys, type Origin, settle } from './settings.ts';
 import { givenBy, type UpOptions } from './up.ts';
 
@@ -10,7 +11,7 @@ export async function showConfig(options: UpOptions, { origin }: { origin: boole
     ...shell.places.map(({ name, value, origin }) => ({ name, value, origin })),
     ...keys.map((key) => ({
       name: key,
-      value: settings[key] ?? null,
+      value: key === 'engine' ? engineText(settings.engine) : (settings[key] ?? null),
       origin: wordsOf(origins.get(key), shell.home),
     })),
   ];

@@ -119,7 +119,7 @@ function defined(config: HomeConfig): HomeConfig {
 }
 
 async function startTracker(
-  config: { zone: string; trackerPort: number; mailbox: boolean },
+  config: { zone: string; trackerPort: number; mailbox: boolean; engine: string },
   host: string | undefined,
   home: string,
   log: Log,
@@ -130,6 +130,7 @@ async function startTracker(
     port: config.trackerPort,
     zone: config.zone,
     mailbox: config.mailbox,
+    engine: config.engine,
     log: log.child({ room: 'tracker' }),
   });
   await tracker.start().catch((error: unknown) => {

@@ -3,11 +3,14 @@ import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { Rate } from '../base/rate.ts';
+import type { SharedLog } from '../base/shared-log.ts';
+import type { Store } from '../base/sqlite.ts';
 import type { Link } from '../link/link.ts';
 import { needsAccount, type Router } from '../link/router.ts';
 import { type Envelope, type Hold, letterBytes } from './letter.ts';
 import type { MailStore } from './mailbox-store.ts';
 import { CALL_BYTES, deposit, fetch, PAGE_LETTERS, remove, waiting } from './mailbox-wire.ts';
+import { SharedMail } from './shared-mail.ts';
 
 /** Calls that a link may make: this many at once, and this many each second after. [M-10] */
 const CALLS_BURST = 200;
@@ -25,10 +28,13 @@ export class MailServer implements Disposable {
   readonly #rates = new WeakMap<Link, Rate>();
   /** Links that have fetched, by account: they are told of new letters. */
   readonly #readers = new Map<string, Set<Link>>();
+  readonly #shared: SharedMail | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: {
     letters: MailStore;
+    /** The log in which several processes hold letters together; `store` is where `letters` keeps this one's copy. */
+    shared?: { log: SharedLog; store: Store } | undefined;
     /** Whether the account owns a handle at this tracker. */
     isBound(account: string): boolean;
     clock: Clock;
@@ -38,12 +44,16 @@ export class MailServer implements Disposable {
     this.#isBound = options.isBound;
     this.#clock = options.clock;
     this.#log = options.log;
+    const { letters, shared, log } = options;
+    const tell = (to: string): void => this.#tell(to);
+    this.#shared = shared && new SharedMail({ shared: shared.log, store: shared.store, letters, tell, log });
   }
 
-  /** Makes the tables where they are missing, and starts to forget what is over. */
-  start(): void {
+  /** Makes the tables where they are missing, and starts to forget what is over. In a cluster it settles when the copy has all letters. */
+  start(): Promise<void> | undefined {
     this.#letters.migrate();
     this.#timer = setInterval(() => this.sweep(), SWEEP_MS).unref();
+    return this.#shared?.start();
   }
 
   /** What the timer does. */
@@ -61,11 +71,14 @@ export class MailServer implements Disposable {
     router
       .handle(
         deposit,
-        ({ to, letters }, { link }) => ({ results: this.#deposit(this.#admit(link), to, letters) }),
+        ({ to, letters }, { link }) => {
+          const results = this.#deposit(this.#admit(link), to, letters);
+          return results instanceof Promise ? results.then((results) => ({ results })) : { results };
+        },
         needs,
       )
       .handle(fetch, ({ after }, { link }) => this.#fetch(this.#admit(link), after, link), needs)
-      .handle(remove, ({ ids }, { link }) => ({ deleted: this.#letters.delete(this.#admit(link), ids) }), needs);
+      .handle(remove, ({ ids }, { link }) => this.#delete(this.#admit(link), ids), needs);
     return this;
   }
 
@@ -82,13 +95,24 @@ export class MailServer implements Disposable {
     throw new Fault('forbidden', `using a mailbox: "${account}" has no handle at this tracker; announce first`);
   }
 
-  #deposit(from: string, to: string, letters: readonly Envelope[]): Result[] {
+  #delete(account: string, ids: readonly string[]): { deleted: number } | Promise<{ deleted: number }> {
+    if (this.#shared) return this.#shared.delete(account, ids).then((deleted) => ({ deleted }));
+    return { deleted: this.#letters.delete(account, ids) };
+  }
+
+  #deposit(from: string, to: string, letters: readonly Envelope[]): Result[] | Promise<Result[]> {
     if (!this.#isBound(to)) {
       throw new Fault('unknown_handle', `holding letters for "${to}": this account has no handle at this tracker`);
     }
     const bytes = letters.reduce((sum, letter) => sum + letterBytes(letter), 0);
     if (letters.length > 1 && bytes > CALL_BYTES) {
       throw new Fault('too_large', `holding ${letters.length} letters: ${bytes} bytes, at most ${CALL_BYTES} at once`);
+    }
+    const shared = this.#shared;
+    if (shared) {
+      return Promise.all(
+        letters.map((letter) => shared.put({ from, to, ...letter }).then((hold): Result => ({ hold }), refusedOr)),
+      );
     }
     let fresh = false;
     // One transaction for the call; a letter that is refused leaves nothing, and one that fails takes the call along.
@@ -99,14 +123,16 @@ export class MailServer implements Disposable {
           fresh ||= put.fresh;
           return { hold: put.hold };
         } catch (error) {
-          const { code, message } = toFault(error);
-          if (!['too_large', 'too_many', 'queue_full'].includes(code)) throw error;
-          return { refused: { code, message } };
+          return refusedOr(error);
         }
       }),
     );
-    if (fresh) for (const link of this.#readers.get(to) ?? []) link.notify(waiting, {});
+    if (fresh) this.#tell(to);
     return results;
+  }
+
+  #tell(account: string): void {
+    for (const link of this.#readers.get(account) ?? []) link.notify(waiting, {});
   }
 
   #fetch(account: string, after: number, link: Link) {
@@ -130,4 +156,11 @@ export class MailServer implements Disposable {
     clearInterval(this.#timer);
     this.#readers.clear();
   }
+}
+
+/** What refuses one letter alone; anything else fails the call. */
+function refusedOr(error: unknown): Result {
+  const { code, message } = toFault(error);
+  if (!['too_large', 'too_many', 'queue_full'].includes(code)) throw error;
+  return { refused: { code, message } };
 }

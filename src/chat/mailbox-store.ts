@@ -7,14 +7,19 @@ import type { Key } from '../link/identity.ts';
 import { type Hold, LETTER_BYTES, type Letter, letterBytes, letterId, signHold } from './letter.ts';
 import { Statements } from './tables.ts';
 
-/** What may be held. Bytes are those of ciphertext. [M-9] */
+/** Bytes are those of ciphertext. */
+type Total = { readonly letters: number; readonly bytes: number };
+
+const NOTHING: Total = { letters: 0, bytes: 0 };
+
+/** What may be held. [M-9] */
 export type MailLimits = {
   /** For one recipient. */
-  recipient: { letters: number; bytes: number };
+  recipient: Total;
   /** Of one sender, for all recipients together. */
-  sender: { letters: number; bytes: number };
+  sender: Total;
   /** In all. */
-  total: { letters: number; bytes: number };
+  total: Total;
   /** Milliseconds that a letter is held. */
   ageMs: number;
 };
@@ -99,34 +104,51 @@ export class MailStore {
    */
   put(letter: Letter): { hold: Hold; fresh: boolean } {
     return this.#store.transaction(() => {
-      const { from, to } = letter;
-      const id = letterId(letter);
-      const known = this.#sql
-        .of<{ at: number; until: number; sig: string }>('SELECT at, until, sig FROM mail_letters WHERE id = ?')
-        .get(id);
-      if (known) return { hold: { holder: this.#key.id, letter: id, from, to, ...known }, fresh: false };
-      const bytes = letterBytes(letter);
-      this.#checkRoom(letter, bytes);
-      const at = this.#clock.now();
-      const hold = signHold(this.#key, { letter: id, from, to, at, until: at + this.#limits.ageMs });
-      this.#sql
-        .of(
-          `INSERT INTO mail_letters (id, sender, recipient, enc, data, bytes, at, until, sig)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-        )
-        .run(id, from, to, bytesOf(letter.enc), bytesOf(letter.data), bytes, at, hold.until, hold.sig);
+      const known = this.known(letter);
+      if (known) return { hold: known, fresh: false };
+      const hold = this.sign(letter);
+      this.keep(letter, hold);
       return { hold, fresh: true };
     });
   }
 
-  #checkRoom({ from, to }: Letter, bytes: number): void {
+  /** The word for a letter that is held already. */
+  known(letter: Letter): Hold | undefined {
+    const { from, to } = letter;
+    const id = letterId(letter);
+    const known = this.#sql
+      .of<{ at: number; until: number; sig: string }>('SELECT at, until, sig FROM mail_letters WHERE id = ?')
+      .get(id);
+    return known && { holder: this.#key.id, letter: id, from, to, ...known };
+  }
+
+  /** The word for a letter that will be held; `coming`: of others that will be, too. Throws as `put` does. */
+  sign(letter: Letter, coming: (who: string) => Total = () => NOTHING): Hold {
+    const { from, to } = letter;
+    this.#checkRoom(letter, letterBytes(letter), coming);
+    const at = this.#clock.now();
+    return signHold(this.#key, { letter: letterId(letter), from, to, at, until: at + this.#limits.ageMs });
+  }
+
+  /** `place`: where those who share the letters have it; without, after all others. */
+  keep(letter: Letter, { letter: id, at, until, sig }: Omit<Hold, 'holder'>, place: number | null = null): void {
+    const { from, to, enc, data } = letter;
+    this.#sql
+      .of(
+        `INSERT INTO mail_letters (place, id, sender, recipient, enc, data, bytes, at, until, sig)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(place, id, from, to, bytesOf(enc), bytesOf(data), letterBytes(letter), at, until, sig);
+  }
+
+  #checkRoom({ from, to }: Letter, bytes: number, coming: (who: string) => Total): void {
     const { recipient, sender, total } = this.#limits;
     if (bytes > LETTER_BYTES) {
       throw new Fault('too_large', `holding a letter of ${bytes} bytes: at most ${LETTER_BYTES} are taken`);
     }
-    const full = (who: string, limit: { letters: number; bytes: number }): boolean => {
-      const held = this.totals(who);
-      return held.letters + 1 > limit.letters || held.bytes + bytes > limit.bytes;
+    const full = (who: string, limit: Total): boolean => {
+      const [held, more] = [this.totals(who), coming(who)];
+      return held.letters + more.letters + 1 > limit.letters || held.bytes + more.bytes + bytes > limit.bytes;
     };
     if (full(`from ${from}`, sender)) {
       throw new Fault(
@@ -146,11 +168,11 @@ export class MailStore {
   }
 
   /** What is held: `to <account>`, `from <account>` or `all`. */
-  totals(who: string): { letters: number; bytes: number } {
+  totals(who: string): Total {
     return (
       this.#sql
         .of<{ letters: number; bytes: number }>('SELECT letters, bytes FROM mail_totals WHERE who = ?')
-        .get(who) ?? { letters: 0, bytes: 0 }
+        .get(who) ?? NOTHING
     );
   }
 
@@ -175,6 +197,12 @@ export class MailStore {
       data: toBase64url(data),
     }));
     return { letters, more: end >= 0 };
+  }
+
+  /** Which of these letters are held for `recipient`. */
+  held(recipient: string, ids: readonly string[]): string[] {
+    const found = this.#sql.of('SELECT 1 FROM mail_letters WHERE id = ? AND recipient = ?');
+    return [...new Set(ids)].filter((id) => found.get(id, recipient) !== undefined);
   }
 
   /** Forgets letters of `recipient`; gives how many there were. */

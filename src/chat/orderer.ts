@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { Rate } from '../base/rate.ts';
+import type { SharedLog } from '../base/shared-log.ts';
 import type { Store } from '../base/sqlite.ts';
 import type { Key } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
@@ -34,6 +35,7 @@ import {
   orderedNotice,
   roomLog,
 } from './room-wire.ts';
+import { type OrderItem, SharedOrder } from './shared-order.ts';
 import { Statements } from './tables.ts';
 
 const STEPS = [
@@ -67,6 +69,8 @@ const READS = { burst: 2000, perMinute: 12_000 };
 const MOST_RATES = 50_000;
 /** Rooms whose state is kept in memory. */
 const MOST_STATES = 2000;
+/** Times that another process may be first with the same room before a change is refused; each time, one of them got further. */
+const MOST_TRIES = 20;
 
 type Rates = { changes: Rate; invitations: Rate };
 
@@ -80,18 +84,32 @@ export class Orderer {
   readonly #rates = new Map<string, Rates>();
   readonly #reads = new WeakMap<Link, Rate>();
   readonly #links = new Map<string, Set<Link>>();
+  readonly #shared: SharedOrder | undefined;
 
-  constructor(options: { key: Key; store: Store; clock: Clock; log: Log }) {
+  /** `shared`: the log in which several processes with this key keep one order; `store` is then this one's copy. */
+  constructor(options: { key: Key; store: Store; clock: Clock; log: Log; shared?: SharedLog | undefined }) {
     this.#key = options.key;
     this.#store = options.store;
     this.#sql = new Statements(options.store);
     this.#clock = options.clock;
     this.#log = options.log;
+    this.#shared = options.shared && this.#sharedOn(options.shared);
   }
 
-  /** Makes its tables where they are missing. */
-  start(): void {
+  /** Makes its tables where they are missing. In a cluster it settles when the copy has all that there was. */
+  start(): Promise<void> | undefined {
     this.#store.migrate('rooms-ordered', STEPS);
+    return this.#shared?.start();
+  }
+
+  #sharedOn(shared: SharedLog): SharedOrder {
+    return new SharedOrder({
+      shared,
+      store: this.#store,
+      take: (item) => this.#take(item),
+      undo: (id) => this.#states.delete(id),
+      log: this.#log,
+    });
   }
 
   attach(router: Router): this {
@@ -153,7 +171,7 @@ export class Orderer {
     return this.#sql.of<{ n: number }>(sql).get(account)?.n ?? 0;
   }
 
-  #create(creation: Creation, account: string): { number: number } {
+  #create(creation: Creation, account: string): { number: number } | Promise<{ number: number }> {
     const what = `creating the room "${creation.name}"`;
     this.#limit(account, 'create');
     if (creation.creator !== account) throw new Fault('forbidden', `${what}: its creator is another account`);
@@ -166,6 +184,7 @@ export class Orderer {
       throw new Fault('too_many', `${what}: you made ${MOST_CREATED} rooms here, which is the most`);
     }
     this.#checkRooms(account, what, 0);
+    if (this.#shared) return this.#shared.append(id, { creation }).then(() => ({ number: this.#numberOf(id) }));
     this.#store.transaction(() => this.#found(creation));
     return { number: 0 };
   }
@@ -189,14 +208,40 @@ export class Orderer {
     );
   }
 
-  #change(change: Change, account: string): Ordered {
+  #change(change: Change, account: string): Ordered | Promise<Ordered> {
     this.#limit(account, change.type);
+    const judged = this.#judged(change, account);
+    if ('before' in judged) return judged.before;
+    if (this.#shared) return this.#share(this.#shared, change, account, judged.ordered);
+    const { state, ordered } = judged;
+    const next = this.#keep(step(state, ordered), ordered);
+    void this.#tellWhenSafe(next, ordered);
+    return ordered;
+  }
+
+  /** Of several processes that order at the same number, one is first; the others judge anew after it. [E-7] */
+  async #share(shared: SharedOrder, change: Change, account: string, first: Ordered): Promise<Ordered> {
+    let ordered = first;
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
+      await shared.append(change.conversation, { ordered });
+      const judged = this.#judged(change, account);
+      if ('before' in judged) return judged.before;
+      ordered = judged.ordered;
+    }
+    throw new Fault(
+      'tracker_down',
+      'changing a room: other trackers of the cluster were first again and again; try again',
+    );
+  }
+
+  /** The place that the change has already, or the one that it would get now. */
+  #judged(change: Change, account: string): { before: Ordered } | { state: RoomState; ordered: Ordered } {
     const id = changeId(change);
     const state = this.#readable(change.conversation, account);
     const before = this.#sql
       .of<{ ordered: string }>('SELECT ordered FROM rooms_order WHERE conversation = ? AND change = ?')
       .get(change.conversation, id);
-    if (before) return JSON.parse(before.ordered); // as it was written
+    if (before) return { before: JSON.parse(before.ordered) }; // as it was written
     if (change.author !== account) {
       throw new Fault('forbidden', `changing a room: the change is of another account than this link’s`);
     }
@@ -212,9 +257,28 @@ export class Orderer {
       change,
       at: Math.max(this.#clock.now(), state.at),
     });
-    const next = this.#keep(step(state, ordered), ordered);
-    void this.#tellWhenSafe(next, ordered);
-    return ordered;
+    return { state, ordered };
+  }
+
+  /** What was agreed upon, by whichever process: whoever is concerned and linked to this one is told. */
+  #take(item: OrderItem): void {
+    if ('creation' in item) {
+      const id = roomId(item.creation);
+      const isOurs = item.creation.home === this.#key.id && creationVerified(item.creation);
+      if (!isOurs) throw new Fault('bad_signature', `taking the room "${id}": it is none of this tracker's`);
+      if (!this.#state(id)) this.#found(item.creation);
+      return;
+    }
+    const { ordered } = item;
+    const state = this.#state(ordered.conversation);
+    if (!state)
+      throw new Fault('wrong_state', `taking a change of the room "${ordered.conversation}": it was not founded`);
+    const next = this.#keep(follow(state, ordered), ordered);
+    this.#store.afterCommit(() => this.#tell(next, ordered));
+  }
+
+  #numberOf(id: string): number {
+    return this.#state(id)?.number ?? 0;
   }
 
   /** Durable before anybody is told: a tracker that dies here has ordered it, and answers so when it is asked again. */
@@ -306,11 +370,16 @@ export class Orderer {
   }
 
   /** A tracker whose disk was lost or restored learns its own order again from members: it knows its signature. [R-5] */
-  #relearn(creation: Creation, given: readonly Ordered[], account: string): { number: number } {
+  #relearn(
+    creation: Creation,
+    given: readonly Ordered[],
+    account: string,
+  ): { number: number } | Promise<{ number: number }> {
     this.#limit(account, 'give');
     const what = `giving the order of the room "${creation.name}"`;
     if (creation.home !== this.#key.id) throw new Fault('forbidden', `${what}: its home is another tracker`);
     if (!creationVerified(creation)) throw new Fault('bad_signature', `${what}: its creator did not sign it`);
+    if (this.#shared) return this.#relearnShared(this.#shared, creation, given, { account, what });
     return this.#store.transaction(() => {
       const id = roomId(creation);
       try {
@@ -328,5 +397,22 @@ export class Orderer {
         throw error;
       }
     });
+  }
+
+  async #relearnShared(
+    shared: SharedOrder,
+    creation: Creation,
+    given: readonly Ordered[],
+    { account, what }: { account: string; what: string },
+  ): Promise<{ number: number }> {
+    const id = roomId(creation);
+    const known = this.#state(id);
+    if (!known && given.length === 0) throw new Fault('wrong_state', `${what}: it has no change; create it`);
+    const later = given.filter(({ number }) => number > (known?.number ?? 0));
+    const state = later.reduce(follow, known ?? founded(creation));
+    if (!mayRead(state, account)) throw new Fault('forbidden', `${what}: you are neither in it nor invited`);
+    if (!known) await shared.append(id, { creation });
+    for (const ordered of later) if (ordered.number > this.#numberOf(id)) await shared.append(id, { ordered });
+    return { number: this.#numberOf(id) };
   }
 }

@@ -70,8 +70,13 @@ export class Bindings {
 
   /** Gives the handle to the account for good, if nobody has it. Throws `name_taken` or `too_many`. [D-5] */
   claim(handle: string, account: string, now: number): void {
+    if (this.mayClaim(handle, account)) this.#bind.run(handle, account, now);
+  }
+
+  /** Whether it is free for the account; false where it is the account's already. Throws `name_taken` or `too_many`. */
+  mayClaim(handle: string, account: string): boolean {
     const owner = this.ownerOf(handle);
-    if (owner === account) return;
+    if (owner === account) return false;
     if (owner !== undefined) {
       throw new Fault(
         'name_taken',
@@ -81,7 +86,12 @@ export class Bindings {
     if ((this.#count.get(account)?.count ?? 0) >= MOST_HANDLES) {
       throw new Fault('too_many', `announcing "${handle}": this account owns ${MOST_HANDLES} names already`);
     }
-    this.#bind.run(handle, account, now);
+    return true;
+  }
+
+  /** Writes down what was agreed upon elsewhere; whoever has the handle already keeps it. */
+  take(handle: string, account: string, now: number): void {
+    if (this.ownerOf(handle) === undefined) this.#bind.run(handle, account, now);
   }
 
   /** All records that were kept; one that is damaged is left out, for its owner will announce it again. */

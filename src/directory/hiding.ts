@@ -40,11 +40,15 @@ const frozen = z.object({
 
 type Frozen = z.infer<typeof frozen> & { changed: number };
 
-const kept = z.object({
-  from: z.array(z.tuple([peerId, frozen.nullable()])),
-  only: z.array(peerId).nullable(),
-  others: frozen.nullable(),
-});
+const keptOf = <T extends z.ZodType>(view: T) =>
+  z.object({
+    from: z.array(z.tuple([peerId, view.nullable()])),
+    only: z.array(peerId).nullable(),
+    others: view.nullable(),
+  });
+const kept = keptOf(frozen);
+/** As trackers that share a table tell each other; `changed` 0 is the place of this very text. */
+const told = keptOf(frozen.extend({ changed: z.number().int() }));
 
 type Kept = {
   /** With what each of them is shown; undefined: they never saw it, and do not now. */
@@ -95,10 +99,42 @@ export class Hidings {
    * since `now`, as of the version `changed`. Throws `too_many`.
    */
   set(account: string, hiding: Hiding, row: Row | undefined, at: { now: number; changed: number }): void {
+    const next = this.#next(account, hiding, row, at);
+    if (hidesNothing(hiding)) return this.forget(account);
+    this.#write(account, next);
+    this.#remember(account, next);
+  }
+
+  /** What `set` would keep, as a text for others who keep the same. Throws `too_many`. */
+  textOf(account: string, hiding: Hiding, row: Row | undefined, now: number): string {
+    const { from, only, others } = this.#next(account, hiding, row, { now, changed: 0 });
+    const text: z.input<typeof told> = {
+      from: [...from].map(([asker, shown]) => [asker, shown ?? null]),
+      only: only && [...only],
+      others: others ?? null,
+    };
+    return JSON.stringify(text);
+  }
+
+  /** Keeps what `textOf` gave, as of a place. Throws `malformed`. */
+  take(account: string, text: string, at: number): void {
+    const parsed = told.safeParse(parseJson(text));
+    if (!parsed.success) throw new Fault('malformed', `taking what "${account}" hides: it is not of its form`);
+    const { from, only, others } = parsed.data;
+    if (hidesNothing({ from: from.map(([asker]) => asker), only })) return this.forget(account);
+    const placed = (shown: (typeof from)[number][1]): Frozen | undefined =>
+      shown ? { ...shown, changed: shown.changed || at } : undefined;
+    this.#remember(account, {
+      from: new Map(from.map(([asker, shown]) => [asker, placed(shown)])),
+      only: only && new Set(only),
+      others: placed(others),
+    });
+  }
+
+  #next(account: string, hiding: Hiding, row: Row | undefined, at: { now: number; changed: number }): Kept {
     const old = this.#all.get(account);
     const size = this.#size - sizeOf(old) + hiding.from.length + (hiding.only?.length ?? 0);
     if (size > MOST_IN_ALL) throw new Fault('too_many', `hiding: this tracker keeps ${MOST_IN_ALL} hidings already`);
-    if (hiding.from.length === 0 && hiding.only === null) return this.forget(account);
     const freeze = (shown: Row | undefined): Frozen | undefined => {
       if (!shown) return undefined;
       const { record, verified, observed, online, lastSeen } = shown;
@@ -109,15 +145,13 @@ export class Hidings {
     // Strangers who saw it until now, and those who are shown to no longer, are to hear that it went.
     const only = hiding.only && new Set(hiding.only);
     const leaves = only !== null && (!old?.only || ![...old.only].every((asker) => only.has(asker)));
-    const next: Kept = {
+    return {
       from: new Map(
         hiding.from.map((asker) => [asker, old?.from.has(asker) ? old.from.get(asker) : freeze(seen(asker))]),
       ),
       only,
       others: leaves || !old ? freeze(row) : old.others,
     };
-    this.#write(account, next);
-    this.#remember(account, next);
   }
 
   /** `row` as the asker may see it: itself, what they saw last, or nothing. [D-51] */
@@ -172,6 +206,8 @@ export class Hidings {
     this.#put.run(account, JSON.stringify(row));
   }
 }
+
+const hidesNothing = ({ from, only }: Hiding): boolean => from.length === 0 && only === null;
 
 const sizeOf = (hiding: Kept | undefined): number => (hiding ? hiding.from.size + (hiding.only?.size ?? 0) : 0);
 

@@ -11,7 +11,7 @@ import { candidates, type DialBack } from './dialback.ts';
 import type { Asker } from './hiding.ts';
 import * as messages from './messages.ts';
 import type { DirectoryRecord } from './record.ts';
-import type { DirectoryTable, Row } from './table.ts';
+import type { DirectoryTable, DirectoryWriter, Row } from './table.ts';
 import { audience, entryFor, hostOf, pageFor, pages } from './view.ts';
 
 /** Milliseconds that the answer to an announce waits for dial-backs; later ones are pushed as changes. [D-11] */
@@ -39,6 +39,7 @@ type Guest = {
 export class DirectoryServer implements Disposable {
   readonly zones: readonly string[];
   readonly #table: DirectoryTable;
+  readonly #writer: DirectoryWriter;
   readonly #dialBack: DialBack;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -53,12 +54,16 @@ export class DirectoryServer implements Disposable {
 
   constructor(options: {
     table: DirectoryTable;
+    /** What changes the table; without, the table itself. */
+    writer?: DirectoryWriter | undefined;
     dialBack: DialBack;
     zones: readonly string[];
     clock: Clock;
     log: Log;
   }) {
     this.#table = options.table;
+    this.#writer = options.writer ?? options.table;
+    this.#told = options.table.counter;
     this.#dialBack = options.dialBack;
     this.zones = options.zones;
     this.#clock = options.clock;
@@ -77,7 +82,7 @@ export class DirectoryServer implements Disposable {
         (renewal, { link }) => {
           const guest = this.#guest(link);
           this.#limit(guest.announces, 'renewing');
-          this.#table.renew(guest.account ?? '', renewal, guest);
+          this.#writer.renew(guest.account ?? '', renewal, guest);
           return { version: this.#table.version, ttlMs: this.#table.ttlMs };
         },
         { needs: needsAccount },
@@ -87,14 +92,14 @@ export class DirectoryServer implements Disposable {
         (hiding, { link }) => {
           const guest = this.#guest(link);
           this.#limit(guest.announces, 'hiding');
-          this.#table.hide(link.account?.account ?? '', hiding);
-          return {};
+          const hidden = this.#writer.hide(link.account?.account ?? '', hiding);
+          return hidden ? hidden.then(() => ({})) : {};
         },
         { needs: needsAccount },
       )
       .handle(messages.goodbye, (_params, { link }) => {
         const guest = this.#guest(link);
-        if (guest.account !== undefined) this.#table.goodbye(guest.account, guest);
+        if (guest.account !== undefined) this.#writer.goodbye(guest.account, guest);
         return {};
       })
       .handle(messages.list, ({ since, after }, { link }) => {
@@ -126,7 +131,7 @@ export class DirectoryServer implements Disposable {
         SWEEP_MS,
       ).unref(),
       setInterval(
-        sweep(() => this.#table.forget()),
+        sweep(() => this.#writer.forget()),
         FORGET_EVERY_MS,
       ).unref(),
     ];
@@ -134,7 +139,7 @@ export class DirectoryServer implements Disposable {
 
   /** What the timer does once a second. */
   sweep(): void {
-    this.#table.sweep();
+    this.#writer.sweep();
   }
 
   #guest(link: Link): Guest {
@@ -151,7 +156,7 @@ export class DirectoryServer implements Disposable {
     this.#guests.set(link, guest);
     void link.closed.then(() => {
       this.#watchers.delete(guest);
-      if (guest.account !== undefined) this.#table.linkEnded(guest.account, guest);
+      if (guest.account !== undefined) this.#writer.linkEnded(guest.account, guest);
     });
     return guest;
   }
@@ -169,11 +174,12 @@ export class DirectoryServer implements Disposable {
       const now = this.#table.get(record.account)?.record;
       return now?.node === node ? this.#dialBack.reached(node, now.addresses, observed) : [];
     };
-    this.#table.announce(record, observed, guest, this.#knownGood(record, observed));
+    const taken = this.#writer.announce(record, observed, guest, this.#knownGood(record, observed));
+    if (taken instanceof Promise) await taken;
     guest.account = record.account;
     // A link may end while its last request waits its turn; its owner would stay online for a whole TTL.
-    if (!guest.link.open) this.#table.linkEnded(record.account, guest);
-    const settle = (): void => this.#table.setVerified(record.account, node, reached());
+    if (!guest.link.open) this.#writer.linkEnded(record.account, guest);
+    const settle = (): void => this.#writer.setVerified(record.account, node, reached());
     const growing = (): void => {
       const found = reached();
       const before = this.#table.get(record.account)?.verified ?? [];
@@ -286,6 +292,6 @@ export class DirectoryServer implements Disposable {
     for (const timer of this.#timers) clearInterval(timer);
     this.#unlisten();
     this.#watchers.clear();
-    this.#table.flush();
+    this.#writer.flush();
   }
 }

@@ -9,7 +9,7 @@ import { TTL_MS } from './messages.ts';
 import { type DirectoryRecord, type Renewal, recordHolds, renewed } from './record.ts';
 
 /** Milliseconds after the end of its link before somebody counts as gone: a redial takes less. [D-13] */
-const GRACE_MS = 3000;
+export const GRACE_MS = 3000;
 /** Milliseconds after which somebody who never came back leaves the list; the handle stays theirs. */
 const FORGET_MS = 180 * 24 * 3600_000;
 /** A record may hold for a day at most, so that an old one cannot be shown for ever. [D-4] */
@@ -30,6 +30,22 @@ export type Row = {
   readonly lastSeen: number;
   /** Counter of the version that last changed what others see of it. */
   readonly changed: number;
+};
+
+/** What trackers that share a table tell each other of an account. */
+export type Merged = Pick<Row, 'record' | 'verified' | 'observed' | 'online' | 'lastSeen' | 'changed'>;
+
+/** Changes the table. Embedded it is the table itself, and answers at once; what is shared is agreed upon first. */
+export type DirectoryWriter = {
+  announce(record: DirectoryRecord, observed: string, owner: object, reached: readonly string[]): Row | Promise<Row>;
+  renew(account: string, renewal: Renewal, owner: object): void;
+  goodbye(account: string, owner: object): void;
+  linkEnded(account: string, owner: object): void;
+  setVerified(account: string, node: string, verified: readonly string[]): void;
+  hide(account: string, hiding: Hiding): void | Promise<void>;
+  sweep(): void;
+  forget(): void;
+  flush(): void;
 };
 
 type LiveRow = { -readonly [K in keyof Row]: Row[K] } & {
@@ -54,21 +70,23 @@ export class DirectoryTable {
   readonly #unsaved = new Set<LiveRow>();
   readonly #forgotten: string[] = [];
   readonly #listeners = new Set<(account: string) => void>();
+  /** In what is shared: the place at which an account last said from whom it hides. */
+  readonly #hidAt = new Map<string, number>();
   #gone: { account: string; at: number }[] = [];
   /** Versions of this epoch before this one lack departures. */
   #goneSince = 0;
   readonly #epoch: number;
   #counter = 0;
 
-  /** `store` is open, and read here, so only a `start()` calls this. */
-  constructor(options: { store: Store; clock: Clock; ttlMs?: number; graceMs?: number }) {
+  /** `store` is open, and read here, so only a `start()` calls this. `epoch`: of what is shared; without, it is a new one. */
+  constructor(options: { store: Store; clock: Clock; ttlMs?: number; graceMs?: number; epoch?: number }) {
     this.#clock = options.clock;
     this.ttlMs = options.ttlMs ?? TTL_MS;
     this.#graceMs = options.graceMs ?? GRACE_MS;
     this.#bindings = new Bindings(options.store);
     this.#hidings = new Hidings(options.store);
     const now = this.#clock.now();
-    this.#epoch = this.#bindings.nextEpoch(now);
+    this.#epoch = options.epoch ?? this.#bindings.nextEpoch(now);
     for (const kept of this.#bindings.load()) {
       // Who was here when the tracker stopped a moment ago will be back in a moment; others are not told of the gap.
       const online = kept.online && now - kept.lastSeen < this.ttlMs;
@@ -111,13 +129,7 @@ export class DirectoryTable {
   announce(record: DirectoryRecord, observed: string, owner: object, reached: readonly string[]): Row {
     const now = this.#clock.now();
     const row = this.#rows.get(record.account);
-    this.#check(record, row?.record, now);
-    if (!row && this.#rows.size >= MOST_ACCOUNTS) {
-      throw new Fault(
-        'too_many',
-        `announcing "${record.handle}": this tracker knows ${MOST_ACCOUNTS} accounts already`,
-      );
-    }
+    this.check(record, row?.record);
     this.#bindings.claim(record.handle, record.account, now);
     if (!row) {
       const fresh = { record, verified: reached, observed, online: true, lastSeen: now, changed: 0, expires: 0, owner };
@@ -144,13 +156,15 @@ export class DirectoryTable {
       throw new Fault('wrong_state', 'renewing: nothing is announced here; announce first');
     const now = this.#clock.now();
     const record = renewed(row.record, renewal);
-    this.#check(record, row.record, now);
+    this.check(record, row.record);
     const wasOnline = row.online;
     this.#heard(row, record, now);
     if (!wasOnline) this.#bump(row);
   }
 
-  #check(record: DirectoryRecord, known: DirectoryRecord | undefined, now: number): void {
+  /** Whether the record may follow on what its account said before. Throws as `announce` does, but for its name. */
+  check(record: DirectoryRecord, known: DirectoryRecord | undefined): void {
+    const now = this.#clock.now();
     if (!recordHolds(record)) {
       throw new Fault('bad_signature', `announcing "${record.handle}": its account did not sign this record`);
     }
@@ -165,6 +179,12 @@ export class DirectoryTable {
       throw new Fault(
         'wrong_state',
         `announcing "${record.handle}": its seq ${record.seq} is not newer than ${known.seq}, which is known`,
+      );
+    }
+    if (!known && this.#rows.size >= MOST_ACCOUNTS) {
+      throw new Fault(
+        'too_many',
+        `announcing "${record.handle}": this tracker knows ${MOST_ACCOUNTS} accounts already`,
       );
     }
   }
@@ -232,20 +252,88 @@ export class DirectoryTable {
   /** Takes those out of the list who have not been here for half a year. To be called about once an hour. */
   forget(): void {
     const now = this.#clock.now();
+    for (const account of this.absent(now).slice(0, MOST_GONE - this.#forgotten.length)) {
+      this.#drop(account, this.#counter + 1);
+      this.#forgotten.push(account);
+    }
+    this.flush();
+  }
+
+  /** Who has not been here for half a year; at most a thousand at once, for a notice has a bound. */
+  absent(now: number): string[] {
+    const found: string[] = [];
     for (const [account, row] of this.#rows) {
       if (row.online || now - row.lastSeen < FORGET_MS) continue;
-      if (this.#forgotten.length >= MOST_GONE) break; // the rest at the next call: a notice has a bound
-      this.#rows.delete(account);
-      this.#nodes.delete(row.record.node);
-      this.#hidings.forget(account);
-      this.#unsaved.delete(row);
-      this.#forgotten.push(account);
-      this.#gone.push({ account, at: ++this.#counter });
-      for (const listener of this.#listeners) listener(account);
+      if (found.push(account) >= MOST_GONE) break;
     }
+    return found;
+  }
+
+  #drop(account: string, at: number): void {
+    const row = this.#rows.get(account);
+    if (!row) return;
+    this.#rows.delete(account);
+    this.#nodes.delete(row.record.node);
+    this.#online.delete(row);
+    this.#hidings.forget(account);
+    this.#unsaved.delete(row);
+    this.#left(account, at);
+  }
+
+  #left(account: string, at: number): void {
+    this.#counter = Math.max(this.#counter, at);
+    this.#gone.push({ account, at });
     const dropped = this.#gone.splice(0, Math.max(0, this.#gone.length - MOST_GONE));
     this.#goneSince = dropped.at(-1)?.at ?? this.#goneSince;
-    this.flush();
+    for (const listener of this.#listeners) listener(account);
+  }
+
+  /** Takes what all who share the table agreed upon at a place: news where `changed` is 0, else what no asker can see. [E-5] */
+  merge(said: Merged, at: number): void {
+    const { account, node } = said.record;
+    const known = this.#rows.get(account);
+    const changed = Math.max(said.changed || at, this.#hidAt.get(account) ?? 0);
+    const row = Object.assign(known ?? { expires: 0, owner: undefined }, said, { changed });
+    if (known && this.#nodes.get(known.record.node) === account) this.#nodes.delete(known.record.node);
+    this.#nodes.set(node, account);
+    this.#rows.set(account, row);
+    this.#counter = Math.max(this.#counter, changed);
+    if (said.changed !== 0) return;
+    this.#hidings.moved(row);
+    for (const listener of this.#listeners) listener(account);
+  }
+
+  /** The same, of an account that is listed no more. */
+  mergeGone(account: string, at: number): void {
+    if (this.#rows.has(account)) this.#drop(account, at);
+    else this.#left(account, at);
+  }
+
+  /** The same, of from whom an account hides. */
+  mergeHiding(account: string, text: string, at: number): void {
+    this.#hidings.take(account, text, at);
+    this.#hidAt.set(account, at);
+    const row = this.#rows.get(account);
+    if (!row?.online) return;
+    row.changed = at;
+    this.#counter = Math.max(this.#counter, at);
+    for (const listener of this.#listeners) listener(account);
+  }
+
+  /** The same, of whose a handle is. */
+  mergeBinding(handle: string, account: string): void {
+    this.#bindings.take(handle, account, this.#clock.now());
+  }
+
+  /** Whether the handle is free for the account; false where it is the account's already. Throws `name_taken`, `too_many`. */
+  mayClaim(handle: string, account: string): boolean {
+    return this.#bindings.mayClaim(handle, account);
+  }
+
+  /** What `hide` would keep, to be agreed upon first; undefined where it is kept already. Throws `too_many`. */
+  hidingText(account: string, hiding: Hiding): string | undefined {
+    if (this.#hidings.isSaid(account, hiding)) return undefined;
+    return this.#hidings.textOf(account, hiding, this.#rows.get(account), this.#clock.now());
   }
 
   /** Writes what is not on disk yet. Bindings are there already; the rest its owners would say again. */
@@ -310,11 +398,11 @@ export class DirectoryTable {
   }
 }
 
-const sameList = (a: readonly string[], b: readonly string[]): boolean =>
+export const sameList = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((text, index) => text === b[index]);
 
 /** Whether two records say the same to a reader, whenever they were signed. */
-function sameClaim(a: DirectoryRecord, b: DirectoryRecord): boolean {
+export function sameClaim(a: DirectoryRecord, b: DirectoryRecord): boolean {
   const said = ({ seq, until, sig, ...rest }: DirectoryRecord): string => canonical(rest);
   return said(a) === said(b);
 }

@@ -44,6 +44,8 @@ export const homeConfig = z
     trackerPort: aPort,
     /** Whether a tracker run from this home holds letters for those who are away. */
     mailbox: z.boolean(),
+    /** Where a tracker run from this home keeps what it knows: `embedded`, or `nats://HOST[,HOST]` for one of a cluster. */
+    engine: z.string(),
     /** Who may see that the user is here. */
     presence: z.enum(['zone', 'contacts']),
     /** Milliseconds without a use of any door until the user is away; null: never. */

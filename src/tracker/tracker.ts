@@ -18,6 +18,7 @@ import { DIRECTORY_PATH, directoryHttp } from '../directory/http.ts';
 import { formatInvite, type Invite } from '../directory/invite.ts';
 import { MOST_ADDRESSES } from '../directory/record.ts';
 import { DirectoryServer } from '../directory/server.ts';
+import { SharedDirectory } from '../directory/shared.ts';
 import { DirectoryTable } from '../directory/table.ts';
 import { formatAddress } from '../link/address.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
@@ -25,11 +26,13 @@ import { PROTOCOL } from '../link/hello.ts';
 import { Listener } from '../link/listen.ts';
 import { Router } from '../link/router.ts';
 import { checkWith } from './check.ts';
+import { openEmbedded } from './engine/embedded.ts';
+import { type Engine, parseEngine } from './engine/engine.ts';
 
 export const TRACKER_PORT = 22_236;
 
 export type TrackerOptions = {
-  /** Folder of `tracker.key`, `tracker.db` and `tracker.lock`; made if missing. */
+  /** Folder of `tracker.key`, `tracker.db` (in a cluster `cluster.db`) and `tracker.lock`; made if missing. */
   home: string;
   /** IP to listen on; default all of the machine's. */
   host?: string | undefined;
@@ -38,6 +41,8 @@ export type TrackerOptions = {
   zone: string;
   /** Whether it holds letters for those who are away; default true. */
   mailbox?: boolean | undefined;
+  /** `nats://HOST[,HOST]` for one of a cluster; default `embedded`: this process alone. */
+  engine?: string | undefined;
   log: Log;
   clock?: Clock;
   /** Name and version of the program, for people. */
@@ -72,7 +77,10 @@ export class Tracker implements AsyncDisposable {
     this.zone = parseZone(options.zone);
   }
 
-  /** Throws `agent_running`, `port_taken`, `corrupt` (its key or store), `invalid_argument` (its host), `unwritable`. */
+  /**
+   * Throws `agent_running`, `port_taken`, `corrupt` (its key or store), `invalid_argument` (its host or engine), `unwritable`; in
+   * a cluster also `tracker_down` (no NATS), `unauthenticated` (NATS lets it not in), `wrong_key` (the cluster is another tracker's).
+   */
   async start(): Promise<void> {
     try {
       this.#running = await this.#start();
@@ -89,25 +97,34 @@ export class Tracker implements AsyncDisposable {
     makeHome(home);
     undo.use(Lock.take(join(home, 'tracker.lock'), 'tracker'));
     const identity = await loadIdentity(join(home, 'tracker.key'));
-    const store = undo.use(new Store(join(home, 'tracker.db')));
+    const engine = undo.use(await this.#openEngine(identity.id));
+    const { store, settled, shared } = engine;
     const table = new DirectoryTable({
-      store,
+      store: shared ? undo.use(new Store(':memory:')) : store,
       clock,
+      ...(shared && { epoch: shared.born }),
       ...(ttlMs !== undefined && { ttlMs }),
       ...(graceMs !== undefined && { graceMs }),
     });
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
-    const directory = undo.use(new DirectoryServer({ table, dialBack, zones: [this.zone], clock, log }));
-    const router = new Router({ settled: () => store.settled() });
+    const { directory: entries, siblings } = shared ?? {};
+    const writer =
+      entries && siblings && new SharedDirectory({ table, shared: entries, siblings, clock, graceMs, log });
+    await writer?.start();
+    const directory = undo.use(new DirectoryServer({ table, writer, dialBack, zones: [this.zone], clock, log }));
+    const router = new Router({ settled });
     directory.attach(router);
     if (this.#options.mailbox ?? true) {
       const letters = new MailStore({ store, key: identity.key, clock, limits: this.#options.mailLimits });
-      const mail = undo.use(new MailServer({ letters, isBound: (account) => table.isBound(account), clock, log }));
-      mail.start();
+      const isBound = (account: string): boolean => table.isBound(account);
+      const inCluster = shared && { log: shared.mail, store };
+      const mail = undo.use(new MailServer({ letters, shared: inCluster, isBound, clock, log }));
+      await mail.start();
       mail.attach(router);
     }
-    const orderer = new Orderer({ key: identity.key, store, clock, log: log.child({ room: 'rooms' }) });
-    orderer.start();
+    const rooms = { key: identity.key, store, shared: shared?.rooms, clock, log: log.child({ room: 'rooms' }) };
+    const orderer = new Orderer(rooms);
+    await orderer.start();
     orderer.attach(router);
     const software = this.#options.software ?? 'netapp';
     const listener = new Listener({
@@ -131,6 +148,15 @@ export class Tracker implements AsyncDisposable {
     const addresses = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
     log.info({ peer: identity.id, addresses, zone: this.zone }, 'the tracker listens');
     return { identity, listener, directory, table, addresses };
+  }
+
+  /** What NATS needs is loaded only where it is used. */
+  async #openEngine(peer: string): Promise<Engine> {
+    const { home, log } = this.#options;
+    const place = parseEngine(this.#options.engine ?? 'embedded');
+    if (!place) return openEmbedded(home);
+    const { openNats } = await import('./engine/nats.ts');
+    return openNats({ place, zone: this.zone, peer, home, clock: this.#clock, log: log.child({ room: 'engine' }) });
   }
 
   #now(): Running {

@@ -1,0 +1,15 @@
+/** What failures of NATS mean. */
+import { JetStreamApiError } from '@nats-io/jetstream';
+import { Fault } from '../../base/fault.ts';
+
+/** JetStream's own number of an error; undefined for what is none of its. */
+export function apiCodeOf(error: unknown): number | undefined {
+  return error instanceof JetStreamApiError ? error.apiError().err_code : undefined;
+}
+
+/** Whether the same may be asked again: nobody answered, or who did has no leader or no room now. */
+export function isTransient(error: unknown): boolean {
+  if (error instanceof Fault) return error.retry;
+  if (error instanceof JetStreamApiError) return error.apiError().code >= 500;
+  return !(error instanceof Error && error.name === 'InvalidArgumentError');
+}

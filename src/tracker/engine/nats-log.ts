@@ -1,0 +1,210 @@
+/** A shared log that is a JetStream stream: one subject for each key, appended by compare-and-set, followed in order. */
+import { randomUUID } from 'node:crypto';
+import { type JetStreamClient, type JetStreamManager, type JsMsg, jetstream } from '@nats-io/jetstream';
+import { headers, type NatsConnection } from '@nats-io/transport-node';
+import { abortable, Backoff, deadline, sleep } from '../../base/async.ts';
+import { Fault, toFault } from '../../base/fault.ts';
+import type { Log } from '../../base/log.ts';
+import type { Appended, Logged, SharedLog } from '../../base/shared-log.ts';
+import { apiCodeOf, isTransient } from './nats-errors.ts';
+
+/** Milliseconds that a write may take in all, then it is refused: what asks over a link waits 10 s. */
+const WRITE_MS = 5000;
+/** Milliseconds for one try: a machine that died is another one's turn by the next. */
+const TRY_MS = 1500;
+const AGAIN_MS = 100;
+/** Milliseconds without a sign of life after which what is followed is asked for anew, and that one request for it stands. */
+const HEARTBEAT_MS = 1000;
+const PULL_MS = 5000;
+/** Texts on their way here at once: of the largest letters 70 MiB. */
+const PULL_TEXTS = 200;
+const FOLLOW_AGAIN = { firstMs: 100, mostMs: 2000 };
+
+/** What a deleted key has, as the KV buckets of NATS write it. */
+const OPERATION = 'KV-Operation';
+const ID = 'Nats-Msg-Id';
+
+/** JetStream's error code for "the newest is another one" (JSStreamWrongLastSequenceErrF). */
+const WRONG_LAST = 10_071;
+
+export class NatsLog implements SharedLog, AsyncDisposable {
+  readonly #connection: NatsConnection;
+  readonly #js: JetStreamClient;
+  readonly #manager: JetStreamManager;
+  readonly #stream: string;
+  readonly #prefix: string;
+  readonly #born: string;
+  readonly #away: () => Fault | undefined;
+  readonly #log: Log;
+  readonly #stop = new AbortController();
+  #waiting: { at: number; resolve: () => void }[] = [];
+  #place = 0;
+  #running: Promise<void> | undefined;
+  #broken: Fault | undefined;
+
+  /** `prefix` is that of the subjects, and ends with a dot; `born` is when the stream was made, by its own word. */
+  constructor(options: {
+    connection: NatsConnection;
+    manager: JetStreamManager;
+    stream: string;
+    prefix: string;
+    born: string;
+    /** Why nothing need be tried now; undefined where it may be. */
+    away: () => Fault | undefined;
+    log: Log;
+  }) {
+    this.#connection = options.connection;
+    this.#js = jetstream(options.connection);
+    this.#manager = options.manager;
+    this.#stream = options.stream;
+    this.#prefix = options.prefix;
+    this.#born = options.born;
+    this.#away = options.away;
+    this.#log = options.log.child({ stream: options.stream });
+  }
+
+  /** Why it can be followed no further; undefined while it can. */
+  get broken(): Fault | undefined {
+    return this.#broken;
+  }
+
+  async append(key: string, text: string | null, after?: number): Promise<Appended> {
+    const what = `writing to the stream "${this.#stream}"`;
+    const away = this.#away();
+    if (away) throw away;
+    const id = randomUUID();
+    using limit = deadline(WRITE_MS, what, this.#stop.signal);
+    for (;;) {
+      if (this.#broken) throw this.#broken;
+      try {
+        const appended = await this.#appendOnce(key, text, after, id);
+        await this.#applied(appended.at, limit);
+        return appended;
+      } catch (error) {
+        if (this.#stop.signal.aborted || limit.aborted) throw this.#down(what, error);
+        if (!isTransient(error)) throw refusal(what, error);
+        await sleep(AGAIN_MS, limit).catch(() => {});
+        if (limit.aborted) throw this.#down(what, error);
+      }
+    }
+  }
+
+  #down(what: string, cause: unknown): Fault {
+    return new Fault(
+      'tracker_down',
+      `${what}: the cluster of this tracker did not answer within ${WRITE_MS} ms; it is not known whether it took it; try again`,
+      { cause },
+    );
+  }
+
+  /** Each try has the same id, so that one that came through unheard is not written twice. */
+  async #appendOnce(key: string, text: string | null, after: number | undefined, id: string): Promise<Appended> {
+    const subject = this.#prefix + key;
+    const header = headers();
+    if (text === null) header.set(OPERATION, 'DEL');
+    try {
+      const { seq } = await this.#js.publish(subject, text ?? '', {
+        msgID: id,
+        headers: header,
+        timeout: TRY_MS,
+        ...(after !== undefined && { expect: { lastSubjectSequence: after } }),
+      });
+      return { ours: true, at: seq };
+    } catch (error) {
+      if (apiCodeOf(error) !== WRONG_LAST) throw error;
+      const newest = await this.#manager.streams.getMessage(this.#stream, { last_by_subj: subject });
+      return { ours: newest?.header.get(ID) === id, at: newest?.seq ?? 0 };
+    }
+  }
+
+  /** Settles when the log was applied here up to that place. */
+  #applied(at: number, signal: AbortSignal): Promise<void> {
+    if (this.#place >= at) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiting = { at, resolve };
+    this.#waiting.push(waiting);
+    return abortable(promise, signal).finally(() => {
+      this.#waiting = this.#waiting.filter((each) => each !== waiting);
+    });
+  }
+
+  follow(from: number, apply: (logged: Logged) => void): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#place = from;
+    this.#running = this.#keepFollowing(apply, resolve);
+    return abortable(promise, this.#stop.signal);
+  }
+
+  async #keepFollowing(apply: (logged: Logged) => void, caughtUp: () => void): Promise<void> {
+    const { signal } = this.#stop;
+    const backoff = new Backoff(FOLLOW_AGAIN);
+    while (!signal.aborted && !this.#broken) {
+      try {
+        await this.#read(apply, caughtUp, backoff);
+      } catch (error) {
+        const { code, message } = toFault(error, `following the stream "${this.#stream}"`);
+        if (!signal.aborted)
+          this.#log.warn({ code, reason: message }, 'what the cluster says is not heard; again soon');
+      }
+      await sleep(backoff.next(), signal).catch(() => {});
+    }
+  }
+
+  async #read(apply: (logged: Logged) => void, caughtUp: () => void, backoff: Backoff): Promise<void> {
+    const { created, state } = await this.#manager.streams.info(this.#stream);
+    if (created !== this.#born || state.last_seq < this.#place) return this.#breakOff();
+    const start = { deliver_policy: 'by_start_sequence' as const, opt_start_seq: this.#place + 1 };
+    const consumer = await this.#js.consumers.get(this.#stream, start);
+    const { num_pending: pending } = await consumer.info(true);
+    if (pending === 0) caughtUp();
+    const messages = await consumer.consume({
+      max_messages: PULL_TEXTS,
+      expires: PULL_MS,
+      idle_heartbeat: HEARTBEAT_MS,
+    });
+    const end = (): void => messages.stop();
+    this.#stop.signal.addEventListener('abort', end, { once: true });
+    void (async () => {
+      // Its own way to go on is slow after a machine of the cluster died; from the place on, all is asked for anew.
+      for await (const { type } of messages.status()) if (type === 'heartbeats_missed') messages.stop();
+    })();
+    try {
+      for await (const message of messages) {
+        backoff.reset();
+        this.#take(message, apply);
+        if (message.info.pending === 0) caughtUp();
+      }
+    } finally {
+      this.#stop.signal.removeEventListener('abort', end);
+      messages.stop();
+    }
+  }
+
+  #take(message: JsMsg, apply: (logged: Logged) => void): void {
+    const { seq, subject, headers: header } = message;
+    if (seq <= this.#place || this.#stop.signal.aborted) return;
+    const deleted = header?.has(OPERATION) ?? false;
+    apply({ key: subject.slice(this.#prefix.length), text: deleted ? null : message.string(), at: seq });
+    this.#place = seq;
+    for (const each of this.#waiting) if (each.at <= seq) each.resolve();
+  }
+
+  /** What is applied here is of a stream that is no more: nothing that comes after could fit to it. */
+  #breakOff(): void {
+    this.#broken = new Fault(
+      'tracker_down',
+      `following the stream "${this.#stream}": it was made anew or put back to an earlier time; restart this tracker`,
+    );
+    this.#log.error({ reason: this.#broken.message }, 'this tracker takes nothing more');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new Fault('cancelled', 'the tracker ends'));
+    if (!this.#connection.isClosed()) await this.#running;
+  }
+}
+
+function refusal(what: string, error: unknown): Fault {
+  const tooLarge = error instanceof Error && error.name === 'InvalidArgumentError';
+  return toFault(error, what, tooLarge ? 'too_large' : 'internal');
+}
