@@ -1,6 +1,7 @@
 /**
  * What the processes of one tracker share: a log of short texts, each under a key, which all of them apply in the same
- * order. Whoever may act only once, or only after what is there, says after what; of two, the first in the order counts.
+ * order. What a text does is decided where it is applied, from those before it alone; so all decide the same, and of two that
+ * want the same thing the first in the order has it. The same text may stand in it twice, and one that was given up may come late.
  */
 
 /** One text of the log. */
@@ -12,20 +13,12 @@ export type Logged = {
   readonly at: number;
 };
 
-export type Appended = {
-  /** False: the newest under the key is not the one that was named, and this was not taken. */
-  readonly ours: boolean;
-  /** Place of this text; where it is not ours, of the newest one under the key. */
-  readonly at: number;
-};
-
 export interface SharedLog {
   /**
-   * Appends under `key`; with `after`, only if the newest under the key is at that place (0: nothing was there ever). Settles once
-   * the answer is as safe as the log is, and the log was applied here up to that place. Throws `tracker_down` where that
-   * is not known in time: then it may still come about. Throws `too_large`, `disk_full`.
+   * Appends under `key`. Settles once it is as safe as the log is, and was applied here. Throws `tracker_down` where that is not
+   * known in time: then it may still come about. Throws `too_large`, `disk_full`.
    */
-  append(key: string, text: string | null, after?: number): Promise<Appended>;
+  append(key: string, text: string | null): Promise<void>;
   /**
    * Applies all that stands in the log after the place `from`, in order, and from then on what comes; what `apply` throws is
    * tried again. Settles when all that was there is applied. To be called once.

@@ -116,7 +116,14 @@ export class Orderer {
     const needs = { needs: needsAccount };
     router
       .handle(createRoom, ({ creation }, { link }) => this.#create(creation, this.#asker(link)), needs)
-      .handle(changeRoom, ({ change }, { link }) => ({ ordered: this.#change(change, this.#asker(link)) }), needs)
+      .handle(
+        changeRoom,
+        ({ change }, { link }) => {
+          const ordered = this.#change(change, this.#asker(link));
+          return ordered instanceof Promise ? ordered.then((ordered) => ({ ordered })) : { ordered };
+        },
+        needs,
+      )
       .handle(roomLog, ({ conversation, after }, { link }) => this.#page(conversation, after, this.#asker(link)), needs)
       .handle(myRooms, ({ after }, { link }) => this.#mine(this.#asker(link), after ?? ''), needs)
       .handle(
@@ -219,7 +226,7 @@ export class Orderer {
     return ordered;
   }
 
-  /** Of several processes that order at the same number, one is first; the others judge anew after it. [E-7] */
+  /** Of several processes that order at the same number, one is first; the others judge anew after it. [K-7] */
   async #share(shared: SharedOrder, change: Change, account: string, first: Ordered): Promise<Ordered> {
     let ordered = first;
     for (let tries = 0; tries < MOST_TRIES; tries++) {
@@ -273,6 +280,7 @@ export class Orderer {
     const state = this.#state(ordered.conversation);
     if (!state)
       throw new Fault('wrong_state', `taking a change of the room "${ordered.conversation}": it was not founded`);
+    if (ordered.number <= state.number) return; // another one was first, or it is the same once more
     const next = this.#keep(follow(state, ordered), ordered);
     this.#store.afterCommit(() => this.#tell(next, ordered));
   }

@@ -1,4 +1,4 @@
-/** Letters that several processes of one tracker hold together: each has a copy of all, and gives it out. [E-8] */
+/** Letters that several processes of one tracker hold together: each has a copy of all, and gives it out. [K-8] */
 import type { z } from 'zod';
 import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -56,21 +56,11 @@ export class SharedMail {
     const hold = this.#letters.sign(letter, (who) => this.#coming.get(who) ?? { letters: 0, bytes: 0 });
     this.#count(letter, 1);
     try {
-      const text = JSON.stringify({ enc: letter.enc, data: letter.data, hold } satisfies z.input<typeof held>);
-      return await this.#append(letter, text, hold);
+      const text: z.input<typeof held> = { enc: letter.enc, data: letter.data, hold };
+      await this.#shared.append(keyOf(letter.to, hold.letter), JSON.stringify(text));
+      return this.#letters.known(letter) ?? hold; // another process may have been first with the same letter
     } finally {
       this.#count(letter, -1);
-    }
-  }
-
-  async #append(letter: Letter, text: string, hold: Hold): Promise<Hold> {
-    const key = keyOf(letter.to, hold.letter);
-    for (let after = 0; ; ) {
-      const { ours, at } = await this.#shared.append(key, text, after);
-      if (ours) return hold;
-      const known = this.#letters.known(letter); // another process was first with the same letter
-      if (known) return known;
-      after = at; // it was held once, and deleted since
     }
   }
 

@@ -1,4 +1,4 @@
-/** The order of rooms where several processes of one tracker share it: each keeps a copy, and adds by compare-and-set. [E-7] */
+/** The order of rooms where several processes of one tracker share it: what follows in the log has its place, all else has no effect. [K-7] */
 import { z } from 'zod';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -8,8 +8,7 @@ import { creation, ordered } from './membership.ts';
 import { Statements } from './tables.ts';
 
 const STEPS = [
-  `CREATE TABLE rooms_places (conversation TEXT PRIMARY KEY, place INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-   CREATE TABLE rooms_applied (one INTEGER PRIMARY KEY CHECK (one = 1), place INTEGER NOT NULL) STRICT;`,
+  'CREATE TABLE rooms_applied (one INTEGER PRIMARY KEY CHECK (one = 1), place INTEGER NOT NULL) STRICT',
 ] as const;
 
 const item = z.union([z.strictObject({ creation }), z.strictObject({ ordered })]);
@@ -29,7 +28,7 @@ export class SharedOrder {
     shared: SharedLog;
     /** This process' copy. */
     store: Store;
-    /** Writes it into the copy; throws `malformed`, `bad_signature`, `forked` or `wrong_state` for what does not follow. */
+    /** Writes it into the copy, unless its place is taken; throws `malformed`, `bad_signature`, `forked` or `wrong_state` for what does not follow. */
     take(item: OrderItem): void;
     /** What was taken of the room last may not be in the copy. */
     undo(id: string): void;
@@ -50,17 +49,15 @@ export class SharedOrder {
     return this.#shared.follow(applied?.place ?? 0, (logged) => this.#apply(logged));
   }
 
-  /** Adds to the room's order, after what the copy has of it, and waits until the copy shows who was first. Throws `tracker_down`. */
-  async append(id: string, item: OrderItem): Promise<void> {
-    const last = this.#sql.of<{ place: number }>('SELECT place FROM rooms_places WHERE conversation = ?').get(id);
-    await this.#shared.append(id, JSON.stringify(item), last?.place ?? 0);
+  /** Says it to all, and waits until the copy shows whether it was first. Throws `tracker_down`. */
+  append(id: string, item: OrderItem): Promise<void> {
+    return this.#shared.append(id, JSON.stringify(item));
   }
 
   #apply({ key, text, at }: Logged): void {
     try {
       this.#store.transaction(() => {
         this.#sql.of('INSERT OR REPLACE INTO rooms_applied (one, place) VALUES (1, ?)').run(at);
-        this.#sql.of('INSERT OR REPLACE INTO rooms_places (conversation, place) VALUES (?, ?)').run(key, at);
         this.#takeText(text ?? '');
       });
     } catch (error) {

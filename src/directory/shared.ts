@@ -1,6 +1,6 @@
 /**
  * A table that several processes of one tracker share: each changes it by what all of them apply, in the same order, and
- * answers from its own copy in memory. [E-4] to [E-6]
+ * answers from its own copy in memory. [K-4] to [K-6]
  */
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { z } from 'zod';
@@ -18,8 +18,6 @@ import { type DirectoryTable, type DirectoryWriter, GRACE_MS, type Row, sameClai
 const CLOCKS_MS = 15_000;
 /** Accounts of which news is on its way at once. */
 const MOST_AT_ONCE = 64;
-/** Times that somebody else may be first with the same account before it is refused; each time, somebody got further. */
-const MOST_TRIES = 20;
 /** Bytes of what one account hides, unpacked: 10,000 ids, and 1,000 records at their largest. */
 const HIDING_BYTES = 16 * 1024 * 1024;
 
@@ -38,6 +36,20 @@ const said = z.object({
 
 type Said = z.infer<typeof said>;
 
+/** From whom an account hides, said by a process. */
+const hidden = z.object({
+  /** Grows with each that an account says: one that comes late does not undo a later one. */
+  turn: z.number().int(),
+  by: z.string(),
+  /** Gzip in base64: lists of ids, and often the same record many times. */
+  hiding: z.string(),
+});
+
+type Hidden = z.infer<typeof hidden>;
+
+/** What is shared, and with whom. */
+type SharedWith = { readonly handles: SharedLog; readonly records: SharedLog; readonly siblings: Siblings };
+
 /** An account whose link is to this process. */
 type Own = {
   owner: object;
@@ -50,7 +62,8 @@ type Own = {
 
 export class SharedDirectory implements DirectoryWriter {
   readonly #table: DirectoryTable;
-  readonly #shared: SharedLog;
+  readonly #handles: SharedLog;
+  readonly #records: SharedLog;
   readonly #siblings: Siblings;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -59,8 +72,7 @@ export class SharedDirectory implements DirectoryWriter {
   /** What was last said of each account, by whichever process. */
   readonly #said = new Map<string, Said>();
   readonly #online = new Set<string>();
-  /** Place of the newest text under each key. */
-  readonly #places = new Map<string, number>();
+  readonly #hidden = new Map<string, Hidden>();
   /** The last of the works on an account that wait for each other. */
   readonly #turns = new Map<string, Promise<unknown>>();
   readonly #due = new Set<string>();
@@ -69,23 +81,24 @@ export class SharedDirectory implements DirectoryWriter {
   /** `table` is empty; it is changed by this alone. */
   constructor(options: {
     table: DirectoryTable;
-    shared: SharedLog;
-    siblings: Siblings;
+    shared: SharedWith;
     clock: Clock;
     log: Log;
     graceMs?: number | undefined;
   }) {
     this.#table = options.table;
-    this.#shared = options.shared;
-    this.#siblings = options.siblings;
+    this.#handles = options.shared.handles;
+    this.#records = options.shared.records;
+    this.#siblings = options.shared.siblings;
     this.#clock = options.clock;
     this.#log = options.log;
     this.#graceMs = options.graceMs ?? GRACE_MS;
   }
 
   /** Settles when the table is as the others have it. */
-  start(): Promise<void> {
-    return this.#shared.follow(0, (logged) => this.#apply(logged));
+  async start(): Promise<void> {
+    await this.#handles.follow(0, (logged) => this.#applyHandle(logged));
+    await this.#records.follow(0, (logged) => this.#apply(logged));
   }
 
   /** Throws as the table's does, and `tracker_down`: it is on the list only once all of the cluster would find it there. */
@@ -120,13 +133,11 @@ export class SharedDirectory implements DirectoryWriter {
     return own && known && known.seq > own.seq ? known : (own ?? known);
   }
 
-  /** Of several who want it, whose claim is first in the order has it; all others are told so. [E-4] */
+  /** Of several who want it, whose claim is first in the order has it; all others are told so. [K-4] */
   async #claim(handle: string, account: string): Promise<void> {
-    for (let tries = 0; this.#table.mayClaim(handle, account); tries++) {
-      const key = `handle.${keyOf(handle)}`;
-      await this.#shared.append(key, account, this.#places.get(key) ?? 0);
-      if (tries >= MOST_TRIES) throw busy(`announcing "${handle}"`);
-    }
+    if (!this.#table.mayClaim(handle, account)) return;
+    await this.#handles.append(keyOf(handle), account);
+    this.#table.mayClaim(handle, account); // throws `name_taken` where somebody else was first
   }
 
   renew(account: string, renewal: Renewal, owner: object): void {
@@ -167,14 +178,11 @@ export class SharedDirectory implements DirectoryWriter {
 
   hide(account: string, hiding: Hiding): Promise<void> {
     return this.#inTurn(account, async () => {
-      for (let tries = 0; ; tries++) {
-        const text = this.#table.hidingText(account, hiding);
-        if (text === undefined) return;
-        const key = `hiding.${account}`;
-        const { ours } = await this.#shared.append(key, gzipSync(text).toString('base64'), this.#places.get(key) ?? 0);
-        if (ours) return;
-        if (tries >= MOST_TRIES) throw busy('hiding');
-      }
+      const text = this.#table.hidingText(account, hiding);
+      if (text === undefined) return;
+      const turn = Math.max(this.#clock.now(), (this.#hidden.get(account)?.turn ?? 0) + 1);
+      const next: Hidden = { turn, by: this.#siblings.self, hiding: gzipSync(text).toString('base64') };
+      await this.#records.append(`hiding.${account}`, JSON.stringify(next));
     });
   }
 
@@ -192,7 +200,7 @@ export class SharedDirectory implements DirectoryWriter {
     for (const account of this.#online) if (this.#isLost(account, now)) this.#saySoon(account);
   }
 
-  /** Online by the word of a process that is gone, or that says nothing of it any more. [E-6] */
+  /** Online by the word of a process that is gone, or that says nothing of it any more. [K-6] */
   #isLost(account: string, now: number): boolean {
     const known = this.#said.get(account);
     if (!known?.online || this.#own.has(account)) return false;
@@ -202,9 +210,8 @@ export class SharedDirectory implements DirectoryWriter {
 
   forget(): void {
     for (const account of this.#table.absent(this.#clock.now())) {
-      const key = `record.${account}`;
-      this.#shared
-        .append(key, null, this.#places.get(key) ?? 0)
+      this.#records
+        .append(`record.${account}`, null)
         .catch((error: unknown) => this.#log.info({ err: error }, 'an account stays on the list until the next try'));
     }
   }
@@ -237,22 +244,16 @@ export class SharedDirectory implements DirectoryWriter {
 
   /** Tells the others of an own account what they have not heard, or of a lost one that it went. */
   async #say(account: string): Promise<void> {
-    const key = `record.${account}`;
-    for (let tries = 0; tries < MOST_TRIES; tries++) {
-      const own = this.#own.get(account);
-      const next = own ? this.#ownNews(account, own) : this.#loss(account);
-      if (!next) return;
-      if (own) own.isDirty = false;
-      try {
-        const { ours } = await this.#shared.append(key, JSON.stringify(next), this.#places.get(key) ?? 0);
-        if (ours) return;
-      } catch (error) {
-        if (own) own.isDirty = true;
-        throw error;
-      }
+    const own = this.#own.get(account);
+    const next = own ? this.#ownNews(account, own) : this.#loss(account);
+    if (!next) return;
+    if (own) own.isDirty = false;
+    try {
+      await this.#records.append(`record.${account}`, JSON.stringify(next));
+    } catch (error) {
       if (own) own.isDirty = true;
+      throw error;
     }
-    throw busy('telling the cluster of somebody');
   }
 
   /** Undefined where another process has a newer record: then the account is no longer this one's. */
@@ -284,39 +285,74 @@ export class SharedDirectory implements DirectoryWriter {
     return turn;
   }
 
+  #applyHandle({ key, text }: Logged): void {
+    if (text === null || !key.includes('/')) return; // what says whose cluster this is
+    this.#orLeaveOut(key, () => this.#table.mergeBinding(handleOf(key), peerId.parse(text)));
+  }
+
   #apply({ key, text, at }: Logged): void {
-    const [kind = '', name = ''] = key.split(/\.(.*)/s);
+    const [kind = '', account = ''] = key.split('.');
+    this.#orLeaveOut(key, () => {
+      if (kind === 'hiding' && text !== null) this.#applyHiding(account, hidden.parse(JSON.parse(text)), at);
+      else if (kind === 'record' && text !== null) this.#applyRecord(account, said.parse(JSON.parse(text)), at);
+      else if (kind === 'record') this.#applyGone(account, at);
+    });
+  }
+
+  #orLeaveOut(key: string, work: () => void): void {
     try {
-      if (kind === 'record') this.#applyRecord(peerId.parse(name), text, at);
-      else if (kind === 'handle' && text !== null) this.#table.mergeBinding(handleOf(name), peerId.parse(text));
-      else if (kind === 'hiding' && text !== null) this.#table.mergeHiding(peerId.parse(name), unpacked(text), at);
+      work();
     } catch (error) {
       this.#log.error({ err: error, key }, 'the cluster holds something that is not of its form; it is left out');
     }
-    this.#places.set(key, at);
   }
 
-  #applyRecord(account: string, text: string | null, at: number): void {
-    if (text === null) {
-      this.#said.delete(account);
-      this.#online.delete(account);
-      this.#own.delete(account);
-      return this.#table.mergeGone(account, at);
+  #applyHiding(account: string, now: Hidden, at: number): void {
+    const known = this.#hidden.get(account);
+    if (known && now.turn <= known.turn) {
+      if (now.turn < known.turn && known.by === this.#siblings.self) this.#sayHiddenAgain(account, known);
+      return;
     }
-    const now = said.parse(JSON.parse(text));
+    this.#table.mergeHiding(account, unpacked(now.hiding), at);
+    this.#hidden.set(account, now);
+  }
+
+  /** A text that came late took the place of the newer one: for whoever starts later, it is put back. */
+  #sayHiddenAgain(account: string, known: Hidden): void {
+    this.#records
+      .append(`hiding.${account}`, JSON.stringify(known))
+      .catch((error: unknown) => this.#log.warn({ err: error }, 'a process that starts now would show what is hidden'));
+  }
+
+  #applyRecord(account: string, now: Said, at: number): void {
+    if (now.record.account !== account) throw new Fault('malformed', 'the record is of another account');
+    const [own, known] = [this.#own.get(account), this.#said.get(account)];
+    // It came late, and took the place of a newer one: whose link stands here says that again.
+    if (known && now.record.seq < known.record.seq) {
+      if (own) own.isDirty = true;
+      return;
+    }
     this.#said.set(account, now);
     if (now.online) this.#online.add(account);
     else this.#online.delete(account);
-    this.#table.merge(now, at);
-    const own = this.#own.get(account);
+    this.#table.mergeBinding(now.record.handle, account); // it was announced, so it was claimed before
+    const isNews = known !== undefined && !sameToReaders(known, now);
+    this.#table.merge(isNews ? { ...now, changed: 0 } : now, at);
     if (!own) return;
     if (now.record.seq > own.said.record.seq) this.#own.delete(account);
     // Another one took this process for gone: whose link stands is here.
     else if (!now.online && own.said.online && own.ends === undefined) own.isDirty = true;
   }
+
+  #applyGone(account: string, at: number): void {
+    this.#said.delete(account);
+    this.#online.delete(account);
+    this.#own.delete(account);
+    this.#table.mergeGone(account, at);
+  }
 }
 
-/** Handles as keys of a bucket, in which dots part and `@` may not stand. */
+/** Handles as keys, in which dots part and `@` may not stand. */
 const keyOf = (handle: string): string => handle.replaceAll('.', '=').replace('@', '/');
 const handleOf = (key: string): string => key.replaceAll('=', '.').replace('/', '@');
 
@@ -331,6 +367,3 @@ function sameToReaders(a: Said, b: Said): boolean {
     sameClaim(a.record, b.record)
   );
 }
-
-const busy = (what: string): Fault =>
-  new Fault('tracker_down', `${what}: other trackers of the cluster were first again and again; try again`);

@@ -288,7 +288,7 @@ export class DirectoryTable {
     for (const listener of this.#listeners) listener(account);
   }
 
-  /** Takes what all who share the table agreed upon at a place: news where `changed` is 0, else what no asker can see. [E-5] */
+  /** Takes what all who share the table agreed upon at a place: news where `changed` is 0, else what no asker can see. [K-5] */
   merge(said: Merged, at: number): void {
     const { account, node } = said.record;
     const known = this.#rows.get(account);

@@ -107,9 +107,7 @@ export class Tracker implements AsyncDisposable {
       ...(graceMs !== undefined && { graceMs }),
     });
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
-    const { directory: entries, siblings } = shared ?? {};
-    const writer =
-      entries && siblings && new SharedDirectory({ table, shared: entries, siblings, clock, graceMs, log });
+    const writer = shared && new SharedDirectory({ table, shared, clock, graceMs, log });
     await writer?.start();
     const directory = undo.use(new DirectoryServer({ table, writer, dialBack, zones: [this.zone], clock, log }));
     const router = new Router({ settled });

@@ -11,8 +11,10 @@ export type Shared = {
   /** Unix milliseconds at which the cluster was made: the same for all of them, and for good. [D-15] */
   readonly born: number;
   readonly siblings: Siblings;
-  /** Handles, records, hidings; of each key only the newest stays. */
-  readonly directory: SharedLog;
+  /** Whose each handle is; all of it stays. */
+  readonly handles: SharedLog;
+  /** Records and hidings; of each key only the newest stays. */
+  readonly records: SharedLog;
   /** Creations and orders of rooms; all of it stays. */
   readonly rooms: SharedLog;
   /** Letters by recipient and id; of each key only the newest stays. */

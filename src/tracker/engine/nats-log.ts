@@ -1,12 +1,11 @@
-/** A shared log that is a JetStream stream: one subject for each key, appended by compare-and-set, followed in order. */
-import { randomUUID } from 'node:crypto';
+/** A shared log that is a JetStream stream: one subject for each key, followed in order. */
 import { type JetStreamClient, type JetStreamManager, type JsMsg, jetstream } from '@nats-io/jetstream';
 import { headers, type NatsConnection } from '@nats-io/transport-node';
 import { abortable, Backoff, deadline, sleep } from '../../base/async.ts';
 import { Fault, toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
-import type { Appended, Logged, SharedLog } from '../../base/shared-log.ts';
-import { apiCodeOf, isTransient } from './nats-errors.ts';
+import type { Logged, SharedLog } from '../../base/shared-log.ts';
+import { isTransient } from './nats-errors.ts';
 
 /** Milliseconds that a write may take in all, then it is refused: what asks over a link waits 10 s. */
 const WRITE_MS = 5000;
@@ -22,10 +21,6 @@ const FOLLOW_AGAIN = { firstMs: 100, mostMs: 2000 };
 
 /** What a deleted key has, as the KV buckets of NATS write it. */
 const OPERATION = 'KV-Operation';
-const ID = 'Nats-Msg-Id';
-
-/** JetStream's error code for "the newest is another one" (JSStreamWrongLastSequenceErrF). */
-const WRONG_LAST = 10_071;
 
 export class NatsLog implements SharedLog, AsyncDisposable {
   readonly #connection: NatsConnection;
@@ -68,18 +63,16 @@ export class NatsLog implements SharedLog, AsyncDisposable {
     return this.#broken;
   }
 
-  async append(key: string, text: string | null, after?: number): Promise<Appended> {
+  async append(key: string, text: string | null): Promise<void> {
     const what = `writing to the stream "${this.#stream}"`;
     const away = this.#away();
     if (away) throw away;
-    const id = randomUUID();
     using limit = deadline(WRITE_MS, what, this.#stop.signal);
     for (;;) {
       if (this.#broken) throw this.#broken;
       try {
-        const appended = await this.#appendOnce(key, text, after, id);
-        await this.#applied(appended.at, limit);
-        return appended;
+        await this.#applied(await this.#publish(key, text), limit);
+        return;
       } catch (error) {
         if (this.#stop.signal.aborted || limit.aborted) throw this.#down(what, error);
         if (!isTransient(error)) throw refusal(what, error);
@@ -89,32 +82,24 @@ export class NatsLog implements SharedLog, AsyncDisposable {
     }
   }
 
+  /**
+   * Asks JetStream for no condition and no deduplication: what it refuses after a majority agreed upon it can make the copies of
+   * its machines differ (nats-server before 2.10.19). See docs/decisions/cluster-on-nats.md.
+   */
+  async #publish(key: string, text: string | null): Promise<number> {
+    const header = headers();
+    if (text === null) header.set(OPERATION, 'DEL');
+    const options = { headers: header, timeout: TRY_MS };
+    const { seq } = await this.#js.publish(this.#prefix + key, text ?? '', options);
+    return seq;
+  }
+
   #down(what: string, cause: unknown): Fault {
     return new Fault(
       'tracker_down',
       `${what}: the cluster of this tracker did not answer within ${WRITE_MS} ms; it is not known whether it took it; try again`,
       { cause },
     );
-  }
-
-  /** Each try has the same id, so that one that came through unheard is not written twice. */
-  async #appendOnce(key: string, text: string | null, after: number | undefined, id: string): Promise<Appended> {
-    const subject = this.#prefix + key;
-    const header = headers();
-    if (text === null) header.set(OPERATION, 'DEL');
-    try {
-      const { seq } = await this.#js.publish(subject, text ?? '', {
-        msgID: id,
-        headers: header,
-        timeout: TRY_MS,
-        ...(after !== undefined && { expect: { lastSubjectSequence: after } }),
-      });
-      return { ours: true, at: seq };
-    } catch (error) {
-      if (apiCodeOf(error) !== WRONG_LAST) throw error;
-      const newest = await this.#manager.streams.getMessage(this.#stream, { last_by_subj: subject });
-      return { ours: newest?.header.get(ID) === id, at: newest?.seq ?? 0 };
-    }
   }
 
   /** Settles when the log was applied here up to that place. */

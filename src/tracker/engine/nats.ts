@@ -1,4 +1,4 @@
-/** The engine of a tracker that is several processes: what they must not forget stands in JetStream. [E-1] to [E-9] */
+/** The engine of a tracker that is several processes: what they must not forget stands in JetStream. [K-1] to [K-9] */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type JetStreamManager, jetstreamManager, type StreamConfig, type StreamInfo } from '@nats-io/jetstream';
@@ -25,7 +25,7 @@ const PING_MS = 2000;
 const RECONNECT_MS = 500;
 /** Milliseconds without NATS after which writes are refused at once instead of after a wait. */
 const AWAY_MS = 3000;
-/** Copies in a cluster of NATS servers: one may die, and what was acknowledged stays. [E-3] */
+/** Copies in a cluster of NATS servers: one may die, and what was acknowledged stays. [K-3] */
 const REPLICAS = 3;
 /** Days that a letter, or the word that it is gone, stays in its stream: one more than a letter is held. [M-9] */
 const MAIL_DAYS = 31;
@@ -37,6 +37,12 @@ const NO_STREAM = 10_059;
 /** What the first process of a cluster wrote about it, under the key `cluster`. */
 const founding = z.object({ peer: peerId, born: z.int().positive() });
 const CLUSTER = 'cluster';
+
+type Stream = StreamInfo & {
+  /** Of its subjects; ends with a dot. */
+  prefix: string;
+};
+type Streams = Record<'handles' | 'records' | 'rooms' | 'mail', Stream>;
 
 type Options = {
   place: NatsPlace;
@@ -59,11 +65,12 @@ export async function openNats(options: Options): Promise<Engine> {
   opened.defer(() => connection.close());
   const base = `netapp_${zone.replaceAll('.', '_')}`;
   const manager = await patiently(what, limit, () => jetstreamManager(connection, { timeout: ASK_MS }));
-  const replicas = connection.info?.cluster === undefined ? 1 : REPLICAS;
-  const streams = await patiently(what, limit, () => makeStreams(connection, manager, base, replicas));
-  const { born } = await patiently(what, limit, () => found(connection, manager, base, options));
-  if (streams.some(({ config }) => config.num_replicas < replicas)) {
-    log.warn({ wanted: replicas }, 'streams have too few replicas: raise them with "nats stream edit --replicas"');
+  const streams = await patiently(what, limit, () => makeStreams(connection, manager, base));
+  const { born } = await patiently(what, limit, () => found(manager, streams.handles, options));
+  const few = Object.values(streams).filter(({ config }) => config.num_replicas < REPLICAS);
+  if (connection.info?.cluster !== undefined && few.length > 0) {
+    const names = few.map(({ config }) => config.name);
+    log.warn({ streams: names }, 'these have too few replicas: raise them with "nats stream edit NAME --replicas=3"');
   }
 
   const siblings = opened.use(new NatsSiblings(connection, `${base}.alive`));
@@ -75,26 +82,26 @@ export async function openNats(options: Options): Promise<Engine> {
       `asking the cluster of "${zone}": this tracker has lost NATS and changes nothing until it is back; it tries by itself`,
     );
   };
-  const logOf = (stream: StreamInfo, prefix: string): NatsLog =>
-    opened.use(
-      new NatsLog({ connection, manager, stream: stream.config.name, prefix, born: stream.created, away, log }),
-    );
-  const [directoryStream, roomsStream, mailStream] = streams;
-  const store = opened.use(openCopy(options.home, streams, log));
-  const directory = logOf(directoryStream, `$KV.${base}_directory.`);
-  const rooms = logOf(roomsStream, `${base}.rooms.`);
-  const mail = logOf(mailStream, `${base}.mail.`);
+  const logOf = ({ config: { name: stream }, created: born, prefix }: Stream): NatsLog =>
+    opened.use(new NatsLog({ connection, manager, stream, prefix, born, away, log }));
+  const store = opened.use(openCopy(options.home, [streams.rooms, streams.mail], log));
+  const logs = {
+    handles: logOf(streams.handles),
+    records: logOf(streams.records),
+    rooms: logOf(streams.rooms),
+    mail: logOf(streams.mail),
+  };
   void watch(connection, (connected) => {
     siblings.connected = connected;
     since = connected ? undefined : (since ?? performance.now());
     log.warn({ connected }, connected ? 'NATS is back' : 'NATS is lost; it is tried again');
   });
-  const trouble = (): Fault | undefined => directory.broken ?? rooms.broken ?? mail.broken ?? away();
+  const trouble = (): Fault | undefined => Object.values(logs).find(({ broken }) => broken)?.broken ?? away();
   const all = opened.move();
   return {
     store,
     settled: () => undefined,
-    shared: { born, siblings, directory, rooms, mail, trouble },
+    shared: { born, siblings, ...logs, trouble },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
@@ -138,55 +145,48 @@ async function patiently<T>(what: string, limit: AbortSignal, work: () => Promis
   }
 }
 
-async function makeStreams(
-  connection: NatsConnection,
-  manager: JetStreamManager,
-  base: string,
-  replicas: number,
-): Promise<[StreamInfo, StreamInfo, StreamInfo]> {
-  const bucket = `${base}_directory`;
-  const info = (name: string): Promise<StreamInfo | undefined> =>
-    manager.streams.info(name).catch((error: unknown) => {
+/** Makes those that are not there. What is there stays as its operator wants it. */
+async function makeStreams(connection: NatsConnection, manager: JetStreamManager, base: string): Promise<Streams> {
+  const replicas = connection.info?.cluster === undefined ? 1 : REPLICAS;
+  const info = async (name: string): Promise<StreamInfo | undefined> => {
+    try {
+      return await manager.streams.info(name);
+    } catch (error) {
       if (apiCodeOf(error) === NO_STREAM) return undefined;
       throw error;
-    });
-  const add = async (config: Partial<StreamConfig> & { name: string }): Promise<StreamInfo> =>
-    (await info(config.name)) ?? (await manager.streams.add({ ...shared, ...config }));
-  const shared = { storage: 'file', discard: 'new', num_replicas: replicas, allow_direct: false } as const;
+    }
+  };
+  const made = async (what: string, config: Partial<StreamConfig>): Promise<Stream> => {
+    const [name, prefix] = [`${base}_${what}`, `${base}.${what}.`];
+    const all = { name, subjects: [`${prefix}>`], num_replicas: replicas };
+    return { ...((await info(name)) ?? (await manager.streams.add({ ...all, ...config }))), prefix };
+  };
+  const bucket = `${base}_records`;
   if (!(await info(`KV_${bucket}`))) await new Kvm(connection).create(bucket, { history: 1, replicas });
-  return [
-    await manager.streams.info(`KV_${bucket}`),
-    await add({ name: `${base}_rooms`, subjects: [`${base}.rooms.>`], deny_delete: true, deny_purge: true }),
-    await add({
-      name: `${base}_mail`,
-      subjects: [`${base}.mail.>`],
-      max_msgs_per_subject: 1,
-      max_age: nanos(MAIL_DAYS * DAY_MS),
-    }),
-  ];
+  return {
+    handles: await made('handles', { deny_delete: true, deny_purge: true }),
+    records: { ...(await manager.streams.info(`KV_${bucket}`)), prefix: `$KV.${bucket}.` },
+    rooms: await made('rooms', { deny_delete: true, deny_purge: true }),
+    mail: await made('mail', { max_msgs_per_subject: 1, max_age: nanos(MAIL_DAYS * DAY_MS) }),
+  };
 }
 
-/** Writes whose cluster this is, where nobody did; else makes sure that it is the own key's. [E-1] */
+/** Whose cluster it is: the first word in its stream of handles says it, and is written where there is none. [K-1] */
 async function found(
-  connection: NatsConnection,
   manager: JetStreamManager,
-  base: string,
+  { config: { name }, prefix }: Stream,
   { peer, zone, home, clock }: Options,
 ): Promise<z.infer<typeof founding>> {
-  const bucket = `${base}_directory`;
-  const known = await manager.streams.getMessage(`KV_${bucket}`, { last_by_subj: `$KV.${bucket}.${CLUSTER}` });
-  if (!known) {
-    const kv = await new Kvm(connection).open(bucket);
-    const mine = { peer, born: clock.now() };
-    // Whoever is second is told so, and reads what the first one wrote.
-    await kv.create(CLUSTER, JSON.stringify(mine)).catch((error: unknown) => {
-      if (isTransient(error)) throw error;
-    });
-    return found(connection, manager, base, { peer, zone, home, clock } as Options);
+  const first = await manager.streams.getMessage(name, { seq: 1 });
+  if (!first) {
+    await manager
+      .jetstream()
+      .publish(prefix + CLUSTER, JSON.stringify({ peer, born: clock.now() }), { timeout: ASK_MS });
+    throw new Fault('tracker_down', 'it was founded just now'); // whoever was first is seen at the next look
   }
-  const parsed = founding.safeParse(known.json());
+  const parsed = founding.safeParse(first.json());
   const what = `joining the cluster of "${zone}"`;
-  if (!parsed.success) throw new Fault('corrupt', `${what}: its bucket "${bucket}" does not say whose it is`);
+  if (!parsed.success) throw new Fault('corrupt', `${what}: its stream "${name}" does not say whose it is`);
   if (parsed.data.peer === peer) return parsed.data;
   throw new Fault(
     'wrong_key',
