@@ -20,7 +20,7 @@ export function needsNats(skip: (note: string) => void): void {
   expect(hasNats, '"nats-server" is missing: apt-get install nats-server').toBe(true);
 }
 
-type Machine = { name: string; args: string[]; port: number; child: ChildProcess | undefined };
+type Machine = { name: string; address: string; command: string[]; child: ChildProcess | undefined };
 
 export class Nats implements AsyncDisposable {
   readonly #folder: string;
@@ -31,30 +31,39 @@ export class Nats implements AsyncDisposable {
     this.#machines = machines;
   }
 
-  /** Settles when JetStream answers on each of them. */
+  /** On loopback. Settles when JetStream answers on each of them. */
   static async start(count: 1 | 3 = 1): Promise<Nats> {
-    const folder = await mkdtemp(join(tmpdir(), 'netapp-nats-'));
     const ports = await freePorts(count * 2);
-    const routes = ports.slice(count).map((port) => `nats-route://127.0.0.1:${port}`);
-    const machines = Array.from({ length: count }, (_, index): Machine => {
-      const [name, port] = [`n${index}`, ports[index] ?? 0];
-      const alone = ['-a', '127.0.0.1', '-p', `${port}`, '-n', name, '-js', '-sd', join(folder, name)];
-      const joined = ['-cluster_name', 'netapp', '-cluster', routes[index] ?? '', '-routes', routes.join()];
-      return { name, port, args: count === 1 ? alone : [...alone, ...joined], child: undefined };
-    });
-    const nats = new Nats(folder, machines);
-    for (const index of machines.keys()) nats.restart(index);
+    const places = Array.from({ length: count }, (_, index) => ({
+      host: '127.0.0.1',
+      port: ports[index] ?? 0,
+      route: ports[count + index] ?? 0,
+      within: [],
+    }));
+    const nats = await Nats.at(places);
     await nats.ready();
     return nats;
   }
 
-  get size(): number {
-    return this.#machines.length;
+  /** At addresses of the caller's, each by a command that runs another one there; does not wait for them. */
+  static async at(places: readonly { host: string; port: number; route: number; within: string[] }[]): Promise<Nats> {
+    const folder = await mkdtemp(join(tmpdir(), 'netapp-nats-'));
+    const routes = places.map(({ host, route }) => `nats-route://${host}:${route}`);
+    const machines = places.map(({ host, port, within }, index): Machine => {
+      const name = `n${index}`;
+      const alone = ['nats-server', '-a', host, '-p', `${port}`, '-n', name, '-js', '-sd', join(folder, name)];
+      const joined = ['-cluster_name', 'netapp', '-cluster', routes[index] ?? '', '-routes', routes.join()];
+      const command = [...within, ...alone, ...(places.length > 1 ? joined : [])];
+      return { name, address: `${host}:${port}`, command, child: undefined };
+    });
+    const nats = new Nats(folder, machines);
+    for (const index of machines.keys()) nats.restart(index);
+    return nats;
   }
 
   /** For `--engine`. */
   get url(): string {
-    return `nats://${this.#machines.map(({ port }) => `127.0.0.1:${port}`).join()}`;
+    return `nats://${this.#machines.map(({ address }) => address).join()}`;
   }
 
   #machine(index: number): Machine {
@@ -85,12 +94,13 @@ export class Nats implements AsyncDisposable {
   restart(index: number): void {
     const machine = this.#machine(index);
     if (machine.child) return;
-    machine.child = spawn('nats-server', machine.args, { stdio: 'ignore' });
+    const [command = '', ...args] = machine.command;
+    machine.child = spawn(command, args, { stdio: 'ignore' });
   }
 
   /** Settles when each server that runs answers for JetStream, and the cluster has a leader. */
   async ready(): Promise<void> {
-    for (const { port, child } of this.#machines) if (child) await answers(port);
+    for (const { address, child } of this.#machines) if (child) await answers(address);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -102,11 +112,11 @@ export class Nats implements AsyncDisposable {
   }
 }
 
-async function answers(port: number): Promise<void> {
+async function answers(address: string): Promise<void> {
   await until(
     async () => {
       try {
-        const connection = await connect({ servers: `127.0.0.1:${port}`, reconnect: false });
+        const connection = await connect({ servers: address, reconnect: false });
         try {
           const { data } = await connection.request('$JS.API.INFO', '', { timeout: 1000 });
           return !new TextDecoder().decode(data).includes('"error"');

@@ -1,6 +1,6 @@
 /**
  * Where a tracker keeps what it must not forget, and by what it is one with other processes that have the same key: embedded
- * (one process, one SQLite file), or a cluster on NATS. See docs/tracker-engines.md.
+ * (one process, one SQLite file), or a cluster on NATS. See docs/protocol-cluster.md.
  */
 import { Fault } from '../../base/fault.ts';
 import type { SharedLog, Siblings } from '../../base/shared-log.ts';

@@ -1,6 +1,6 @@
 /** A shared log that is a JetStream stream: one subject for each key, followed in order. */
 import { type JetStreamClient, type JetStreamManager, type JsMsg, jetstream } from '@nats-io/jetstream';
-import { headers, type NatsConnection } from '@nats-io/transport-node';
+import { headers, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
 import { abortable, Backoff, deadline, sleep } from '../../base/async.ts';
 import { Fault, toFault } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
@@ -12,11 +12,14 @@ const WRITE_MS = 5000;
 /** Milliseconds for one try: a machine that died is another one's turn by the next. */
 const TRY_MS = 1500;
 const AGAIN_MS = 100;
-/** Milliseconds without a sign of life after which what is followed is asked for anew, and that one request for it stands. */
+/** Milliseconds between signs of life, without one after which what is followed is asked for anew, and that one request for it stands. */
 const HEARTBEAT_MS = 1000;
+const SILENCE_MS = 3000;
 const PULL_MS = 5000;
 /** Texts on their way here at once: of the largest letters 70 MiB. */
 const PULL_TEXTS = 200;
+/** Texts yet to come up to which each is asked of the leader; a start with more takes the older ones as one machine has them. */
+const MOST_VERIFIED = 1000;
 const FOLLOW_AGAIN = { firstMs: 100, mostMs: 2000 };
 
 /** What a deleted key has, as the KV buckets of NATS write it. */
@@ -149,27 +152,67 @@ export class NatsLog implements SharedLog, AsyncDisposable {
     });
     const end = (): void => messages.stop();
     this.#stop.signal.addEventListener('abort', end, { once: true });
+    // Its own watch over heartbeats can end for good when a machine of the cluster dies; this one does not.
+    let heard = performance.now();
+    const watchdog = setInterval(() => {
+      if (performance.now() - heard > SILENCE_MS) messages.stop();
+    }, HEARTBEAT_MS).unref();
     void (async () => {
-      // Its own way to go on is slow after a machine of the cluster died; from the place on, all is asked for anew.
-      for await (const { type } of messages.status()) if (type === 'heartbeats_missed') messages.stop();
+      for await (const { type } of messages.status()) if (type === 'heartbeat') heard = performance.now();
     })();
     try {
       for await (const message of messages) {
+        heard = performance.now();
         backoff.reset();
-        this.#take(message, apply);
+        if (message.info.pending > MOST_VERIFIED) this.#takeUnverified(message, apply);
+        else await this.#takeUpTo(message.seq, apply);
+        heard = performance.now();
         if (message.info.pending === 0) caughtUp();
       }
     } finally {
+      clearInterval(watchdog);
       this.#stop.signal.removeEventListener('abort', end);
       messages.stop();
     }
   }
 
-  #take(message: JsMsg, apply: (logged: Logged) => void): void {
+  /** What one machine of NATS has: good enough for what was there long before. */
+  #takeUnverified(message: JsMsg, apply: (logged: Logged) => void): void {
     const { seq, subject, headers: header } = message;
+    this.#take({ seq, subject, header, text: message.string() }, apply);
+  }
+
+  /**
+   * What a machine of NATS shows may be nothing that the majority agreed upon (seen with 2.9.10, after two of three stood still): it
+   * only says that there is something. What it is, the leader says, which also acknowledged it to whoever wrote it.
+   */
+  async #takeUpTo(at: number, apply: (logged: Logged) => void): Promise<void> {
+    while (this.#place < at && !this.#stop.signal.aborted) {
+      const next = { seq: this.#place + 1, next_by_subj: `${this.#prefix}>` };
+      const stored = await this.#manager.streams.getMessage(this.#stream, next);
+      if (stored) {
+        this.#take({ seq: stored.seq, subject: stored.subject, header: stored.header, text: stored.string() }, apply);
+        continue;
+      }
+      // It was removed since; or it was never agreed upon, and there may be another one in its place soon.
+      const { state } = await this.#manager.streams.info(this.#stream);
+      if (state.last_seq < at) throw new Fault('tracker_down', `its machines disagree about place ${at}`);
+      this.#came(at);
+    }
+  }
+
+  #take(
+    stored: { seq: number; subject: string; header: MsgHdrs | undefined; text: string },
+    apply: (logged: Logged) => void,
+  ): void {
+    const { seq, subject, header, text } = stored;
     if (seq <= this.#place || this.#stop.signal.aborted) return;
     const deleted = header?.has(OPERATION) ?? false;
-    apply({ key: subject.slice(this.#prefix.length), text: deleted ? null : message.string(), at: seq });
+    apply({ key: subject.slice(this.#prefix.length), text: deleted ? null : text, at: seq });
+    this.#came(seq);
+  }
+
+  #came(seq: number): void {
     this.#place = seq;
     for (const each of this.#waiting) if (each.at <= seq) each.resolve();
   }

@@ -18,7 +18,7 @@ import { NatsSiblings } from './nats-siblings.ts';
 
 /** Milliseconds that a start waits for NATS: a cluster of it that starts at the same time elects itself first. */
 const START_MS = 30_000;
-const ASK_MS = 5000;
+const ASK_MS = 3000;
 const START_AGAIN = { firstMs: 200, mostMs: 2000 };
 /** Milliseconds between signs of life asked of a NATS server; two that do not come, and another one is taken. */
 const PING_MS = 2000;
