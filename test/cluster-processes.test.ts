@@ -40,7 +40,7 @@ async function up(name: string, invite: string): Promise<Running> {
 const members = async (node: Running): Promise<number> =>
   (await node.client.rooms.show({ room: 'team' })).members.length;
 
-test('people find each other, rooms change and mail is taken, whichever machine dies [K-2]', {
+test('people find each other, rooms change and mail is taken, whichever machine dies [K-2] [K-6]', {
   timeout: PATIENCE_MS,
 }, async () => {
   const a = await tracker('a');

@@ -41,7 +41,7 @@ export type TrackerOptions = {
   zone: string;
   /** Whether it holds letters for those who are away; default true. */
   mailbox?: boolean | undefined;
-  /** `nats://HOST[,HOST]` for one of a cluster; default `embedded`: this process alone. */
+  /** `nats://HOST[,HOST]` for one of a cluster; default `embedded`: this process alone. [K-2] */
   engine?: string | undefined;
   log: Log;
   clock?: Clock;

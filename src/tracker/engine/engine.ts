@@ -7,7 +7,7 @@ import type { SharedLog, Siblings } from '../../base/shared-log.ts';
 import type { Store } from '../../base/sqlite.ts';
 
 /** What the processes of a cluster share. */
-export type Shared = {
+type Shared = {
   /** Unix milliseconds at which the cluster was made: the same for all of them, and for good. [D-15] */
   readonly born: number;
   readonly siblings: Siblings;

@@ -7,7 +7,7 @@ import type { Log } from '../../base/log.ts';
 import type { Logged, SharedLog } from '../../base/shared-log.ts';
 import { isTransient } from './nats-errors.ts';
 
-/** Milliseconds that a write may take in all, then it is refused: what asks over a link waits 10 s. */
+/** Milliseconds that a write may take in all, then it is refused: what asks over a link waits 10 s. [K-9] */
 const WRITE_MS = 5000;
 /** Milliseconds for one try: a machine that died is another one's turn by the next. */
 const TRY_MS = 1500;
@@ -184,7 +184,7 @@ export class NatsLog implements SharedLog, AsyncDisposable {
 
   /**
    * What a machine of NATS shows may be nothing that the majority agreed upon (seen with 2.9.10, after two of three stood still): it
-   * only says that there is something. What it is, the leader says, which also acknowledged it to whoever wrote it.
+   * only says that there is something. What it is, the leader says, which also acknowledged it to whoever wrote it. [K-10]
    */
   async #takeUpTo(at: number, apply: (logged: Logged) => void): Promise<void> {
     while (this.#place < at && !this.#stop.signal.aborted) {
