@@ -112,6 +112,10 @@ const tracker = processCommand({
     port: port.optional().describe('default: 22236; 0: any'),
     zone: z.string().optional().describe('zone that it serves; default: lab'),
     mailbox,
+    admin: z
+      .array(z.string().regex(/^[a-z2-7]{52}$/, 'expected an account id, 52 characters, as "netapp status" shows it'))
+      .default([])
+      .describe('account id of somebody who administers the zone; may stand several times; default: nobody'),
   }),
   async run(input, shell) {
     const [{ runTracker }, { createLog }, { homePaths, readConfig }, { settle }] = await Promise.all([
@@ -121,12 +125,14 @@ const tracker = processCommand({
       import('./settings.ts'),
     ]);
     const { home, signal, stdout, stderr, json, env } = shell;
-    const { port, ...given } = input;
-    const { settings } = settle({ ...given, trackerPort: port }, env, await readConfig(home));
+    const { port, admin, ...given } = input;
+    const admins = admin.length > 0 ? admin : undefined;
+    const { settings } = settle({ ...given, trackerPort: port, admins }, env, await readConfig(home));
     const log = createLog({ name: 'netapp', level: settings.log });
     await runTracker({
       zone: settings.zone,
       mailbox: settings.mailbox,
+      admins: settings.admins,
       host: settings.host,
       port: settings.trackerPort,
       home: homePaths(home).tracker,

@@ -34,6 +34,7 @@ const SETTINGS: { readonly [K in Key]-?: Setting<K> } = {
   zone: { flag: '--zone', env: 'NETAPP_ZONE', read: asIs, fallback: () => ZONE },
   trackerPort: { flag: '--tracker-port', env: 'NETAPP_TRACKER_PORT', read: asNumber, fallback: () => TRACKER_PORT },
   mailbox: { flag: '--mailbox', env: 'NETAPP_MAILBOX', read: asFlag, fallback: () => true },
+  admins: { flag: '--admin', env: 'NETAPP_ADMINS', read: asList, fallback: () => [] },
   presence: { flag: '--presence', env: 'NETAPP_PRESENCE', read: asIs, fallback: () => 'zone' },
   awayAfterMs: { flag: '--away-after', env: 'NETAPP_AWAY_AFTER', read: parseSpan, fallback: () => AWAY_AFTER_MS },
   httpPort: { flag: '--http-port', env: 'NETAPP_HTTP_PORT', read: asNumber, fallback: () => undefined },
@@ -49,6 +50,7 @@ export type Settings = {
     | 'zone'
     | 'trackerPort'
     | 'mailbox'
+    | 'admins'
     | 'presence'
     | 'webhookTargets'
     | 'log']-?: Exclude<HomeConfig[K], undefined>;

@@ -10,6 +10,7 @@ import { Fault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
 import type { Shell } from '../cli/shell.ts';
 import { formatInvite, type Invite, parseInvite } from '../directory/invite.ts';
+import { loadOrCreateKey } from '../link/identity.ts';
 import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from '../node/home.ts';
 import { Node } from '../node/node.ts';
 import { Tracker } from '../tracker/tracker.ts';
@@ -119,7 +120,7 @@ function defined(config: HomeConfig): HomeConfig {
 }
 
 async function startTracker(
-  config: { zone: string; trackerPort: number; mailbox: boolean },
+  config: { zone: string; trackerPort: number; mailbox: boolean; admins: readonly string[] },
   host: string | undefined,
   home: string,
   log: Log,
@@ -130,6 +131,8 @@ async function startTracker(
     port: config.trackerPort,
     zone: config.zone,
     mailbox: config.mailbox,
+    // Whoever runs it administers it.
+    admins: [(await loadOrCreateKey(homePaths(home).accountKey)).id, ...config.admins],
     log: log.child({ room: 'tracker' }),
   });
   await tracker.start().catch((error: unknown) => {

@@ -27,6 +27,10 @@ export function homePaths(home: string) {
   };
 }
 
+const peerIdText = z
+  .string()
+  .regex(/^[a-z2-7]{52}$/, 'expected an account id, 52 characters, as "netapp status" shows it');
+
 const aPort = z.number().int().min(0).max(65_535);
 
 /** The settings that a home's `config.json` may have. Flags and environment win over them; `up` remembers some there. */
@@ -44,6 +48,8 @@ export const homeConfig = z
     trackerPort: aPort,
     /** Whether a tracker run from this home holds letters for those who are away. */
     mailbox: z.boolean(),
+    /** Account ids of those who administer the zone of a tracker run from this home. */
+    admins: z.array(peerIdText),
     /** Who may see that the user is here. */
     presence: z.enum(['zone', 'contacts']),
     /** Milliseconds without a use of any door until the user is away; null: never. */

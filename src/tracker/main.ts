@@ -10,6 +10,7 @@ export type RunTrackerOptions = {
   port?: number | undefined;
   zone: string;
   mailbox?: boolean | undefined;
+  admins?: readonly string[] | undefined;
   /** Its abort ends the program gracefully. */
   signal: AbortSignal;
   stdout: Writable;
@@ -21,9 +22,9 @@ export type RunTrackerOptions = {
 
 /** Throws what `Tracker.start` throws; settles when the tracker has ended after `signal`. */
 export async function runTracker(options: RunTrackerOptions): Promise<void> {
-  const { home, host, port, zone, mailbox, signal, stdout, stderr } = options;
+  const { home, host, port, zone, mailbox, admins, signal, stdout, stderr } = options;
   const log = options.log ?? createLog({ name: 'tracker', level: 'warn' });
-  await using tracker = new Tracker({ home, host, port, zone, mailbox, log });
+  await using tracker = new Tracker({ home, host, port, zone, mailbox, admins, log });
   await tracker.start();
   const { peer, addresses, invite } = tracker;
   if (options.json) {

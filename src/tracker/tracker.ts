@@ -12,6 +12,7 @@ import { Store } from '../base/sqlite.ts';
 import { MailServer } from '../chat/mailbox-server.ts';
 import { type MailLimits, MailStore } from '../chat/mailbox-store.ts';
 import { Orderer } from '../chat/orderer.ts';
+import { Admins } from '../directory/admin.ts';
 import { type Check, DialBack } from '../directory/dialback.ts';
 import { parseZone } from '../directory/handle.ts';
 import { DIRECTORY_PATH, directoryHttp } from '../directory/http.ts';
@@ -38,6 +39,8 @@ export type TrackerOptions = {
   zone: string;
   /** Whether it holds letters for those who are away; default true. */
   mailbox?: boolean | undefined;
+  /** Ids of the accounts that administer its zone; default none. [A-1] */
+  admins?: readonly string[] | undefined;
   log: Log;
   clock?: Clock;
   /** Name and version of the program, for people. */
@@ -63,6 +66,8 @@ export class Tracker implements AsyncDisposable {
   readonly #options: TrackerOptions;
   readonly #clock: Clock;
   readonly #undo = new AsyncDisposableStack();
+  /** Who administers its zone. */
+  readonly admins: Admins;
   #running: Running | undefined;
 
   /** Throws `invalid_argument` for a zone that is none. */
@@ -70,6 +75,7 @@ export class Tracker implements AsyncDisposable {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.zone = parseZone(options.zone);
+    this.admins = new Admins(options.admins);
   }
 
   /** Throws `agent_running`, `port_taken`, `corrupt` (its key or store), `invalid_argument` (its host), `unwritable`. */
