@@ -52,6 +52,10 @@ export type LinkOptions = {
   log: Log;
   /** Asked before hello is answered: true for somebody for whom this side is not there. [D-60] */
   refuses?: ((info: HelloInfo) => boolean) | undefined;
+  /**
+   * Where nothing below proved `peer`: whether the proof in its hello does. Without it, a proof is out of place. [L-43]
+   */
+  proves?: ((proof: string) => boolean) | undefined;
   /** Milliseconds of silence after which the other side is asked for a sign of life, and once more until it is given up. */
   keepAliveMs?: number;
 };
@@ -93,6 +97,7 @@ export class Link {
   readonly #router: Router;
   readonly #self: HelloInfo;
   readonly #refuses: ((info: HelloInfo) => boolean) | undefined;
+  readonly #proves: ((proof: string) => boolean) | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #waiting = new Map<number, Waiting>();
@@ -117,6 +122,7 @@ export class Link {
     this.#router = options.router;
     this.#self = options.self;
     this.#refuses = options.refuses;
+    this.#proves = options.proves;
     this.#clock = options.clock;
     this.#log = options.log.child({ peer: options.peer.slice(0, 8) });
     this.ready = this.#ready.promise;
@@ -354,10 +360,21 @@ export class Link {
     if (this.dialled || this.#remote) throw new Fault('malformed', 'hello is said once, by the side that dialled');
     const parsed = hello.params.safeParse(params);
     if (!parsed.success) throw new Fault('malformed', 'greeting: hello is not of its shape');
+    this.#checkProof(parsed.data.proof);
     checkHello(parsed.data, this.peer, this.#clock.now());
     if (this.#refuses?.(parsed.data)) return this.#vanish();
     this.#send(encodeResult(id, this.#self));
     this.#meet(parsed.data);
+  }
+
+  /** [L-43] */
+  #checkProof(proof: string | undefined): void {
+    if (!this.#proves) {
+      if (proof === undefined) return;
+      throw new Fault('malformed', 'greeting: a proof in hello has no place on a link whose keys TLS has proved');
+    }
+    if (proof === undefined) throw new Fault('unauthenticated', 'greeting: hello carries no proof of the node’s key');
+    if (!this.#proves(proof)) throw new Fault('bad_signature', 'greeting: the proof in hello is not of this challenge');
   }
 
   #ping(): void {

@@ -20,14 +20,29 @@ import { formatInvite, type Invite } from '../directory/invite.ts';
 import { MOST_ADDRESSES } from '../directory/record.ts';
 import { DirectoryServer } from '../directory/server.ts';
 import { DirectoryTable } from '../directory/table.ts';
-import { formatAddress } from '../link/address.ts';
+import { formatAddress, formatProxied, parseAddress, parseProxied, scopeOf } from '../link/address.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
-import { PROTOCOL } from '../link/hello.ts';
+import { type ForwardedHeader, TrustedProxies } from '../link/forwarded.ts';
+import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import { Listener } from '../link/listen.ts';
+import { ProxiedListener } from '../link/proxied.ts';
 import { Router } from '../link/router.ts';
 import { checkWith } from './check.ts';
 
 export const TRACKER_PORT = 22_236;
+
+/** A proxy that ends TLS before the tracker. [L-40] */
+export type BehindProxy = {
+  /** IP and port at which plain HTTP is taken from the proxy; port 0 for any free one. */
+  host: string;
+  port: number;
+  /** `wss://host[:port][/path]` at which the proxy answers; at least one. */
+  publicUrls: readonly string[];
+  /** IPs and nets of proxies; default: this machine. */
+  trusted?: readonly string[] | undefined;
+  /** Where the proxy says who its client is; default `x-forwarded-for`. */
+  header?: ForwardedHeader | undefined;
+};
 
 export type TrackerOptions = {
   /** Folder of `tracker.key`, `tracker.db` and `tracker.lock`; made if missing. */
@@ -41,6 +56,8 @@ export type TrackerOptions = {
   mailbox?: boolean | undefined;
   /** Ids of the accounts that administer its zone; default none. [A-1] */
   admins?: readonly string[] | undefined;
+  /** Where its proxy reaches it, and where the proxy is reached; default: it stands behind none. */
+  behindProxy?: BehindProxy | undefined;
   log: Log;
   clock?: Clock;
   /** Name and version of the program, for people. */
@@ -59,6 +76,7 @@ type Running = {
   directory: DirectoryServer;
   table: DirectoryTable;
   addresses: string[];
+  proxied: ProxiedListener | undefined;
 };
 
 export class Tracker implements AsyncDisposable {
@@ -116,27 +134,47 @@ export class Tracker implements AsyncDisposable {
     orderer.start();
     orderer.attach(router);
     const software = this.#options.software ?? 'netapp';
+    const self = (): HelloInfo => ({ protocol: PROTOCOL, software, role: 'tracker', account: null });
     const listener = new Listener({
       host,
       port: this.#options.port ?? TRACKER_PORT,
       identity,
       router,
-      self: () => ({ protocol: PROTOCOL, software, role: 'tracker', account: null }),
+      self,
       clock,
       log,
       onLink: () => {},
     });
-    listener.route(DIRECTORY_PATH, directoryHttp({ table, clock }));
-    listener.route('/healthz', (_request, response) => health(response));
-    listener.route('/invite', (_request, response) => {
-      response.writeHead(200, { 'content-type': 'text/plain' }).end(`${this.invite}\n`);
-    });
+    const { behindProxy } = this.#options;
+    const proxied =
+      behindProxy &&
+      new ProxiedListener({
+        ...behindProxy,
+        proxies: new TrustedProxies(behindProxy.trusted, behindProxy.header),
+        key: identity.key,
+        router,
+        self,
+        clock,
+        log: log.child({ room: 'proxy' }),
+      });
+    for (const port of proxied ? [listener, proxied] : [listener]) {
+      port.route(DIRECTORY_PATH, directoryHttp({ table, clock }));
+      port.route('/healthz', (_request, response) => health(response));
+      port.route('/invite', (_request, response) => {
+        response.writeHead(200, { 'content-type': 'text/plain' }).end(`${this.invite}\n`);
+      });
+    }
     await listener.start();
     undo.use(listener);
+    if (proxied) {
+      await proxied.start();
+      undo.use(proxied);
+    }
     directory.start();
-    const addresses = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
+    const direct = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
+    const addresses = behindProxy ? reachable(direct, behindProxy.publicUrls) : direct;
     log.info({ peer: identity.id, addresses, zone: this.zone }, 'the tracker listens');
-    return { identity, listener, directory, table, addresses };
+    return { identity, listener, directory, table, addresses, proxied };
   }
 
   #now(): Running {
@@ -152,7 +190,12 @@ export class Tracker implements AsyncDisposable {
     return this.#now().listener.port;
   }
 
-  /** `host:port` each, at most 8, the likeliest first. */
+  /** Port at which its proxy reaches it; undefined without one. */
+  get proxyPort(): number | undefined {
+    return this.#now().proxied?.port;
+  }
+
+  /** `host:port`, or `wss://host:port/path` of a proxy, at most 8, the likeliest first. */
   get addresses(): readonly string[] {
     return this.#now().addresses;
   }
@@ -191,6 +234,13 @@ async function hostsOf(host: string | undefined): Promise<string[]> {
   if (host !== undefined && host !== '::' && host !== '0.0.0.0') return [host];
   const ips = host === '0.0.0.0' ? interfaceIps().filter((ip) => isIP(ip) === 4) : interfaceIps();
   return [...new Set([await defaultIp(), ...ips])].slice(0, MOST_ADDRESSES);
+}
+
+/** Where others find it: a tracker that listens at this machine's loopback alone is reached through its proxy alone. */
+function reachable(direct: readonly string[], publicUrls: readonly string[]): string[] {
+  const proxied = publicUrls.map((text) => formatProxied(parseProxied(text))).slice(0, MOST_ADDRESSES);
+  const open = direct.filter((address) => scopeOf(parseAddress(address).host) !== 'loopback');
+  return [...open.slice(0, MOST_ADDRESSES - proxied.length), ...proxied];
 }
 
 function health(response: ServerResponse): void {
