@@ -139,14 +139,20 @@ export function backendOf(
 
     async status(): Promise<Status> {
       const { handle, id, node: peer, status, text } = me();
-      const trackers = directory.states().map(({ peer, address, zone, state, error, invite }) => ({
-        peer,
-        address,
-        zone,
-        state,
-        error: error?.message ?? null,
-        invite,
-      }));
+      const trackers = directory
+        .states()
+        .map(({ peer, address, zone, tier, state, used, why, rttMs, error, invite }) => ({
+          peer,
+          address,
+          zone,
+          tier,
+          state,
+          used,
+          why,
+          rttMs,
+          error: error?.message ?? null,
+          invite,
+        }));
       const moving = files
         .list()
         .filter(({ state }) => ['accepted', 'fetching', 'serving', 'preparing'].includes(state));

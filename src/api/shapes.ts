@@ -334,7 +334,11 @@ const trackerInfo = z.object({
   peer: z.string(),
   address: z.string(),
   zone: z.string(),
-  state: z.enum(['up', 'connecting', 'down']),
+  tier: z.number().int().describe('those of tier 1 are used first, the next while none of them answers'),
+  state: z.enum(['up', 'connecting', 'down', 'rest']).describe('rest: not needed now, and not dialled'),
+  used: z.boolean().describe('told where I am, and asked for others'),
+  why: z.string().describe('why it is used, or is not'),
+  rttMs: z.number().nullable().describe('milliseconds that an answer takes'),
   error: z.string().nullable(),
   invite: z.string(),
 });

@@ -26,7 +26,16 @@ const upFlags = z.object({
   tracker: z
     .array(z.string())
     .default([])
-    .describe('invite link, peerid@host:port or host:port of a tracker; may stand several times; remembered'),
+    .describe(
+      'invite link, peerid@host:port, host:port or wss://host/path of a tracker; 2:INVITE for one that is used while those of tier 1 do not answer; may stand several times; remembered',
+    ),
+  trackerCa: z
+    .string()
+    .optional()
+    .describe(
+      'PEM file of the authority that signed for the proxy before a tracker, where it is not a public one; remembered',
+    )
+    .register(naming, { of: 'path' }),
   zone: z.string().optional().describe('zone that the tracker inside serves; default: lab'),
   trackerPort: port.optional().describe('port of the tracker inside; 0: any; default: 22236'),
   mailbox,
@@ -116,23 +125,53 @@ const tracker = processCommand({
       .array(z.string().regex(/^[a-z2-7]{52}$/, 'expected an account id, 52 characters, as "netapp status" shows it'))
       .default([])
       .describe('account id of somebody who administers the zone; may stand several times; default: nobody'),
+    behindProxy: z
+      .string()
+      .optional()
+      .describe('port, or IP:PORT, at which it takes plain HTTP from a proxy that ends TLS; default: it takes none'),
+    publicUrl: z
+      .array(z.string())
+      .default([])
+      .describe('wss://host/path at which that proxy answers; goes into the invite; may stand several times'),
+    trustedProxy: z
+      .array(z.string())
+      .default([])
+      .describe('IP or net of such a proxy; may stand several times; default: this machine'),
+    forwardedHeader: z
+      .enum(['x-forwarded-for', 'forwarded'], 'expected x-forwarded-for or forwarded')
+      .optional()
+      .describe('header in which the proxy says who its client is; default: x-forwarded-for'),
   }),
   async run(input, shell) {
-    const [{ runTracker }, { createLog }, { homePaths, readConfig }, { settle }] = await Promise.all([
-      import('../tracker/main.ts'),
-      import('../base/log.ts'),
-      import('../node/home.ts'),
-      import('./settings.ts'),
-    ]);
+    const [{ runTracker }, { createLog }, { homePaths, readConfig }, { settle }, { behindProxyOf }] = await Promise.all(
+      [
+        import('../tracker/main.ts'),
+        import('../base/log.ts'),
+        import('../node/home.ts'),
+        import('./settings.ts'),
+        import('./behind-proxy.ts'),
+      ],
+    );
     const { home, signal, stdout, stderr, json, env } = shell;
-    const { port, admin, ...given } = input;
-    const admins = admin.length > 0 ? admin : undefined;
-    const { settings } = settle({ ...given, trackerPort: port, admins }, env, await readConfig(home));
+    const { port, admin, publicUrl, trustedProxy, ...given } = input;
+    const named = <T>(all: T[]): T[] | undefined => (all.length > 0 ? all : undefined);
+    const { settings } = settle(
+      {
+        ...given,
+        trackerPort: port,
+        admins: named(admin),
+        publicUrls: named(publicUrl),
+        trustedProxies: named(trustedProxy),
+      },
+      env,
+      await readConfig(home),
+    );
     const log = createLog({ name: 'netapp', level: settings.log });
     await runTracker({
       zone: settings.zone,
       mailbox: settings.mailbox,
       admins: settings.admins,
+      behindProxy: behindProxyOf(settings),
       host: settings.host,
       port: settings.trackerPort,
       home: homePaths(home).tracker,

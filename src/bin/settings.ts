@@ -31,10 +31,20 @@ const SETTINGS: { readonly [K in Key]-?: Setting<K> } = {
   host: { flag: '--host', env: 'NETAPP_HOST', read: asIs, fallback: () => undefined },
   port: { flag: '--port', env: 'NETAPP_PORT', read: asNumber, fallback: () => NODE_PORT },
   trackers: { flag: '--join, --tracker', env: 'NETAPP_JOIN', read: asList, fallback: () => [] },
+  trackerCa: { flag: '--tracker-ca', env: 'NETAPP_TRACKER_CA', read: asIs, fallback: () => undefined },
   zone: { flag: '--zone', env: 'NETAPP_ZONE', read: asIs, fallback: () => ZONE },
   trackerPort: { flag: '--tracker-port', env: 'NETAPP_TRACKER_PORT', read: asNumber, fallback: () => TRACKER_PORT },
   mailbox: { flag: '--mailbox', env: 'NETAPP_MAILBOX', read: asFlag, fallback: () => true },
   admins: { flag: '--admin', env: 'NETAPP_ADMINS', read: asList, fallback: () => [] },
+  behindProxy: { flag: '--behind-proxy', env: 'NETAPP_BEHIND_PROXY', read: asIs, fallback: () => undefined },
+  publicUrls: { flag: '--public-url', env: 'NETAPP_PUBLIC_URLS', read: asList, fallback: () => [] },
+  trustedProxies: { flag: '--trusted-proxy', env: 'NETAPP_TRUSTED_PROXIES', read: asList, fallback: () => [] },
+  forwardedHeader: {
+    flag: '--forwarded-header',
+    env: 'NETAPP_FORWARDED_HEADER',
+    read: asIs,
+    fallback: () => 'x-forwarded-for',
+  },
   presence: { flag: '--presence', env: 'NETAPP_PRESENCE', read: asIs, fallback: () => 'zone' },
   awayAfterMs: { flag: '--away-after', env: 'NETAPP_AWAY_AFTER', read: parseSpan, fallback: () => AWAY_AFTER_MS },
   httpPort: { flag: '--http-port', env: 'NETAPP_HTTP_PORT', read: asNumber, fallback: () => undefined },
@@ -51,10 +61,13 @@ export type Settings = {
     | 'trackerPort'
     | 'mailbox'
     | 'admins'
+    | 'publicUrls'
+    | 'trustedProxies'
+    | 'forwardedHeader'
     | 'presence'
     | 'webhookTargets'
     | 'log']-?: Exclude<HomeConfig[K], undefined>;
-} & Pick<HomeConfig, 'host' | 'awayAfterMs' | 'httpPort'>;
+} & Pick<HomeConfig, 'host' | 'awayAfterMs' | 'httpPort' | 'trackerCa' | 'behindProxy'>;
 
 export type Origin = { from: 'flag' | 'environment' | 'config.json' | 'default'; name: string };
 

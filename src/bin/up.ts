@@ -9,12 +9,13 @@ import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
 import type { Shell } from '../cli/shell.ts';
-import { formatInvite, type Invite, parseInvite } from '../directory/invite.ts';
+import { type ChosenTracker, formatChosen, type Invite, parseInvite } from '../directory/invite.ts';
 import { loadOrCreateKey } from '../link/identity.ts';
 import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from '../node/home.ts';
 import { Node } from '../node/node.ts';
 import { Tracker } from '../tracker/tracker.ts';
-import { readTracker } from './invited.ts';
+import { behindProxyOf } from './behind-proxy.ts';
+import { readCa, readTracker } from './invited.ts';
 import { type Settings, settle } from './settings.ts';
 import { readVersion } from './version.ts';
 
@@ -24,6 +25,8 @@ export type UpOptions = {
   port?: number | undefined;
   join?: string | undefined;
   tracker: string[];
+  /** A path, relative to the shell's folder. */
+  trackerCa?: string | undefined;
   zone?: string | undefined;
   trackerPort?: number | undefined;
   mailbox?: boolean | undefined;
@@ -43,7 +46,8 @@ const FIRST_WORD_MS = 3000;
 export async function up(options: UpOptions, shell: Shell): Promise<number> {
   const version = await readVersion();
   await createHome(shell.home);
-  const [given, kept] = [givenBy(options), await readConfig(shell.home)];
+  const trackerCa = options.trackerCa === undefined ? undefined : resolve(shell.cwd, options.trackerCa);
+  const [given, kept] = [givenBy({ ...options, trackerCa }), await readConfig(shell.home)];
   const { settings } = settle(given, shell.env, kept);
   const log = createLog({ name: 'netapp', level: settings.log });
 
@@ -51,10 +55,12 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
   const inside = settings.trackers.length
     ? undefined
     : opened.use(await startTracker(settings, settings.host, shell.home, log));
-  const trackers = inside
+  const ca = settings.trackerCa === undefined ? undefined : await readCa(settings.trackerCa);
+  const trackers: ChosenTracker[] = inside
     ? [ownInvite(inside, settings.host)]
-    : await Promise.all(settings.trackers.map((text) => readTracker(text, settings.zone, shell)));
-  const handle = `${settings.name}@${trackers[0]?.zone ?? settings.zone}`;
+    : await Promise.all(settings.trackers.map((text) => readTracker(text, { zone: settings.zone, ca }, shell)));
+  const [first] = [...trackers].sort((a, b) => (a.tier ?? 1) - (b.tier ?? 1));
+  const handle = `${settings.name}@${first?.zone ?? settings.zone}`;
   const node = opened.use(
     await Node.start({
       home: shell.home,
@@ -62,6 +68,7 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       host: settings.host,
       port: settings.port,
       trackers,
+      trackerCa: ca,
       presence: settings.presence,
       awayAfterMs: settings.awayAfterMs,
       webhookTargets: settings.webhookTargets,
@@ -96,7 +103,7 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
   );
   await spool.start();
   const refused = await firstWord(node, shell.signal);
-  await writeConfig(shell.home, remembered(given, kept, settings, inside ? [] : trackers.map(formatInvite)));
+  await writeConfig(shell.home, remembered(given, kept, settings, inside ? [] : trackers.map(formatChosen)));
   await say(shell, { node, agent, invite: inside?.invite ?? node.directory.states()[0]?.invite ?? null, refused });
   if (!shell.signal.aborted) await once(shell.signal, 'abort');
   return 0;
@@ -119,12 +126,7 @@ function defined(config: HomeConfig): HomeConfig {
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
 }
 
-async function startTracker(
-  config: { zone: string; trackerPort: number; mailbox: boolean; admins: readonly string[] },
-  host: string | undefined,
-  home: string,
-  log: Log,
-): Promise<Tracker> {
+async function startTracker(config: Settings, host: string | undefined, home: string, log: Log): Promise<Tracker> {
   const tracker = new Tracker({
     home: homePaths(home).tracker,
     host,
@@ -133,6 +135,7 @@ async function startTracker(
     mailbox: config.mailbox,
     // Whoever runs it administers it.
     admins: [(await loadOrCreateKey(homePaths(home).accountKey)).id, ...config.admins],
+    behindProxy: behindProxyOf(config),
     log: log.child({ room: 'tracker' }),
   });
   await tracker.start().catch((error: unknown) => {

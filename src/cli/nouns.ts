@@ -385,6 +385,12 @@ const links = noun<LinkInfo>(linkInfo, {
   ],
 });
 
+function trackerLine({ zone, address, tier, state, rttMs, why, error }: Status['trackers'][number]): string {
+  const delay = state === 'up' && rttMs !== null ? ` in ${rttMs.toFixed(1)} ms` : '';
+  const trouble = error && !why.includes(error) ? `, ${error}` : '';
+  return `${zone} at ${address}: tier ${tier}, ${state}${delay}${trouble}; ${why}`;
+}
+
 const me = noun<Status>(status, {
   head: ['HANDLE', 'STATUS'],
   none: '',
@@ -396,10 +402,7 @@ const me = noun<Status>(status, {
     ['account', s.id],
     ['node', s.node],
     ['listens', s.addresses.join(' ') || '-'],
-    ...s.trackers.map((t): [string, Cell] => [
-      'tracker',
-      { text: `${t.zone} at ${t.address}: ${t.state}${t.error ? `, ${t.error}` : ''}`, style: styles[t.state] },
-    ]),
+    ...s.trackers.map((t): [string, Cell] => ['tracker', { text: trackerLine(t), style: styles[t.state] }]),
     ...(s.trackers.length === 0 ? [['tracker', 'none'] satisfies [string, Cell]] : []),
     ['links', String(s.links)],
     ['waiting', `${s.queue.messages} messages, ${s.queue.files} files`],

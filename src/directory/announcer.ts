@@ -2,6 +2,7 @@
 import { Backoff } from '../base/async.ts';
 import { type Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import { retryAfterOf } from '../base/retry-after.ts';
 import type { Link } from '../link/link.ts';
 import * as messages from './messages.ts';
 import type { OwnRecord } from './own.ts';
@@ -13,6 +14,8 @@ const MOST_OFFSET_MS = 24 * 3600_000;
 const LEAST_TTL_MS = 1000;
 const MOST_TTL_MS = 3600_000;
 const GOODBYE_MS = 1000;
+/** Part of the time from one renewal to the next that is left to chance. */
+const JITTER = 0.2;
 /** A record may be refused for its clock, then for its seq; once more is a tracker that plays. */
 const MOST_MENDS = 2;
 /** Milliseconds until a refused announce that is worth a retry is tried again. */
@@ -21,6 +24,8 @@ const RETRY = { firstMs: 1000, mostMs: 30_000 };
 export class Announcer implements Disposable {
   /** Why the tracker does not take the record, where waiting will not mend it. */
   refused: Fault | undefined;
+  /** Why it does not take the record now, on a link on which it has not taken any; it is tried again. */
+  waiting: Fault | undefined;
   /** Host that the tracker sees us at. */
   observed: string | null = null;
   /** Addresses of ours that answered its dial-back. */
@@ -52,6 +57,7 @@ export class Announcer implements Disposable {
     this.#link = link;
     this.#announced = undefined;
     this.refused = undefined;
+    this.waiting = undefined;
     this.#retry.reset();
     return this.announce(link);
   }
@@ -69,14 +75,17 @@ export class Announcer implements Disposable {
         }
       }
       this.refused = undefined;
+      this.waiting = undefined;
       this.#retry.reset();
-      this.#later(link, this.#ttlMs / 3, () => this.#renew(link));
+      this.#renewLater(link);
     } catch (error) {
       const fault = toFault(error, 'announcing');
       if (this.#link === link && link.open) {
         // A caller who gives up waiting does not end the heartbeat.
-        if (fault.retry || fault.code === 'cancelled') this.#later(link, this.#retry.next(), () => this.announce(link));
-        else this.refused = fault;
+        if (fault.retry || fault.code === 'cancelled') {
+          if (fault.retry && !this.#announced) this.waiting = fault;
+          this.#later(link, this.#wait(fault), () => this.announce(link));
+        } else this.refused = fault;
         this.#log.warn({ code: fault.code, reason: fault.message }, 'a tracker does not take the record');
       }
       throw fault;
@@ -119,10 +128,26 @@ export class Announcer implements Disposable {
     try {
       await link.request(messages.renew, { seq, until, sig });
       if (this.#announced === old) this.#announced = record;
-      this.#later(link, this.#ttlMs / 3, () => this.#renew(link));
-    } catch {
-      await this.announce(link); // it lost the record, or another link of this account has it: all is said again
+      this.#renewLater(link);
+    } catch (error) {
+      const fault = toFault(error, 'renewing');
+      // Too much is asked of it as it is; the record holds for two thirds of its time yet.
+      if (fault.code === 'too_many' || fault.code === 'queue_full')
+        this.#later(link, this.#wait(fault), () => this.#renew(link));
+      else await this.announce(link); // it lost the record, or another link of this account has it: all is said again
     }
+  }
+
+  /** Those who announced together, when a tracker came back, are not to renew together for ever. */
+  #renewLater(link: Link): void {
+    this.#later(link, (this.#ttlMs / 3) * (1 - Math.random() * JITTER), () => this.#renew(link));
+  }
+
+  /** [D-72] */
+  #wait(fault: Fault): number {
+    const step = this.#retry.next();
+    const told = retryAfterOf(fault);
+    return told === undefined ? step : told + Math.random() * Math.max(told / 2, step);
   }
 
   #later(link: Link, ms: number, work: () => Promise<void>): void {

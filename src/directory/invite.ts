@@ -13,6 +13,9 @@ export type Invite = {
   zone: string;
 };
 
+/** A tracker that a user chose, and how much it is wanted: those of tier 1 first, the next while none of them answers. [D-70] */
+export type ChosenTracker = Invite & { tier?: number | undefined };
+
 const form = /^netapp:\/\/([^@/?#]*)@([^@/?#]*)\/?(?:\?([^#]*))?$/i;
 
 /** `netapp://<peer-id>@host:port/?zone=lab&addr=host2:port2&wss=proxy:443/path`; without a direct address, none follows the "@". */
@@ -44,3 +47,16 @@ export function parseInvite(text: string): Invite {
   if (!named.success) throw bad('it names no zone, or one that is not of its form');
   return { peer, addresses, zone: named.data };
 }
+
+const MOST_TIERS = 9;
+const tierForm = new RegExp(`^([1-${MOST_TIERS}]):(?!\\d+$)(.+)$`, 's');
+
+/** `2:INVITE` is an invite of tier 2; without a number it is of tier 1. `2:22236` is an address. */
+export function splitTier(text: string): { tier: number; text: string } {
+  const [, tier, rest] = tierForm.exec(text.trim()) ?? [];
+  return rest === undefined ? { tier: 1, text } : { tier: Number(tier), text: rest };
+}
+
+/** As `splitTier` reads it. */
+export const formatChosen = (chosen: ChosenTracker): string =>
+  `${chosen.tier === undefined || chosen.tier === 1 ? '' : `${chosen.tier}:`}${formatInvite(chosen)}`;

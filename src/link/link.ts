@@ -110,7 +110,10 @@ export class Link {
   #nextId = 1;
   readonly #backlog: Asked[] = [];
   #heard = true;
+  #heardAt = performance.now();
   #pingedAt = 0;
+  /** When the first ping went out after which nothing at all was heard; 0: none. */
+  #askedAt = 0;
   readonly #keepAlive: NodeJS.Timeout;
 
   constructor(options: LinkOptions) {
@@ -158,7 +161,7 @@ export class Link {
     this.#stream.start({
       frame: (text) => this.#take(text),
       pong: () => {
-        this.#heard = true;
+        this.#hear();
         if (this.#pingedAt > 0) this.rttMs = Math.max(0, performance.now() - this.#pingedAt);
         this.#pingedAt = 0;
       },
@@ -277,7 +280,7 @@ export class Link {
 
   #take(text: string): void {
     if (this.#ending) return;
-    this.#heard = true;
+    this.#hear();
     const bytes = Buffer.byteLength(text);
     this.receivedBytes += bytes;
     try {
@@ -377,9 +380,27 @@ export class Link {
     if (!this.#proves(proof)) throw new Fault('bad_signature', 'greeting: the proof in hello is not of this challenge');
   }
 
+  #hear(): void {
+    this.#heard = true;
+    this.#heardAt = performance.now();
+    this.#askedAt = 0;
+  }
+
   #ping(): void {
     this.#pingedAt = performance.now();
+    this.#askedAt ||= this.#pingedAt;
     this.#stream.ping();
+  }
+
+  /**
+   * Asks for a sign of life where nothing was heard for `quietMs`, besides the link's own keeping alive. Gives the milliseconds
+   * for which the other side has answered nothing although it was asked: 0 while all is well. [L-29]
+   */
+  unansweredMs(quietMs: number): number {
+    if (!this.open || this.#backlog.length > 0) return 0;
+    if (this.#askedAt > 0) return performance.now() - this.#askedAt;
+    if (performance.now() - this.#heardAt >= quietMs) this.#ping();
+    return 0;
   }
 
   /** [L-28] */

@@ -41,8 +41,10 @@ export const homeConfig = z
     /** IP to listen at. */
     host: z.string(),
     port: aPort,
-    /** Invites of the trackers to announce to; an empty list means: run one inside. */
+    /** Invites of the trackers to announce to, `2:INVITE` for one of the second tier; an empty list means: run one inside. */
     trackers: z.array(z.string()),
+    /** PEM file of an authority that signed for the proxy of a tracker, beside those known to Node. */
+    trackerCa: z.string(),
     /** Zone and port of the tracker inside. */
     zone: z.string(),
     trackerPort: aPort,
@@ -50,6 +52,14 @@ export const homeConfig = z
     mailbox: z.boolean(),
     /** Account ids of those who administer the zone of a tracker run from this home. */
     admins: z.array(peerIdText),
+    /** Port, or IP:PORT, at which a tracker run from this home takes plain HTTP from its proxy. */
+    behindProxy: z.string(),
+    /** `wss://host/path` at which that proxy answers. */
+    publicUrls: z.array(z.string()),
+    /** IPs and nets of such proxies; none: this machine's. */
+    trustedProxies: z.array(z.string()),
+    /** Header in which they say who their client is. */
+    forwardedHeader: z.enum(['x-forwarded-for', 'forwarded']),
     /** Who may see that the user is here. */
     presence: z.enum(['zone', 'contacts']),
     /** Milliseconds without a use of any door until the user is away; null: never. */

@@ -2,7 +2,8 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { createLog, type Log } from '../base/log.ts';
-import { Tracker } from './tracker.ts';
+import { formatAddress } from '../link/address.ts';
+import { type BehindProxy, Tracker } from './tracker.ts';
 
 export type RunTrackerOptions = {
   home: string;
@@ -11,6 +12,7 @@ export type RunTrackerOptions = {
   zone: string;
   mailbox?: boolean | undefined;
   admins?: readonly string[] | undefined;
+  behindProxy?: BehindProxy | undefined;
   /** Its abort ends the program gracefully. */
   signal: AbortSignal;
   stdout: Writable;
@@ -22,19 +24,22 @@ export type RunTrackerOptions = {
 
 /** Throws what `Tracker.start` throws; settles when the tracker has ended after `signal`. */
 export async function runTracker(options: RunTrackerOptions): Promise<void> {
-  const { home, host, port, zone, mailbox, admins, signal, stdout, stderr } = options;
+  const { home, host, port, zone, mailbox, admins, behindProxy, signal, stdout, stderr } = options;
   const log = options.log ?? createLog({ name: 'tracker', level: 'warn' });
-  await using tracker = new Tracker({ home, host, port, zone, mailbox, admins, log });
+  await using tracker = new Tracker({ home, host, port, zone, mailbox, admins, behindProxy, log });
   await tracker.start();
-  const { peer, addresses, invite } = tracker;
+  const { peer, addresses, invite, proxyPort } = tracker;
   if (options.json) {
-    const line = { address: addresses[0], addresses, peer, zone: tracker.zone, invite, port: tracker.port };
+    const line = { address: addresses[0], addresses, peer, zone: tracker.zone, invite, port: tracker.port, proxyPort };
     stdout.write(`${JSON.stringify(line)}\n`);
   } else {
     stdout.write(
       [
         `tracker of ${tracker.zone}`,
         ...addresses.map((address) => `address  ${address}`),
+        ...(behindProxy
+          ? [`proxy    is answered at ${formatAddress({ host: behindProxy.host, port: proxyPort ?? 0 })}`]
+          : []),
         `peer id  ${peer}`,
         `invite   ${invite}`,
         '',
