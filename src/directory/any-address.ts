@@ -16,6 +16,7 @@ export class AnyAddress {
   readonly #dial: DialTracker;
   readonly #dialled = new WeakMap<Link, string>();
   #last: string | undefined;
+  #avoided: string | undefined;
   #named: readonly string[] = [];
 
   constructor(invite: Invite, dial: DialTracker) {
@@ -26,6 +27,11 @@ export class AnyAddress {
   /** Addresses that the tracker itself named, tried before those of the invite; the last ones that it named count. */
   name(addresses: readonly string[]): void {
     this.#named = addresses;
+  }
+
+  /** The address of `link` was of no use: it comes last until another has answered. */
+  avoid(link: Link): void {
+    this.#avoided = this.#dialled.get(link);
   }
 
   addressOf(link: Link): string {
@@ -40,10 +46,10 @@ export class AnyAddress {
 
   /** The last good one first; the one of `instead` last, for another one is wanted. */
   #order(instead: Link | undefined): string[] {
-    const own = instead && this.#dialled.get(instead);
+    const last = instead ? this.#dialled.get(instead) : this.#avoided;
     const all = [...this.#named, ...(this.#last === undefined ? [] : [this.#last]), ...this.#invite.addresses];
     const each = [...new Set(all)];
-    return own === undefined ? each : [...each.filter((address) => address !== own), own];
+    return last === undefined || !each.includes(last) ? each : [...each.filter((address) => address !== last), last];
   }
 
   /** Throws a wrong key anywhere before the rest, then when to come back, then what the last one came to. */
@@ -65,6 +71,7 @@ export class AnyAddress {
     );
     if ('faults' in end) throw worst(end.faults);
     this.#last = this.#dialled.get(end.won);
+    this.#avoided = undefined;
     return end.won;
   }
 }

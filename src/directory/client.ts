@@ -137,6 +137,7 @@ export class DirectoryClient implements AsyncDisposable {
       own: this.#own,
       people,
       hiding: () => this.#hiding,
+      isAlone: this.#options.trackers.length === 1,
       hasOthers: () => [...this.#upstreams.values()].some((other) => other !== upstream && other.lives),
       log: this.#options.log,
       onChange: () => {

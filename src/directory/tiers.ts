@@ -86,9 +86,7 @@ export class Tiers implements AsyncDisposable {
     const tier = used[0]?.tier;
     if (used.includes(upstream)) {
       if (used.length === 1)
-        return this.#tiers.length > 1
-          ? `the tier ${upstream.tier} is the first that answers`
-          : 'the only one that answers';
+        return this.#tiers.length > 1 ? `tier ${upstream.tier} is the first that answers` : 'the only one that answers';
       return this.ranked()[0] === upstream
         ? 'answers fastest: asked first'
         : 'answers: told, and asked where others are late';

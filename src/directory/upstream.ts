@@ -63,6 +63,7 @@ export class Upstream implements AsyncDisposable {
   readonly #hiding: () => Hiding;
   readonly #log: Log;
   readonly #onChange: () => void;
+  readonly #isAlone: boolean;
   readonly #hasOthers: () => boolean;
   readonly #announcer: Announcer;
   readonly #heartbeat: Heartbeat;
@@ -89,6 +90,8 @@ export class Upstream implements AsyncDisposable {
     people: People;
     /** From whom the own account hides; asked whenever the tracker is to be told. */
     hiding: () => Hiding;
+    /** Whether there is no other tracker. */
+    isAlone: boolean;
     /** Whether another tracker answers. */
     hasOthers: () => boolean;
     log: Log;
@@ -100,6 +103,7 @@ export class Upstream implements AsyncDisposable {
     this.#any = new AnyAddress(options.invite, options.dial);
     this.#people = options.people;
     this.#hiding = options.hiding;
+    this.#isAlone = options.isAlone;
     this.#hasOthers = options.hasOthers;
     this.#log = options.log.child({ tracker: options.invite.peer.slice(0, 8) });
     this.#onChange = options.onChange;
@@ -117,7 +121,7 @@ export class Upstream implements AsyncDisposable {
 
   /** Whether there is anywhere to turn to should this link be of no use. */
   #hasFallback(): boolean {
-    return this.#hasOthers() || (this.#link !== undefined && this.#any.others(this.#link).length > 0);
+    return !this.#isAlone || (this.#link !== undefined && this.#any.others(this.#link).length > 0);
   }
 
   /** Takes it into use, or out of it; what it was told is taken back. */
@@ -279,6 +283,12 @@ export class Upstream implements AsyncDisposable {
     const link = this.#link;
     clearTimeout(this.#elsewhere);
     if (!link?.open || this.#any.others(link).length === 0) return;
+    if (this.#kept?.state.state !== 'up') {
+      if (!this.#heartbeat.isSilent) return;
+      this.#any.avoid(link); // it fell silent before it was of any use: nothing is lost with it
+      link.close(new Fault('timeout', 'the tracker gives no sign of life'));
+      return;
+    }
     void this.#kept?.replace().then((isReplaced) => {
       if (isReplaced || this.#link !== link || !link.open) return;
       if (!this.#heartbeat.isSilent && !this.isLeaving) return;

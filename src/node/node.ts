@@ -13,6 +13,7 @@ import { ChatService, type ChatSignal } from '../chat/service.ts';
 import { DirectoryClient, type Person } from '../directory/client.ts';
 import type { ChosenTracker } from '../directory/invite.ts';
 import type { PresentStatus } from '../directory/record.ts';
+import type { TierTimes } from '../directory/tiers.ts';
 import { FileService } from '../files/service.ts';
 import type { Transfer } from '../files/transfer.ts';
 import { ACCOUNT_HEADER, encodeAccount, ticket } from '../files/wire.ts';
@@ -49,6 +50,8 @@ export type NodeOptions = {
   trackers: readonly ChosenTracker[];
   /** PEM of an authority that signed for the proxy of a tracker, beside the known ones. */
   trackerCa?: string | undefined;
+  /** For tests. */
+  tierTimes?: TierTimes | undefined;
   /** Who may see that the user is here; default: the zone. */
   presence?: PresenceScope | undefined;
   /** Milliseconds without a use of any door after which the user is away; null, the default: never. */
@@ -168,6 +171,7 @@ export class Node implements AsyncDisposable {
       dial: (address, expect, signal) =>
         dialTracker({ address, expect, identity, router, self, clock, log, signal, sessions, ca: options.trackerCa }),
       needed: (peer) => this.#isHome(peer),
+      tierTimes: options.tierTimes,
       account,
       handle,
       node: identity.id,
