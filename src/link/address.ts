@@ -70,9 +70,6 @@ export const trackerAddressText = z
   .max(300)
   .refine((text) => (isProxied(text) ? readProxied(text) : parse(text)) !== undefined, 'host:port or wss://host/path');
 
-/** The host and port that are dialled. */
-export const placeOf = (text: string): Address => (isProxied(text) ? parseProxied(text) : parseAddress(text));
-
 /** An IP as sockets report it, without the IPv4-in-IPv6 prefix. */
 export function plainIp(ip: string | undefined): string {
   return (ip ?? '').replace(/^::ffff:(?=\d+\.)/, '');
