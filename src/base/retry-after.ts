@@ -10,7 +10,7 @@ const bounded = (ms: number): number => Math.max(0, Math.min(ms, MOST_MS));
 export function retryAfterMs(header: string | undefined): number | undefined {
   if (header === undefined) return undefined;
   if (/^\d{1,9}$/.test(header.trim())) return bounded(Number(header) * 1000);
-  const at = Date.parse(header);
+  const at = /^[A-Z][a-z]{2,8},? .* GMT$/.test(header.trim()) ? Date.parse(header) : Number.NaN;
   return Number.isNaN(at) ? undefined : bounded(at - Date.now());
 }
 

@@ -31,7 +31,7 @@ export async function readCa(path: string): Promise<string> {
 }
 
 /**
- * Reads an invite link, `peerid@host:port` (of a tracker of `zone`), or `host:port`, whose key is taken on first sight and
+ * Reads an invite link, `peerid@host:port` or `peerid@wss://host/path` (of a tracker of `zone`), or `host:port`, whose key is taken on first sight and
  * shown, or `wss://host/path`, for which an authority vouches; each may have its tier before it. Throws `bad_invite`, `tracker_down`,
  * `wrong_key`.
  */
@@ -50,6 +50,10 @@ async function readOne(
   shell: Shell,
 ): Promise<Invite> {
   if (isProxied(text)) return await askProxied(text, ca, shell);
+  const [, peer, proxied] = /^([a-z2-7]{52})@(wss:.+)$/.exec(text) ?? [];
+  if (peer !== undefined && proxied !== undefined) {
+    return { peer, addresses: [formatProxied(parseProxied(proxied))], zone };
+  }
   if (text.includes('://')) return parseInvite(text);
   if (text.includes('@')) return parseInvite(`netapp://${text}/?zone=${zone}`);
   if (!/:\d+$/.test(text)) {

@@ -10,6 +10,7 @@ import { Fault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
 import type { Shell } from '../cli/shell.ts';
 import { type ChosenTracker, formatChosen, type Invite, parseInvite } from '../directory/invite.ts';
+import { formatAddress, isProxied } from '../link/address.ts';
 import { loadOrCreateKey } from '../link/identity.ts';
 import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from '../node/home.ts';
 import { Node } from '../node/node.ts';
@@ -151,7 +152,9 @@ async function startTracker(config: Settings, host: string | undefined, home: st
 /** The tracker inside as its own node dials it: over loopback, whatever network the machine is on. */
 function ownInvite(tracker: Tracker, host: string | undefined): Invite {
   const { peer, zone, addresses } = parseInvite(tracker.invite);
-  return { peer, zone, addresses: host === undefined ? [`127.0.0.1:${tracker.port}`] : addresses };
+  if (host === undefined) return { peer, zone, addresses: [`127.0.0.1:${tracker.port}`] };
+  const direct = addresses.filter((address) => !isProxied(address));
+  return { peer, zone, addresses: direct.length > 0 ? direct : [formatAddress({ host, port: tracker.port })] };
 }
 
 /** Waits for a tracker to take the record. Throws a refusal that will not mend by itself; gives why none answers yet. */

@@ -140,7 +140,7 @@ export class Upstream implements AsyncDisposable {
 
   #begin(): void {
     this.#fault = undefined;
-    this.#heartbeat.start();
+    if (!this.#isAlone || this.invite.addresses.length > 1) this.#heartbeat.start();
     this.#kept = new KeptLink({
       dial: (signal, instead) => this.#any.dial(signal, instead),
       onUp: (link) => this.#up(link),
