@@ -7,6 +7,7 @@ import type { Log } from '../base/log.ts';
 import type { Node } from '../node/node.ts';
 import { takeRestored } from '../node/restored.ts';
 import { readPassphrase } from '../node/sealed.ts';
+import { administrationOf } from './administration.ts';
 import { doorsOf } from './doors.ts';
 import { fileControlOf } from './files.ts';
 import { JobStore } from './job-store.ts';
@@ -145,6 +146,7 @@ export function backendOf(
         zone,
         state,
         error: error?.message ?? null,
+        code: error?.code ?? null,
         invite,
       }));
       const moving = files
@@ -322,6 +324,8 @@ export function backendOf(
       follow: followFile,
       ...fileControlOf(node, { account, find }),
     },
+
+    administration: administrationOf(node),
 
     links: {
       list: async () => node.links().map(node.linkView),

@@ -158,6 +158,7 @@ async function firstWord(node: Node, signal: AbortSignal): Promise<Fault | undef
     await node.directory.ready({ signal: limit });
     return undefined;
   } catch (error) {
+    if (error instanceof Fault && error.code === 'revoked') return error; // what was said before is still here to be read
     if (signal.aborted || !limit.aborted) throw error;
     return (
       node.directory.states().find((state) => state.error)?.error ?? new Fault('timeout', 'no tracker answers yet')
@@ -184,7 +185,7 @@ async function say(
     ];
     shell.stdout.write(`${rows.join('\n')}\n`);
   }
-  if (refused) await shell.notes.line(`netapp: ${refused.message}; it goes on trying`);
+  if (refused) await shell.notes.line(`netapp: ${refused.message}${refused.retry ? '; it goes on trying' : ''}`);
   if (shell.json) return;
   if (invite) await shell.notes.line(`Others join with: netapp up --name NAME --join '${invite}'`);
   await shell.notes.line('Ctrl-C ends it.');

@@ -32,7 +32,8 @@ export type Purpose =
   | 'room'
   | 'membership'
   | 'order'
-  | 'capability';
+  | 'capability'
+  | 'invitation';
 
 const signedBytes = (purpose: Purpose, value: unknown): Buffer =>
   Buffer.from(`netapp.1 ${purpose}\n${canonical(value)}`, 'utf8');

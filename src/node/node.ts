@@ -108,7 +108,7 @@ export class Node implements AsyncDisposable {
     this.since = clock.now();
     this.pin = pinText(identity.id);
 
-    const binding = (): Binding => bind(account, handle, identity.id, clock.now());
+    const binding = (): Binding => bind(account, this.handle, identity.id, clock.now());
     const self = (): HelloInfo => ({
       protocol: PROTOCOL,
       software: options.software,
@@ -170,6 +170,7 @@ export class Node implements AsyncDisposable {
       clock,
       log: log.child({ room: 'directory' }),
       onTrackers: () => this.#trackersChanged(),
+      onRenamed: () => this.events.emit('person.changed', this.personView(this.directory.me())),
     }).attach(router);
     this.chat = new ChatService({
       account,
@@ -314,8 +315,9 @@ export class Node implements AsyncDisposable {
     this.directory.start();
   }
 
+  /** As the zone's tracker knows it: an admin may have renamed it. */
   get handle(): string {
-    return this.#options.handle;
+    return this.directory.me().handle;
   }
 
   get port(): number {

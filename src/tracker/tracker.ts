@@ -13,10 +13,12 @@ import { MailServer } from '../chat/mailbox-server.ts';
 import { type MailLimits, MailStore } from '../chat/mailbox-store.ts';
 import { Orderer } from '../chat/orderer.ts';
 import { Admins } from '../directory/admin.ts';
+import { AdminServer } from '../directory/admin-server.ts';
 import { type Check, DialBack } from '../directory/dialback.ts';
 import { parseZone } from '../directory/handle.ts';
 import { DIRECTORY_PATH, directoryHttp } from '../directory/http.ts';
 import { formatInvite, type Invite } from '../directory/invite.ts';
+import { Joining, type Policy } from '../directory/joining.ts';
 import { MOST_ADDRESSES } from '../directory/record.ts';
 import { DirectoryServer } from '../directory/server.ts';
 import { DirectoryTable } from '../directory/table.ts';
@@ -39,6 +41,8 @@ export type TrackerOptions = {
   zone: string;
   /** Whether it holds letters for those who are away; default true. */
   mailbox?: boolean | undefined;
+  /** Whom its zone takes in, whatever its admins say; default: what they say, `open` until then. [A-11] */
+  policy?: Policy | undefined;
   /** Ids of the accounts that administer its zone; default none. [A-1] */
   admins?: readonly string[] | undefined;
   log: Log;
@@ -57,6 +61,7 @@ type Running = {
   identity: Identity;
   listener: Listener;
   directory: DirectoryServer;
+  joining: Joining;
   table: DirectoryTable;
   addresses: string[];
 };
@@ -103,9 +108,14 @@ export class Tracker implements AsyncDisposable {
       ...(graceMs !== undefined && { graceMs }),
     });
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
-    const directory = undo.use(new DirectoryServer({ table, dialBack, zones: [this.zone], clock, log }));
+    const zones = [this.zone];
+    const { admins } = this;
+    const joining = new Joining({ store, clock, key: identity.key, admins, given: this.#options.policy });
+    const directory = undo.use(new DirectoryServer({ table, dialBack, joining, zones, clock, log }));
     const router = new Router({ settled: () => store.settled() });
     directory.attach(router);
+    const inviteOf = (zone: string): Invite => ({ ...this.inviteOf(), zone });
+    new AdminServer({ table, joining, admins, zones, inviteOf, links: () => listener.links, log }).attach(router);
     if (this.#options.mailbox ?? true) {
       const letters = new MailStore({ store, key: identity.key, clock, limits: this.#options.mailLimits });
       const mail = undo.use(new MailServer({ letters, isBound: (account) => table.isBound(account), clock, log }));
@@ -136,7 +146,7 @@ export class Tracker implements AsyncDisposable {
     directory.start();
     const addresses = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
     log.info({ peer: identity.id, addresses, zone: this.zone }, 'the tracker listens');
-    return { identity, listener, directory, table, addresses };
+    return { identity, listener, directory, joining, table, addresses };
   }
 
   #now(): Running {
