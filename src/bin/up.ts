@@ -15,6 +15,7 @@ import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from 
 import { Node } from '../node/node.ts';
 import { Tracker } from '../tracker/tracker.ts';
 import { readTracker } from './invited.ts';
+import { ofTracker, onHangup } from './reload.ts';
 import { type Settings, settle } from './settings.ts';
 import { readVersion } from './version.ts';
 
@@ -95,6 +96,9 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
     }),
   );
   await spool.start();
+  const read = async () => settle(given, shell.env, await readConfig(shell.home)).settings;
+  const apply = (next: Settings): void => inside?.reload(ofTrackerInside(next, node.account));
+  opened.use(onHangup({ settings, read, apply, log }));
   const refused = await firstWord(node, shell.signal);
   await writeConfig(shell.home, remembered(given, kept, settings, inside ? [] : trackers.map(formatInvite)));
   await say(shell, { node, agent, invite: inside?.invite ?? node.directory.states()[0]?.invite ?? null, refused });
@@ -119,12 +123,12 @@ function defined(config: HomeConfig): HomeConfig {
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
 }
 
-async function startTracker(
-  config: { zone: string; trackerPort: number; mailbox: boolean; admins: readonly string[] },
-  host: string | undefined,
-  home: string,
-  log: Log,
-): Promise<Tracker> {
+const ofTrackerInside = (config: Settings, account: string) => ({
+  ...ofTracker(config),
+  admins: [account, ...config.admins],
+});
+
+async function startTracker(config: Settings, host: string | undefined, home: string, log: Log): Promise<Tracker> {
   const tracker = new Tracker({
     home: homePaths(home).tracker,
     host,
@@ -132,7 +136,8 @@ async function startTracker(
     zone: config.zone,
     mailbox: config.mailbox,
     // Whoever runs it administers it.
-    admins: [(await loadOrCreateKey(homePaths(home).accountKey)).id, ...config.admins],
+    ...ofTrackerInside(config, (await loadOrCreateKey(homePaths(home).accountKey)).id),
+    metrics: config.metrics,
     log: log.child({ room: 'tracker' }),
   });
   await tracker.start().catch((error: unknown) => {

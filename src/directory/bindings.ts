@@ -71,6 +71,11 @@ export class Bindings {
     });
   }
 
+  /** Handles that have an owner. */
+  get size(): number {
+    return this.#store.prepare<{ count: number }>('SELECT count(*) AS count FROM directory_handles').get()?.count ?? 0;
+  }
+
   ownerOf(handle: string): string | undefined {
     return this.#owner.get(handle)?.account;
   }

@@ -142,6 +142,11 @@ export class DirectoryServer implements Disposable {
     this.#table.sweep();
   }
 
+  /** Links to which changes are pushed. */
+  get watchers(): number {
+    return this.#watchers.size;
+  }
+
   #guest(link: Link): Guest {
     const known = this.#guests.get(link);
     if (known) return known;

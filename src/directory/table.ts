@@ -94,6 +94,15 @@ export class DirectoryTable {
     return this.#rows.size;
   }
 
+  get online(): number {
+    return this.#online.size;
+  }
+
+  /** Handles that are bound. */
+  get bound(): number {
+    return this.#bindings.size;
+  }
+
   /** Whether askers differ in what they may see. */
   get hides(): boolean {
     return this.#hidings.any;

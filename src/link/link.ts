@@ -142,6 +142,11 @@ export class Link {
     return this.#remote !== undefined && this.#ending === undefined;
   }
 
+  /** Bytes that wait for the other side to read. */
+  get unsentBytes(): number {
+    return this.#stream.bufferedBytes;
+  }
+
   /** Aborts when the link ends. */
   get signal(): AbortSignal {
     return this.#ended.signal;
