@@ -26,15 +26,16 @@ export function onHangup(options: {
     try {
       const next = await read();
       apply(next);
-      setLevel(log, next.log);
+      if (!log.isLevelEnabled('warn')) setLevel(log, next.log);
       const changed = keys.filter((key) => JSON.stringify(settings[key]) !== JSON.stringify(next[key]));
       const later = changed.filter((key) => !AT_ONCE.includes(key));
-      // At any level: whoever asked for it looks for the answer here.
+      // By the more talkative of the two levels: whoever asked for it looks for the answer here.
       const said = {
         changed: changed.filter((key) => AT_ONCE.includes(key)),
         ...(later.length > 0 && { atNextStart: later }),
       };
       log.warn(said, 'the configuration was read again');
+      setLevel(log, next.log);
       settings = next;
     } catch (error) {
       const { code, message } = toFault(error, 'reading the configuration again');

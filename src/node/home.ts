@@ -109,7 +109,7 @@ export async function readConfig(home: string): Promise<HomeConfig> {
   if (issue?.code === 'unrecognized_keys') {
     const [key = ''] = issue.keys;
     const near = nearest(key, Object.keys(homeConfig.shape));
-    const meant = near === undefined ? '' : `; did you mean "${near}"?`;
+    const meant = near === undefined ? '.' : `; did you mean "${near}"?`;
     throw new Fault('invalid_argument', `${what}: "${key}" is no setting${meant} See "netapp config show" for all`, {
       data: { field: key },
     });

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { toBase64url } from '../base/encoding.ts';
 import { FAULTS, Fault, toFault } from '../base/fault.ts';
-import { formatAddress, scopeOf } from '../link/address.ts';
+import { formatAddress } from '../link/address.ts';
 import type { Metrics } from './metrics.ts';
 import type { ReadinessCheck } from './readiness.ts';
 
@@ -43,6 +43,9 @@ export function loadToken(path: string): string {
   );
 }
 
+/** Reached from this machine alone; 0.0.0.0 and :: are reached from everywhere. */
+const isOwn = (host: string): boolean => /^(?:localhost|::1|127(?:\.\d{1,3}){3})$/i.test(host);
+
 export class Monitor implements AsyncDisposable {
   readonly #readiness: ReadinessCheck;
   readonly #metrics: Metrics;
@@ -60,7 +63,7 @@ export class Monitor implements AsyncDisposable {
    * alone; else for those with the token. Throws `port_taken`, `invalid_argument`.
    */
   async listen(address: { host: string; port: number }): Promise<void> {
-    const open = scopeOf(address.host) === 'loopback';
+    const open = isOwn(address.host);
     const server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS }, (request, response) => {
       const path = (request.url ?? '').replace(/\?.*$/, '');
       this.answer(request, response, { path, open }).catch((error: unknown) => {
