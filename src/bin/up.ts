@@ -100,7 +100,10 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
   const apply = (next: Settings): void => inside?.reload(ofTrackerInside(next, node.account));
   opened.use(onHangup({ settings, read, apply, log }));
   const refused = await firstWord(node, shell.signal);
-  await writeConfig(shell.home, remembered(given, kept, settings, inside ? [] : trackers.map(formatInvite)));
+  await writeConfig(
+    shell.home,
+    remembered(given, kept, { ...settings, name: nameOf(node.handle) }, inside ? [] : trackers.map(formatInvite)),
+  );
   await say(shell, { node, agent, invite: inside?.invite ?? node.directory.states()[0]?.invite ?? null, refused });
   if (!shell.signal.aborted) await once(shell.signal, 'abort');
   return 0;
@@ -118,6 +121,9 @@ function remembered(given: HomeConfig, kept: HomeConfig, { name, zone }: Setting
   const { host: _host, httpPort: _httpPort, ...told } = given;
   return { ...kept, ...defined(told), name, zone, trackers };
 }
+
+/** As the zone knows it: an admin may have renamed it. */
+const nameOf = (handle: string): string => handle.slice(0, handle.indexOf('@'));
 
 function defined(config: HomeConfig): HomeConfig {
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));

@@ -18,6 +18,8 @@ const GOODBYE_MS = 1000;
 const MOST_MENDS = 2;
 /** Milliseconds until a refused announce that is worth a retry is tried again. */
 const RETRY = { firstMs: 1000, mostMs: 30_000 };
+/** Milliseconds that a tracker may have us wait. */
+const MOST_WAIT_MS = 5 * 60_000;
 
 export class Announcer implements Disposable {
   /** Why the tracker does not take the record, where waiting will not mend it. */
@@ -79,8 +81,11 @@ export class Announcer implements Disposable {
       const fault = toFault(error, 'announcing');
       if (this.#link === link && link.open) {
         // A caller who gives up waiting does not end the heartbeat.
-        if (fault.retry || fault.code === 'cancelled') this.#later(link, this.#retry.next(), () => this.announce(link));
-        else this.refused = fault;
+        if (fault.retry || fault.code === 'cancelled') {
+          const told =
+            typeof fault.data?.retryAfterMs === 'number' ? Math.min(fault.data.retryAfterMs, MOST_WAIT_MS) : 0;
+          this.#later(link, Math.max(told, this.#retry.next()), () => this.announce(link));
+        } else this.refused = fault;
         this.#log.warn({ code: fault.code, reason: fault.message }, 'a tracker does not take the record');
       }
       throw fault;

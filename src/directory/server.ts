@@ -167,7 +167,11 @@ export class DirectoryServer implements Disposable {
   }
 
   #limit(rate: Rate, what: string): void {
-    if (!rate.take()) throw new Fault('too_many', `${what}: too often on this link; wait a minute`);
+    if (rate.take()) return;
+    const retryAfterMs = rate.waitMs;
+    throw new Fault('too_many', `${what}: too often on this link; wait ${Math.ceil(retryAfterMs / 1000)} s`, {
+      data: { retryAfterMs },
+    });
   }
 
   async #announce(
