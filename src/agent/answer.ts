@@ -52,6 +52,10 @@ export function sendPage(
   response.writeHead(status, { 'content-type': 'text/html; charset=utf-8' }).end(html);
 }
 
+export function sendMetrics(response: ServerResponse, { type, body }: { type: string; body: string }): void {
+  response.writeHead(200, { 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body);
+}
+
 /** Of a request that reached no operation: the connection is not kept, as its body may not have been read. */
 export function refuse(response: ServerResponse, fault: Fault): void {
   if (response.headersSent || response.destroyed) {

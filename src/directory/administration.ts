@@ -6,9 +6,6 @@ import { parseHandle, parseZone } from './handle.ts';
 import type { Policy } from './joining.ts';
 import type { TrackerState } from './upstream.ts';
 
-export type { HandleEntry } from './admin-wire.ts';
-export type { Policy } from './joining.ts';
-
 type Wait = { signal?: AbortSignal | undefined };
 
 /** Pages of one list of handles: a million of them. A tracker that goes on after that lies. */

@@ -2,7 +2,7 @@
 import { Fault } from '../base/fault.ts';
 import type { Statement, Store } from '../base/sqlite.ts';
 
-export type HandleState = 'bound' | 'revoked' | 'renamed';
+type HandleState = 'bound' | 'revoked' | 'renamed';
 
 /** One handle as an admin sees it. */
 export type HandleRow = {

@@ -10,7 +10,7 @@ export const MOST_USES = 10_000;
 /** Milliseconds that an invite may hold: a year. */
 export const MOST_INVITE_MS = 366 * 24 * 3600_000;
 /** Characters of the text that an invite link carries. */
-export const MOST_INVITATION_CHARACTERS = 1024;
+const MOST_INVITATION_CHARACTERS = 1024;
 const ID_BYTES = 16;
 
 const invitation = z.strictObject({

@@ -22,7 +22,7 @@ export type Limits = {
 };
 
 /** A thousand people behind one router come back at once without one refused. */
-export const LIMITS: Limits = {
+const LIMITS: Limits = {
   connectionsPerAddress: 1000,
   handshakesPerAddress: 1200,
   requestsPerAddress: 1200,
