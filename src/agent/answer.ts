@@ -23,7 +23,7 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
 }
 
 /** With its length known, head and body leave in one write. */
-function sendText(response: ServerResponse, status: number, type: string, text: string): void {
+export function sendText(response: ServerResponse, status: number, type: string, text: string): void {
   response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) }).end(text);
 }
 
@@ -50,10 +50,6 @@ export function sendPage(
 ): void {
   response.setHeader('content-security-policy', policy);
   response.writeHead(status, { 'content-type': 'text/html; charset=utf-8' }).end(html);
-}
-
-export function sendMetrics(response: ServerResponse, { type, body }: { type: string; body: string }): void {
-  response.writeHead(200, { 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body);
 }
 
 /** Of a request that reached no operation: the connection is not kept, as its body may not have been read. */

@@ -10,7 +10,7 @@ import { permit } from '../api/scopes.ts';
 import { isStream } from '../api/stream.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
-import { guardHeaders, refuse, refuseRaw, sendJson, sendMetrics, sendPage, sendTagged } from './answer.ts';
+import { guardHeaders, refuse, refuseRaw, sendJson, sendPage, sendTagged, sendText } from './answer.ts';
 import { readBody } from './body.ts';
 import { Asking, sendAnswer, standardRequest } from './exchange.ts';
 import type { Limits } from './limits.ts';
@@ -66,7 +66,8 @@ export function createDoor(door: Door): Server {
     if (asked === 'GET /metrics') {
       permit(caller, ['status', 'show']);
       const { metricsOf } = await import('./metrics.ts');
-      return sendMetrics(response, await metricsOf(backend));
+      const { type, body } = await metricsOf(backend);
+      return sendText(response, 200, type, body);
     }
     if (asked === 'GET /openapi.json') return sendTagged(request, response, await openApi());
     const body = await readBody(request, limits.bodyBytes);

@@ -299,8 +299,7 @@ export class Link {
   #notice(name: string, params: unknown, bytes: number): void {
     if (name === cancel.name) {
       const parsed = cancel.params.safeParse(params);
-      if (parsed.success) this.#running.get(parsed.data.id)?.abort();
-      return;
+      if (parsed.success) this.#running.get(parsed.data.id)?.abort(); // and is counted below, as every notice
     }
     if (!this.#remote) throw new Fault('wrong_state', `taking "${name}": hello comes first`); // [L-11]
     this.#router

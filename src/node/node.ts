@@ -428,7 +428,7 @@ export class Node implements AsyncDisposable {
     for (const link of this.directory.ownLinks()) this.chat.trackerUp(link);
     this.chat.trackersUp(this.directory.links());
     for (const { peer, address, zone, state, error } of this.directory.states()) {
-      const shown = { peer, address, zone, state, error: error?.message ?? null };
+      const shown = { peer, address, zone, state, error: error?.message ?? null, code: error?.code ?? null };
       const text = JSON.stringify(shown);
       if (this.#trackersShown.get(peer) === text) continue;
       this.#trackersShown.set(peer, text);
