@@ -9,7 +9,7 @@ const LINKS_PER_SECOND = 500;
 /** Milliseconds over which even a few links are spread, for others may stop at the same time. */
 const LEAST_SPREAD_MS = 1000;
 /** Milliseconds that the last ones have to go, after they were to. */
-const GRACE_MS = 2000;
+const GRACE_MS = 1000;
 
 /**
  * Settles when all links have gone, or after the wait, of which `mostMs` is the most; or when `signal` aborts. Gives how many

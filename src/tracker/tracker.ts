@@ -32,6 +32,7 @@ import { Metrics } from './metrics.ts';
 import { loadToken, Monitor, parseMonitorAddress } from './monitor.ts';
 import { sendAway } from './moving.ts';
 import { ReadinessCheck } from './readiness.ts';
+import { logRefusals } from './refusals.ts';
 
 export const TRACKER_PORT = 22_236;
 
@@ -131,6 +132,7 @@ export class Tracker implements AsyncDisposable {
     const joining = new Joining({ store, clock, key: identity.key, admins, given: this.#options.policy });
     const directory = undo.use(new DirectoryServer({ table, dialBack, joining, zones, clock, log }));
     const guard = new Guard({ limits: this.#options.limits, clock });
+    undo.use(logRefusals(guard.refused, log));
     const readiness = new ReadinessCheck({ store, clock });
     let letters: MailStore | undefined;
     const metrics = new Metrics({
