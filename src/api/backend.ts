@@ -16,6 +16,7 @@ import type {
   FileLink,
   FileQuota,
   Found,
+  FreedHandle,
   GivenLink,
   HandleInfo,
   InviteInfo,
@@ -199,7 +200,7 @@ export interface Backend {
     revoke(handle: string, options: Wait): Promise<HandleInfo>;
     /** Answers with the new name. */
     rename(handle: string, to: string, options: Wait): Promise<HandleInfo>;
-    free(handle: string, options: Wait): Promise<{ handle: string }>;
+    free(handle: string, options: Wait): Promise<FreedHandle>;
   };
 
   links: {

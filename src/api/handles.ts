@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { ofAdmins, zoneInput } from './joining.ts';
 import { handleInput, operation } from './operation.ts';
-import { handleInfo } from './shapes.ts';
+import { freedHandle, handleInfo } from './shapes.ts';
 
 const tag = 'handles';
 
@@ -67,8 +67,8 @@ export const free = operation(
   {
     faults: [...ofAdmins, 'unknown_handle', 'disk_full'],
     example: 'netapp handles free mallory',
-    command: { words: ['handles', 'free'], positionals: ['handle'], shows: 'line' },
+    command: { words: ['handles', 'free'], positionals: ['handle'] },
   },
 )
   .input(z.object({ handle: handleInput }))
-  .output(z.object({ handle: z.string().describe('the name that is free now') }));
+  .output(freedHandle);

@@ -341,6 +341,9 @@ export const handleInfo = z.object({
   lastSeen: time.nullable().describe('null: never by this name, or not for long'),
 });
 
+/** A name that nobody has any more. */
+export const freedHandle = z.object({ handle: z.string().describe('the name that is free now') });
+
 export const zonePolicy = z.object({
   zone: z.string(),
   policy: z
@@ -465,6 +468,7 @@ export const replayed = z.object({
 });
 
 export type HandleInfo = z.infer<typeof handleInfo>;
+export type FreedHandle = z.infer<typeof freedHandle>;
 export type ZonePolicy = z.infer<typeof zonePolicy>;
 export type ZoneInvite = z.infer<typeof zoneInvite>;
 export type Token = z.infer<typeof token>;

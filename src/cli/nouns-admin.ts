@@ -1,5 +1,7 @@
 /** How what admins of a zone see looks to a person. */
 import {
+  type FreedHandle,
+  freedHandle,
   type HandleInfo,
   handleInfo,
   type ZoneInvite,
@@ -22,6 +24,8 @@ const handles = noun<HandleInfo>(handleInfo, {
   ],
 });
 
+const freed = noun<FreedHandle>(freedHandle, { head: ['FREE'], none: '', row: (f) => [f.handle] });
+
 const policies = noun<ZonePolicy>(zonePolicy, {
   head: ['ZONE', 'POLICY'],
   none: '',
@@ -36,6 +40,7 @@ const invites = noun<ZoneInvite>(zoneInvite, {
 
 export const adminNouns: readonly (readonly [unknown, Noun])[] = [
   [handleInfo, handles],
+  [freedHandle, freed],
   [zonePolicy, policies],
   [zoneInvite, invites],
 ];
