@@ -7,6 +7,7 @@ import type { Log } from '../base/log.ts';
 import type { Node } from '../node/node.ts';
 import { takeRestored } from '../node/restored.ts';
 import { readPassphrase } from '../node/sealed.ts';
+import { administrationOf } from './administration.ts';
 import { doorsOf } from './doors.ts';
 import { fileControlOf } from './files.ts';
 import { JobStore } from './job-store.ts';
@@ -151,6 +152,7 @@ export function backendOf(
           why,
           rttMs,
           error: error?.message ?? null,
+          code: error?.code ?? null,
           invite,
         }));
       const moving = files
@@ -328,6 +330,8 @@ export function backendOf(
       follow: followFile,
       ...fileControlOf(node, { account, find }),
     },
+
+    administration: administrationOf(node),
 
     links: {
       list: async () => node.links().map(node.linkView),

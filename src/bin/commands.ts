@@ -78,6 +78,7 @@ const up = processCommand({
     'port_taken',
     'bad_invite',
     'name_taken',
+    'not_invited',
     'wrong_key',
     'corrupt',
     'unreadable',
@@ -110,9 +111,10 @@ const configShow = processCommand({
 const tracker = processCommand({
   name: 'tracker',
   summary: 'Run a tracker, which introduces people to each other',
-  description: 'Prints its address, peer id and invite link. Its data stands in the folder tracker of the home.',
+  description:
+    'Prints its address, peer id and invite link. Its data stands in the folder tracker of the home. SIGHUP reads the configuration again; SIGTERM sends its nodes elsewhere first, a second one ends it at once.',
   example: 'netapp tracker --zone lab',
-  faults: ['port_taken', 'corrupt', 'unreadable', 'unwritable', 'disk_full'],
+  faults: ['agent_running', 'port_taken', 'corrupt', 'unreadable', 'unwritable', 'disk_full'],
   input: z.object({
     host: z
       .string()
@@ -141,39 +143,62 @@ const tracker = processCommand({
       .enum(['x-forwarded-for', 'forwarded'], 'expected x-forwarded-for or forwarded')
       .optional()
       .describe('header in which the proxy says who its client is; default: x-forwarded-for'),
+    policy: z
+      .enum(['open', 'invite', 'closed'], 'expected open, invite or closed')
+      .optional()
+      .describe(
+        'whom the zone takes in, whatever its admins say: open, invite or closed; default: they say, else open',
+      ),
+    limit: z
+      .array(z.string())
+      .default([])
+      .describe('a limit such as connectionsPerAddress=100; may stand several times; see docs/operations.md'),
+    metrics: z
+      .string()
+      .optional()
+      .describe('PORT or HOST:PORT for health, readiness and metrics by plain HTTP; default: at its own port alone'),
+    elsewhere: z
+      .array(z.string())
+      .default([])
+      .describe('host:port of another machine at which a tracker with its key answers; may stand several times'),
+    drain: z
+      .string()
+      .transform((written, context): number | null => {
+        const ms = parseSpan(written);
+        if (ms !== undefined) return ms;
+        context.addIssue('expected 1s to 24h such as 30s or 2m, or off');
+        return z.NEVER;
+      })
+      .optional()
+      .describe('how long its nodes have, at most, to go elsewhere where it ends by SIGTERM, or off; default: 30s'),
   }),
   async run(input, shell) {
-    const [{ runTracker }, { createLog }, { homePaths, readConfig }, { settle }, { behindProxyOf }] = await Promise.all(
-      [
-        import('../tracker/main.ts'),
-        import('../base/log.ts'),
-        import('../node/home.ts'),
-        import('./settings.ts'),
-        import('./behind-proxy.ts'),
-      ],
-    );
+    const [
+      { runTracker },
+      { createLog },
+      { homePaths, readConfig },
+      { givenToTracker, settle },
+      { onHangup, ofTracker },
+      { behindProxyOf },
+    ] = await Promise.all([
+      import('../tracker/main.ts'),
+      import('../base/log.ts'),
+      import('../node/home.ts'),
+      import('./settings.ts'),
+      import('./reload.ts'),
+      import('./behind-proxy.ts'),
+    ]);
     const { home, signal, stdout, stderr, json, env } = shell;
-    const { port, admin, publicUrl, trustedProxy, ...given } = input;
-    const named = <T>(all: T[]): T[] | undefined => (all.length > 0 ? all : undefined);
-    const { settings } = settle(
-      {
-        ...given,
-        trackerPort: port,
-        admins: named(admin),
-        publicUrls: named(publicUrl),
-        trustedProxies: named(trustedProxy),
-      },
-      env,
-      await readConfig(home),
-    );
+    const given = givenToTracker(input);
+    const read = async () => settle(given, env, await readConfig(home)).settings;
+    const settings = await read();
+    const { zone, mailbox, host, trackerPort: port, metrics, elsewhere, drainMs } = settings;
     const log = createLog({ name: 'netapp', level: settings.log });
     await runTracker({
-      zone: settings.zone,
-      mailbox: settings.mailbox,
-      admins: settings.admins,
+      ...ofTracker(settings),
       behindProxy: behindProxyOf(settings),
-      host: settings.host,
-      port: settings.trackerPort,
+      ...{ zone, mailbox, host, port, metrics, elsewhere, drainMs },
+      onUp: (tracker) => onHangup({ settings, read, apply: (next) => tracker.reload(ofTracker(next)), log }),
       home: homePaths(home).tracker,
       signal,
       stdout,

@@ -8,6 +8,8 @@ import type { Store } from '../base/sqlite.ts';
 import { type Key, peerId } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import type { Router } from '../link/router.ts';
+import { reannounce } from './admin-wire.ts';
+import { Administration } from './administration.ts';
 import type { DialTracker } from './any-address.ts';
 import { parseHandle } from './handle.ts';
 import { type Hiding, MOST_HIDDEN_FROM, MOST_SHOWN_TO } from './hiding.ts';
@@ -56,12 +58,16 @@ export type DirectoryClientOptions = {
   needed?: (peer: string) => boolean;
   /** For tests. */
   tierTimes?: TierTimes | undefined;
+  /** An admin of the zone has renamed the own account. */
+  onRenamed?: (handle: string) => void;
 };
 
 export class DirectoryClient implements AsyncDisposable {
   readonly #options: DirectoryClientOptions;
   readonly #own: OwnRecord;
   readonly #zone: string;
+  /** What an admin of the zone may ask of its trackers. */
+  readonly administration: Administration;
   readonly #listeners = new Set<(change: PeopleChange) => void>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #upstreams = new Map<string, Upstream>();
@@ -76,6 +82,14 @@ export class DirectoryClient implements AsyncDisposable {
     const { handle, zone } = parseHandle(options.handle, '');
     this.#zone = zone;
     this.#own = new OwnRecord({ ...options, handle });
+    this.#own.onRename = (renamed) => {
+      this.#people?.repin(renamed, this.#own.account.id);
+      options.onRenamed?.(renamed);
+    };
+    this.administration = new Administration({
+      trackers: () => [...this.#upstreams.values()],
+      zone: () => this.#zone,
+    });
     this.#ready.promise.catch(() => {}); // whoever waits for it hears of it; nobody has to wait
   }
 
@@ -89,6 +103,15 @@ export class DirectoryClient implements AsyncDisposable {
     });
     // Of a link that is not to a tracker of ours it is of no interest.
     router.on(messages.moving, (notice, { link }) => this.#upstreams.get(link.peer)?.moving(link, notice));
+    // What is refused shows in the tracker's state.
+    router.on(
+      reannounce,
+      (_params, { link }) =>
+        void this.#upstreams
+          .get(link.peer)
+          ?.announce()
+          .catch(() => {}),
+    );
     return this;
   }
 

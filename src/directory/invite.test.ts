@@ -88,3 +88,10 @@ test('a tier stands before an invite or an address, and an address is never take
   expect({ tier, ...parseInvite(text) }).toEqual(chosen);
   expect(formatChosen({ ...chosen, tier: 1 })).toBe(formatInvite(chosen));
 });
+
+test('a token goes with the invite, and those who know none read the rest [A-10]', () => {
+  const invite = { peer, addresses: ['10.0.0.1:22236'], zone: 'lab', token: 'abc_-9' };
+  expect(formatInvite(invite)).toBe(`netapp://${peer}@10.0.0.1:22236/?zone=lab&token=abc_-9`);
+  expect(parseInvite(formatInvite(invite))).toEqual(invite);
+  expect(() => parseInvite(`netapp://${peer}@10.0.0.1:1/?zone=lab&token=a%20b`)).toThrow('token is not whole');
+});

@@ -3,6 +3,7 @@ import { Fault } from '../base/fault.ts';
 import { addressText, formatProxied, isProxied, parseProxied, trackerAddressText } from '../link/address.ts';
 import { peerId } from '../link/identity.ts';
 import { zone } from './handle.ts';
+import { invitationText } from './invitation.ts';
 import { MOST_ADDRESSES } from './record.ts';
 
 export type Invite = {
@@ -11,6 +12,8 @@ export type Invite = {
   /** 1 to 8 of `host:port`, the likeliest first; then those of proxies, `wss://host:port/path`. */
   addresses: string[];
   zone: string;
+  /** What lets a newcomer in where the zone takes them by invite alone. [A-10] */
+  token?: string | undefined;
 };
 
 /** A tracker that a user chose, and how much it is wanted: those of tier 1 first, the next while none of them answers. [D-70] */
@@ -18,11 +21,19 @@ export type ChosenTracker = Invite & { tier?: number | undefined };
 
 const form = /^netapp:\/\/([^@/?#]*)@([^@/?#]*)\/?(?:\?([^#]*))?$/i;
 
-/** `netapp://<peer-id>@host:port/?zone=lab&addr=host2:port2&wss=proxy:443/path`; without a direct address, none follows the "@". */
-export function formatInvite({ peer, addresses, zone }: Invite): string {
+/**
+ * `netapp://<peer-id>@host:port/?zone=lab&addr=host2:port2&wss=proxy:443/path`; without a direct address, nothing stands behind
+ * the "@".
+ */
+export function formatInvite({ peer, addresses, zone, token }: Invite): string {
   const [first, ...others] = addresses.filter((text) => !isProxied(text));
   const proxied = addresses.filter(isProxied).map((text) => formatProxied(parseProxied(text)).slice('wss://'.length));
-  const parameters = [`zone=${zone}`, ...others.map((text) => `addr=${text}`), ...proxied.map((text) => `wss=${text}`)];
+  const parameters = [
+    `zone=${zone}`,
+    ...others.map((text) => `addr=${text}`),
+    ...proxied.map((text) => `wss=${text}`),
+    ...(token ? [`token=${token}`] : []),
+  ];
   return `netapp://${peer}@${first ?? ''}/?${parameters.join('&')}`;
 }
 
@@ -45,7 +56,9 @@ export function parseInvite(text: string): Invite {
   if (addresses.length > MOST_ADDRESSES) throw bad(`it names ${addresses.length} addresses, at most ${MOST_ADDRESSES}`);
   const named = zone.safeParse(parameters.get('zone') ?? '');
   if (!named.success) throw bad('it names no zone, or one that is not of its form');
-  return { peer, addresses, zone: named.data };
+  const token = parameters.get('token') ?? undefined;
+  if (token !== undefined && !invitationText.safeParse(token).success) throw bad('its token is not whole');
+  return { peer, addresses, zone: named.data, ...(token !== undefined && { token }) };
 }
 
 const MOST_TIERS = 9;

@@ -107,7 +107,12 @@ export class Upstream implements AsyncDisposable {
     this.#hasOthers = options.hasOthers;
     this.#log = options.log.child({ tracker: options.invite.peer.slice(0, 8) });
     this.#onChange = options.onChange;
-    this.#announcer = new Announcer({ own: options.own, log: this.#log, onChange: this.#onChange });
+    this.#announcer = new Announcer({
+      own: options.own,
+      token: options.invite.token,
+      log: this.#log,
+      onChange: this.#onChange,
+    });
     this.#heartbeat = new Heartbeat({
       link: () => this.link,
       isWanted: () => this.#standing === 'serve' && this.#hasFallback(),
@@ -225,7 +230,7 @@ export class Upstream implements AsyncDisposable {
       peer,
       address: link ? this.#any.addressOf(link) : (addresses[0] ?? ''),
       zone,
-      invite: formatInvite(this.invite),
+      invite: formatInvite({ ...this.invite, token: undefined }), // that was for this node alone
       tier: this.tier,
       state: kept?.state ?? 'rest',
       error: this.#announcer.refused ?? this.#announcer.waiting ?? down,

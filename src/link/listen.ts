@@ -2,7 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import type { Clock } from '../base/clock.ts';
@@ -10,6 +10,7 @@ import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { formatAddress, plainIp } from './address.ts';
 import { type Identity, peerOf } from './certificate.ts';
+import type { Guard } from './guard.ts';
 import { type HelloInfo, SUBPROTOCOL } from './hello.ts';
 import { Link } from './link.ts';
 import { MOST_FRAME_BYTES } from './message.ts';
@@ -32,6 +33,8 @@ export type ListenOptions = {
   log: Log;
   /** Somebody for whom nobody is here: their link is cut without a word. [D-60] */
   refuses?(info: HelloInfo): boolean;
+  /** Bounds what one address and one key may ask; default: nothing does. */
+  guard?: Guard | undefined;
   /** Takes each link once it is greeted. */
   onLink(link: Link): void;
   /** Milliseconds that a stranger has to finish the TLS handshake, and again to say what they want; default 10,000. */
@@ -49,6 +52,7 @@ export class Listener {
   readonly #routes: Routes;
   readonly #links = new Set<Link>();
   #stopping = false;
+  #closedFor: Fault | undefined;
 
   constructor(options: ListenOptions) {
     this.#options = options;
@@ -70,6 +74,7 @@ export class Listener {
       noDelay: true,
     });
     this.#server.maxConnections = MOST_CONNECTIONS;
+    if (options.guard) guardConnections(this.#server, options.guard);
     this.#upgrades = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -78,7 +83,10 @@ export class Listener {
       handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     });
     this.#server.on('request', (request, response) => {
-      void this.#routes.serve(request, response, () => peerOf(request.socket as TLSSocket)); // an https server's
+      void this.#routes.serve(request, response, () => {
+        options.guard?.request(plainIp(request.socket.remoteAddress));
+        return peerOf(request.socket as TLSSocket); // an https server's
+      });
     });
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket as TLSSocket, head)); // an https server's
     // A handshake that ends after the goodbyes were said would be a link that nobody closes.
@@ -134,14 +142,27 @@ export class Listener {
     return this.#links;
   }
 
+  /** From now on new links are refused with `fault`; those that stand, and plain HTTP, go on. [A-30] */
+  refuseLinks(fault: Fault): void {
+    this.#closedFor = fault;
+  }
+
   #upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer): void {
     socket.on('error', () => socket.destroy());
     const peer = peerOf(socket);
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim());
     if (this.#stopping) return void socket.destroy();
-    if (request.url !== '/link') return refuseUpgrade(socket, 'unknown_operation');
-    if (!peer) return refuseUpgrade(socket, 'unauthenticated');
-    if (!offered.includes(SUBPROTOCOL)) return refuseUpgrade(socket, 'unsupported_version');
+    if (request.url !== '/link') return refuseUpgrade(socket, { code: 'unknown_operation' });
+    if (!peer) return refuseUpgrade(socket, { code: 'unauthenticated' });
+    if (!offered.includes(SUBPROTOCOL)) return refuseUpgrade(socket, { code: 'unsupported_version' });
+    if (this.#closedFor) return refuseUpgrade(socket, this.#closedFor);
+    let leave = (): void => {};
+    try {
+      leave = this.#options.guard?.link(peer) ?? leave;
+    } catch (error) {
+      return refuseUpgrade(socket, toFault(error));
+    }
+    socket.once('close', leave);
     this.#upgrades.handleUpgrade(request, socket, head, (ws) => {
       const from = formatAddress({ host: plainIp(socket.remoteAddress), port: socket.remotePort ?? 0 });
       const link = new Link({
@@ -174,4 +195,16 @@ export class Listener {
     if (this.#server.listening) this.#server.close();
     await stopped;
   }
+}
+
+/** Before a handshake is begun: what is refused costs an accept and a close, no more. [A-40] */
+function guardConnections(server: Server, guard: Guard): void {
+  const begin = server.listeners('connection');
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    const leave = guard.connect(plainIp(socket.remoteAddress));
+    if (!leave) return void socket.destroy();
+    socket.once('close', leave);
+    for (const listener of begin) listener.call(server, socket);
+  });
 }

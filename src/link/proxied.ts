@@ -11,6 +11,7 @@ import type { Log } from '../base/log.ts';
 import { formatAddress, formatProxied, parseProxied, plainIp } from './address.ts';
 import { answerHeaders, type Challenge, isProved, newNonce, prove, readAsk } from './challenge.ts';
 import type { TrustedProxies } from './forwarded.ts';
+import type { Guard } from './guard.ts';
 import { type HelloInfo, SUBPROTOCOL } from './hello.ts';
 import type { Key } from './identity.ts';
 import { Link } from './link.ts';
@@ -31,11 +32,14 @@ export type ProxiedOptions = {
   self: () => HelloInfo;
   clock: Clock;
   log: Log;
+  /** How much one client's address and one key may ask. */
+  guard?: Guard | undefined;
 };
 
 /** Milliseconds that a proxy has to say what it wants. */
 const HEADERS_MS = 10_000;
 const MOST_CONNECTIONS = 20_000;
+const MINUTE_MS = 60_000;
 
 export class ProxiedListener implements AsyncDisposable {
   readonly #options: ProxiedOptions;
@@ -47,6 +51,7 @@ export class ProxiedListener implements AsyncDisposable {
   /** What the answer to each request for a link carries besides. */
   readonly #answers = new WeakMap<IncomingMessage, string[]>();
   #stopping = false;
+  #closedFor: Fault | undefined;
 
   constructor(options: ProxiedOptions) {
     this.#options = options;
@@ -75,7 +80,11 @@ export class ProxiedListener implements AsyncDisposable {
       socket.destroy();
     });
     this.#server.on('request', (request, response) => {
-      void this.#routes.serve(request, response, () => undefined); // a client's certificate does not pass a proxy
+      void this.#routes.serve(request, response, () => {
+        const from = options.proxies.clientOf(request);
+        if (from !== undefined) options.guard?.request(from);
+        return undefined; // a client's certificate does not pass a proxy
+      });
     });
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket as Socket, head)); // a TCP server's
     this.#server.on('clientError', (_error, socket) => socket.destroy());
@@ -110,6 +119,11 @@ export class ProxiedListener implements AsyncDisposable {
     return this.#links;
   }
 
+  /** As `Listener.refuseLinks`. [A-30] */
+  refuseLinks(fault: Fault): void {
+    this.#closedFor = fault;
+  }
+
   /** What keeps the request from becoming a link; else who asks, from where, and the challenge. */
   #look(request: IncomingMessage): { from: string; challenge: Challenge } {
     const [path] = (request.url ?? '').split('?');
@@ -140,11 +154,20 @@ export class ProxiedListener implements AsyncDisposable {
     if (this.#stopping) return void socket.destroy();
     try {
       const { from, challenge } = this.#look(request);
+      if (this.#closedFor) throw this.#closedFor;
+      // Its address is counted as at a port of the tracker's own: the proxy's connection is its one. [A-40]
+      const leave = this.#options.guard ? this.#options.guard.connect(from) : () => {};
+      if (!leave) {
+        throw new Fault('too_many', `opening a link from "${from}": too many connections`, {
+          data: { retryAfterMs: MINUTE_MS },
+        });
+      }
+      socket.once('close', leave);
       this.#greet(request, socket, head, from, challenge);
     } catch (error) {
       const fault = toFault(error, 'opening a link');
       this.#options.log.info({ code: fault.code, reason: fault.message }, 'a link through the proxy is refused');
-      refuseUpgrade(socket, fault.code);
+      refuseUpgrade(socket, fault);
     }
   }
 
@@ -167,8 +190,21 @@ export class ProxiedListener implements AsyncDisposable {
       });
       this.#links.add(link);
       void link.closed.then(() => this.#links.delete(link));
-      link.start().catch((error: unknown) => log.debug({ err: error, from }, 'a link was not greeted'));
+      link.start().then(
+        () => this.#count(link),
+        (error: unknown) => log.debug({ err: error, from }, 'a link was not greeted'),
+      );
     });
+  }
+
+  /** Once the key is proved, and not before: nobody is to use up what is another's. [A-42] */
+  #count(link: Link): void {
+    try {
+      const leave = this.#options.guard?.link(link.peer);
+      if (leave) void link.closed.then(leave);
+    } catch (error) {
+      link.close(toFault(error));
+    }
   }
 
   /** Says goodbye on every link and stops listening. */

@@ -1,7 +1,7 @@
 /** The plain HTTP of a port: which handler answers below which path, and how refusals look. [L-3] */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { FAULTS, Fault, type FaultCode, toFault } from '../base/fault.ts';
+import { FAULTS, Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 
 /** What a plain HTTP request comes with: who asks, as TLS proved it (undefined for a client without a certificate). */
@@ -25,14 +25,16 @@ export class Routes {
     this.#all.sort((a, b) => b.prefix.length - a.prefix.length);
   }
 
-  async serve(request: IncomingMessage, response: ServerResponse, peerOf: () => string | undefined): Promise<void> {
+  /** `admit` gives who asks, as TLS proved it; what it throws is the refusal. */
+  async serve(request: IncomingMessage, response: ServerResponse, admit: () => string | undefined): Promise<void> {
     response.setHeader('x-content-type-options', 'nosniff');
     try {
+      const peer = admit();
       const url = new URL(request.url ?? '/', 'https://node');
       const route = this.#all.find(({ prefix }) => url.pathname.startsWith(prefix));
       if (!route)
         throw new Fault('unknown_operation', `asking for "${url.pathname.slice(0, 100)}": there is no such path here`);
-      await route.handler(request, response, { peer: peerOf(), path: url.pathname, query: url.searchParams });
+      await route.handler(request, response, { peer, path: url.pathname, query: url.searchParams });
     } catch (error) {
       this.refuse(response, error);
     }
@@ -45,13 +47,25 @@ export class Routes {
       response.destroy(); // what was promised cannot be kept: a cut says so
       return;
     }
+    const wait = retryAfter(fault);
+    if (wait !== undefined) response.setHeader('retry-after', wait);
     const message = fault.code === 'internal' ? 'this request failed here' : fault.message;
     response.writeHead(FAULTS[fault.code].http, { 'content-type': 'application/json', 'x-netapp-fault': fault.code });
     response.end(`${JSON.stringify({ code: fault.code, message })}\n`);
   }
 }
 
-export function refuseUpgrade(socket: Duplex, code: FaultCode): void {
-  const { http } = FAULTS[code];
-  socket.end(`HTTP/1.1 ${http} Refused\r\nx-netapp-fault: ${code}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+/** With when to come back, where the fault says so. */
+export function refuseUpgrade(socket: Duplex, fault: Pick<Fault, 'code'> & { data?: Fault['data'] }): void {
+  const { http } = FAULTS[fault.code];
+  const wait = retryAfter(fault);
+  const later = wait === undefined ? '' : `retry-after: ${wait}\r\n`;
+  socket.end(
+    `HTTP/1.1 ${http} Refused\r\nx-netapp-fault: ${fault.code}\r\n${later}content-length: 0\r\nconnection: close\r\n\r\n`,
+  );
+}
+
+/** Seconds after which it is worth another try, where the fault says so. */
+function retryAfter({ data }: { data?: Fault['data'] }): number | undefined {
+  return typeof data?.retryAfterMs === 'number' ? Math.max(1, Math.ceil(data.retryAfterMs / 1000)) : undefined;
 }

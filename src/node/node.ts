@@ -114,7 +114,7 @@ export class Node implements AsyncDisposable {
     this.since = clock.now();
     this.pin = pinText(identity.id);
 
-    const binding = (): Binding => bind(account, handle, identity.id, clock.now());
+    const binding = (): Binding => bind(account, this.handle, identity.id, clock.now());
     const self = (): HelloInfo => ({
       protocol: PROTOCOL,
       software: options.software,
@@ -180,6 +180,7 @@ export class Node implements AsyncDisposable {
       clock,
       log: log.child({ room: 'directory' }),
       onTrackers: () => this.#trackersChanged(),
+      onRenamed: () => this.events.emit('person.changed', this.personView(this.directory.me())),
     }).attach(router);
     this.chat = new ChatService({
       account,
@@ -324,8 +325,9 @@ export class Node implements AsyncDisposable {
     this.directory.start();
   }
 
+  /** As the zone's tracker knows it: an admin may have renamed it. */
   get handle(): string {
-    return this.#options.handle;
+    return this.directory.me().handle;
   }
 
   get port(): number {
@@ -446,7 +448,8 @@ export class Node implements AsyncDisposable {
     for (const link of this.directory.ownLinks()) this.chat.trackerUp(link);
     this.chat.trackersUp(this.directory.links());
     for (const { peer, address, zone, tier, state, used, error } of this.directory.states()) {
-      const shown = { peer, address, zone, tier, state, used, error: error?.message ?? null };
+      const [words, code] = [error?.message ?? null, error?.code ?? null];
+      const shown = { peer, address, zone, tier, state, used, error: words, code };
       const text = JSON.stringify(shown);
       if (this.#trackersShown.get(peer) === text) continue;
       this.#trackersShown.set(peer, text);
