@@ -9,7 +9,8 @@ import { type Client, createClient } from '../src/api/client.ts';
 import type { AgentEvent } from '../src/api/shapes.ts';
 import { type Clock, systemClock } from '../src/base/clock.ts';
 import { silentLog } from '../src/base/log.ts';
-import { parseInvite } from '../src/directory/invite.ts';
+import { type ChosenTracker, parseInvite } from '../src/directory/invite.ts';
+import type { TierTimes } from '../src/directory/tiers.ts';
 import type { PresenceScope } from '../src/node/contacts.ts';
 import { homePaths } from '../src/node/home.ts';
 import { Node } from '../src/node/node.ts';
@@ -56,16 +57,23 @@ export class TestNet implements AsyncDisposable {
       awayAfterMs?: number;
       clock?: Clock;
       ready?: boolean;
+      /** Further trackers, or other ways to the one above. */
+      trackers?: readonly ChosenTracker[];
+      trackerCa?: string;
+      tierTimes?: TierTimes;
     } = {},
   ): Promise<Member> {
     const home = join(this.folder, name);
     const invite = tracker && parseInvite(tracker.invite);
+    const trackers = options.trackers ?? (invite ? [invite] : []);
     const node = await Node.start({
       home,
-      handle: `${name}@${invite?.zone ?? 'lab'}`,
+      handle: `${name}@${(invite ?? trackers[0])?.zone ?? 'lab'}`,
       host: '127.0.0.1',
       port: options.port ?? 0,
-      trackers: invite ? [invite] : [],
+      trackers,
+      trackerCa: options.trackerCa,
+      tierTimes: options.tierTimes,
       software: 'netapp/test',
       presence: options.presence,
       awayAfterMs: options.awayAfterMs,
@@ -85,7 +93,8 @@ export class TestNet implements AsyncDisposable {
     await agent.start();
     const member = new Member(name, home, node, agent, backend, createClient({ socketPath: paths.socket }));
     this.#opened.add(member);
-    if (invite && options.ready !== false) await node.directory.ready({ signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (trackers.length > 0 && options.ready !== false)
+      await node.directory.ready({ signal: AbortSignal.timeout(PATIENCE_MS) });
     return member;
   }
 

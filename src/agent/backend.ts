@@ -7,6 +7,7 @@ import type { Log } from '../base/log.ts';
 import type { Node } from '../node/node.ts';
 import { takeRestored } from '../node/restored.ts';
 import { readPassphrase } from '../node/sealed.ts';
+import { administrationOf } from './administration.ts';
 import { doorsOf } from './doors.ts';
 import { fileControlOf } from './files.ts';
 import { JobStore } from './job-store.ts';
@@ -139,14 +140,21 @@ export function backendOf(
 
     async status(): Promise<Status> {
       const { handle, id, node: peer, status, text } = me();
-      const trackers = directory.states().map(({ peer, address, zone, state, error, invite }) => ({
-        peer,
-        address,
-        zone,
-        state,
-        error: error?.message ?? null,
-        invite,
-      }));
+      const trackers = directory
+        .states()
+        .map(({ peer, address, zone, tier, state, used, why, rttMs, error, invite }) => ({
+          peer,
+          address,
+          zone,
+          tier,
+          state,
+          used,
+          why,
+          rttMs,
+          error: error?.message ?? null,
+          code: error?.code ?? null,
+          invite,
+        }));
       const moving = files
         .list()
         .filter(({ state }) => ['accepted', 'fetching', 'serving', 'preparing'].includes(state));
@@ -322,6 +330,8 @@ export function backendOf(
       follow: followFile,
       ...fileControlOf(node, { account, find }),
     },
+
+    administration: administrationOf(node),
 
     links: {
       list: async () => node.links().map(node.linkView),

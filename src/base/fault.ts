@@ -79,12 +79,23 @@ export const FAULTS = {
     means: 'the idempotency key was used for another request',
   },
 
+  renamed: { rpc: -32027, http: 409, exit: 27, retry: false, means: 'an admin of its zone has renamed the handle' },
+
   unauthenticated: { rpc: -32030, http: 401, exit: 30, retry: false, means: 'no valid token or certificate was shown' },
   forbidden: { rpc: -32031, http: 403, exit: 31, retry: false, means: 'who asked may not do this' },
   wrong_key: { rpc: -32032, http: 403, exit: 32, retry: false, means: 'the other side has another key than expected' },
   bad_invite: { rpc: -32033, http: 400, exit: 33, retry: false, means: 'the invite link cannot be read' },
   bad_signature: { rpc: -32034, http: 403, exit: 34, retry: false, means: 'a signature does not match what it signs' },
   forked: { rpc: -32035, http: 409, exit: 35, retry: false, means: 'an author’s log has two entries in one place' },
+
+  not_invited: {
+    rpc: -32036,
+    http: 403,
+    exit: 36,
+    retry: false,
+    means: 'the zone takes newcomers by invite alone, or not at all',
+  },
+  revoked: { rpc: -32037, http: 403, exit: 37, retry: false, means: 'an admin of its zone has revoked the handle' },
 
   tracker_down: { rpc: -32040, http: 503, exit: 40, retry: true, means: 'no tracker answers' },
   peer_unreachable: { rpc: -32041, http: 503, exit: 41, retry: true, means: 'none of the peer’s addresses answers' },

@@ -26,7 +26,16 @@ const upFlags = z.object({
   tracker: z
     .array(z.string())
     .default([])
-    .describe('invite link, peerid@host:port or host:port of a tracker; may stand several times; remembered'),
+    .describe(
+      'invite link, peerid@host:port, host:port or wss://host/path of a tracker; 2:INVITE for one that is used while those of tier 1 do not answer; may stand several times; remembered',
+    ),
+  trackerCa: z
+    .string()
+    .optional()
+    .describe(
+      'PEM file of the authority that signed for the proxy before a tracker, where it is not a public one; remembered',
+    )
+    .register(naming, { of: 'path' }),
   zone: z.string().optional().describe('zone that the tracker inside serves; default: lab'),
   trackerPort: port.optional().describe('port of the tracker inside; 0: any; default: 22236'),
   mailbox,
@@ -69,6 +78,7 @@ const up = processCommand({
     'port_taken',
     'bad_invite',
     'name_taken',
+    'not_invited',
     'wrong_key',
     'corrupt',
     'unreadable',
@@ -101,7 +111,8 @@ const configShow = processCommand({
 const tracker = processCommand({
   name: 'tracker',
   summary: 'Run a tracker, which introduces people to each other',
-  description: 'Prints its address, peer id and invite link. Its data stands in the folder tracker of the home.',
+  description:
+    'Prints its address, peer id and invite link. Its data stands in the folder tracker of the home. SIGHUP reads the configuration again; SIGTERM sends its nodes elsewhere first, a second one ends it at once.',
   example: 'netapp tracker --zone lab',
   faults: [
     'port_taken',
@@ -128,24 +139,82 @@ const tracker = processCommand({
       .describe(
         'where it keeps what it knows: embedded, or nats://HOST[,HOST] to be one of a cluster; default: embedded',
       ),
+    admin: z
+      .array(z.string().regex(/^[a-z2-7]{52}$/, 'expected an account id, 52 characters, as "netapp status" shows it'))
+      .default([])
+      .describe('account id of somebody who administers the zone; may stand several times; default: nobody'),
+    behindProxy: z
+      .string()
+      .optional()
+      .describe('port, or IP:PORT, at which it takes plain HTTP from a proxy that ends TLS; default: it takes none'),
+    publicUrl: z
+      .array(z.string())
+      .default([])
+      .describe('wss://host/path at which that proxy answers; goes into the invite; may stand several times'),
+    trustedProxy: z
+      .array(z.string())
+      .default([])
+      .describe('IP or net of such a proxy; may stand several times; default: this machine'),
+    forwardedHeader: z
+      .enum(['x-forwarded-for', 'forwarded'], 'expected x-forwarded-for or forwarded')
+      .optional()
+      .describe('header in which the proxy says who its client is; default: x-forwarded-for'),
+    policy: z
+      .enum(['open', 'invite', 'closed'], 'expected open, invite or closed')
+      .optional()
+      .describe(
+        'whom the zone takes in, whatever its admins say: open, invite or closed; default: they say, else open',
+      ),
+    limit: z
+      .array(z.string())
+      .default([])
+      .describe('a limit such as connectionsPerAddress=100; may stand several times; see docs/operations.md'),
+    metrics: z
+      .string()
+      .optional()
+      .describe('PORT or HOST:PORT for health, readiness and metrics by plain HTTP; default: at its own port alone'),
+    elsewhere: z
+      .array(z.string())
+      .default([])
+      .describe('host:port of another machine at which a tracker with its key answers; may stand several times'),
+    drain: z
+      .string()
+      .transform((written, context): number | null => {
+        const ms = parseSpan(written);
+        if (ms !== undefined) return ms;
+        context.addIssue('expected 1s to 24h such as 30s or 2m, or off');
+        return z.NEVER;
+      })
+      .optional()
+      .describe('how long its nodes have, at most, to go elsewhere where it ends by SIGTERM, or off; default: 30s'),
   }),
   async run(input, shell) {
-    const [{ runTracker }, { createLog }, { homePaths, readConfig }, { settle }] = await Promise.all([
+    const [
+      { runTracker },
+      { createLog },
+      { homePaths, readConfig },
+      { givenToTracker, settle },
+      { onHangup, ofTracker },
+      { behindProxyOf },
+    ] = await Promise.all([
       import('../tracker/main.ts'),
       import('../base/log.ts'),
       import('../node/home.ts'),
       import('./settings.ts'),
+      import('./reload.ts'),
+      import('./behind-proxy.ts'),
     ]);
     const { home, signal, stdout, stderr, json, env } = shell;
-    const { port, ...given } = input;
-    const { settings } = settle({ ...given, trackerPort: port }, env, await readConfig(home));
+    const given = givenToTracker(input);
+    const read = async () => settle(given, env, await readConfig(home)).settings;
+    const settings = await read();
+    const { zone, mailbox, engine, host, trackerPort: port, metrics, elsewhere, drainMs } = settings;
     const log = createLog({ name: 'netapp', level: settings.log });
     await runTracker({
-      zone: settings.zone,
-      mailbox: settings.mailbox,
-      engine: settings.engine,
-      host: settings.host,
-      port: settings.trackerPort,
+      ...ofTracker(settings),
+      behindProxy: behindProxyOf(settings),
+      ...{ zone, mailbox, engine, host, port, metrics, elsewhere, drainMs },
+      onUp: (tracker) => onHangup({ settings, read, apply: (next) => tracker.reload(ofTracker(next)), log }),
       home: homePaths(home).tracker,
       signal,
       stdout,

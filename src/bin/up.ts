@@ -9,11 +9,15 @@ import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
 import type { Shell } from '../cli/shell.ts';
-import { formatInvite, type Invite, parseInvite } from '../directory/invite.ts';
+import { type ChosenTracker, formatChosen, type Invite, parseInvite } from '../directory/invite.ts';
+import { formatAddress, isProxied } from '../link/address.ts';
+import { loadOrCreateKey } from '../link/identity.ts';
 import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from '../node/home.ts';
 import { Node } from '../node/node.ts';
 import { Tracker } from '../tracker/tracker.ts';
-import { readTracker } from './invited.ts';
+import { behindProxyOf } from './behind-proxy.ts';
+import { readCa, readTracker } from './invited.ts';
+import { ofTracker, onHangup } from './reload.ts';
 import { type Settings, settle } from './settings.ts';
 import { readVersion } from './version.ts';
 
@@ -23,6 +27,8 @@ export type UpOptions = {
   port?: number | undefined;
   join?: string | undefined;
   tracker: string[];
+  /** A path, relative to the shell's folder. */
+  trackerCa?: string | undefined;
   zone?: string | undefined;
   trackerPort?: number | undefined;
   mailbox?: boolean | undefined;
@@ -42,7 +48,8 @@ const FIRST_WORD_MS = 3000;
 export async function up(options: UpOptions, shell: Shell): Promise<number> {
   const version = await readVersion();
   await createHome(shell.home);
-  const [given, kept] = [givenBy(options), await readConfig(shell.home)];
+  const trackerCa = options.trackerCa === undefined ? undefined : resolve(shell.cwd, options.trackerCa);
+  const [given, kept] = [givenBy({ ...options, trackerCa }), await readConfig(shell.home)];
   const { settings } = settle(given, shell.env, kept);
   const log = createLog({ name: 'netapp', level: settings.log });
 
@@ -50,10 +57,12 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
   const inside = settings.trackers.length
     ? undefined
     : opened.use(await startTracker(settings, settings.host, shell.home, log));
-  const trackers = inside
+  const ca = settings.trackerCa === undefined ? undefined : await readCa(settings.trackerCa);
+  const trackers: ChosenTracker[] = inside
     ? [ownInvite(inside, settings.host)]
-    : await Promise.all(settings.trackers.map((text) => readTracker(text, settings.zone, shell)));
-  const handle = `${settings.name}@${trackers[0]?.zone ?? settings.zone}`;
+    : await Promise.all(settings.trackers.map((text) => readTracker(text, { zone: settings.zone, ca }, shell)));
+  const [first] = [...trackers].sort((a, b) => (a.tier ?? 1) - (b.tier ?? 1));
+  const handle = `${settings.name}@${first?.zone ?? settings.zone}`;
   const node = opened.use(
     await Node.start({
       home: shell.home,
@@ -61,6 +70,7 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       host: settings.host,
       port: settings.port,
       trackers,
+      trackerCa: ca,
       presence: settings.presence,
       awayAfterMs: settings.awayAfterMs,
       webhookTargets: settings.webhookTargets,
@@ -94,8 +104,14 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
     }),
   );
   await spool.start();
+  const read = async () => settle(given, shell.env, await readConfig(shell.home)).settings;
+  const apply = (next: Settings): void => inside?.reload(ofTrackerInside(next, node.account));
+  opened.use(onHangup({ settings, read, apply, log }));
   const refused = await firstWord(node, shell.signal);
-  await writeConfig(shell.home, remembered(given, kept, settings, inside ? [] : trackers.map(formatInvite)));
+  await writeConfig(
+    shell.home,
+    remembered(given, kept, { ...settings, name: nameOf(node.handle) }, inside ? [] : trackers.map(formatChosen)),
+  );
   await say(shell, { node, agent, invite: inside?.invite ?? node.directory.states()[0]?.invite ?? null, refused });
   if (!shell.signal.aborted) await once(shell.signal, 'abort');
   return 0;
@@ -114,16 +130,19 @@ function remembered(given: HomeConfig, kept: HomeConfig, { name, zone }: Setting
   return { ...kept, ...defined(told), name, zone, trackers };
 }
 
+/** As the zone knows it: an admin may have renamed it. */
+const nameOf = (handle: string): string => handle.slice(0, handle.indexOf('@'));
+
 function defined(config: HomeConfig): HomeConfig {
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
 }
 
-async function startTracker(
-  config: { zone: string; trackerPort: number; mailbox: boolean; engine: string },
-  host: string | undefined,
-  home: string,
-  log: Log,
-): Promise<Tracker> {
+const ofTrackerInside = (config: Settings, account: string) => ({
+  ...ofTracker(config),
+  admins: [account, ...config.admins],
+});
+
+async function startTracker(config: Settings, host: string | undefined, home: string, log: Log): Promise<Tracker> {
   const tracker = new Tracker({
     home: homePaths(home).tracker,
     host,
@@ -131,6 +150,10 @@ async function startTracker(
     zone: config.zone,
     mailbox: config.mailbox,
     engine: config.engine,
+    // Whoever runs it administers it.
+    ...ofTrackerInside(config, (await loadOrCreateKey(homePaths(home).accountKey)).id),
+    behindProxy: behindProxyOf(config),
+    metrics: config.metrics,
     log: log.child({ room: 'tracker' }),
   });
   await tracker.start().catch((error: unknown) => {
@@ -146,7 +169,9 @@ async function startTracker(
 /** The tracker inside as its own node dials it: over loopback, whatever network the machine is on. */
 function ownInvite(tracker: Tracker, host: string | undefined): Invite {
   const { peer, zone, addresses } = parseInvite(tracker.invite);
-  return { peer, zone, addresses: host === undefined ? [`127.0.0.1:${tracker.port}`] : addresses };
+  if (host === undefined) return { peer, zone, addresses: [`127.0.0.1:${tracker.port}`] };
+  const direct = addresses.filter((address) => !isProxied(address));
+  return { peer, zone, addresses: direct.length > 0 ? direct : [formatAddress({ host, port: tracker.port })] };
 }
 
 /** Waits for a tracker to take the record. Throws a refusal that will not mend by itself; gives why none answers yet. */
@@ -156,6 +181,7 @@ async function firstWord(node: Node, signal: AbortSignal): Promise<Fault | undef
     await node.directory.ready({ signal: limit });
     return undefined;
   } catch (error) {
+    if (error instanceof Fault && error.code === 'revoked') return error; // what was said before is still here to be read
     if (signal.aborted || !limit.aborted) throw error;
     return (
       node.directory.states().find((state) => state.error)?.error ?? new Fault('timeout', 'no tracker answers yet')
@@ -182,7 +208,7 @@ async function say(
     ];
     shell.stdout.write(`${rows.join('\n')}\n`);
   }
-  if (refused) await shell.notes.line(`netapp: ${refused.message}; it goes on trying`);
+  if (refused) await shell.notes.line(`netapp: ${refused.message}${refused.retry ? '; it goes on trying' : ''}`);
   if (shell.json) return;
   if (invite) await shell.notes.line(`Others join with: netapp up --name NAME --join '${invite}'`);
   await shell.notes.line('Ctrl-C ends it.');

@@ -90,7 +90,11 @@ export class MailServer implements Disposable {
       rate = new Rate({ burst: CALLS_BURST, perSecond: CALLS_PER_SECOND, clock: this.#clock });
       this.#rates.set(link, rate);
     }
-    if (!rate.take()) throw new Fault('too_many', `using a mailbox: at most ${CALLS_PER_SECOND} calls a second`);
+    if (!rate.take()) {
+      throw new Fault('too_many', `using a mailbox: at most ${CALLS_PER_SECOND} calls a second`, {
+        data: { retryAfterMs: rate.waitMs },
+      });
+    }
     if (this.#isBound(account)) return account;
     throw new Fault('forbidden', `using a mailbox: "${account}" has no handle at this tracker; announce first`);
   }

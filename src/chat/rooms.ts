@@ -268,7 +268,7 @@ export class Rooms implements AsyncDisposable {
   }
 }
 
-const isPresent = (standing: Standing): boolean =>
+export const isPresent = (standing: Standing): boolean =>
   standing === 'owner' || standing === 'moderator' || standing === 'member' || standing === 'invited';
 
 function standingOf({ members, invited, former }: RoomState, account: string): Standing {

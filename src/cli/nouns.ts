@@ -44,6 +44,7 @@ import {
 import { cleanText, jsonLine } from './clean.ts';
 import { jobName, jobStanding } from './job-progress.ts';
 import { type Noun, noun, state, styles } from './noun.ts';
+import { adminNouns } from './nouns-admin.ts';
 import { doorNouns } from './nouns-doors.ts';
 import type { Cell } from './term.ts';
 import { showAgo, showBytes, showTime } from './units.ts';
@@ -385,6 +386,12 @@ const links = noun<LinkInfo>(linkInfo, {
   ],
 });
 
+function trackerLine({ zone, address, tier, state, rttMs, why, error }: Status['trackers'][number]): string {
+  const delay = state === 'up' && rttMs !== null ? ` in ${rttMs.toFixed(1)} ms` : '';
+  const trouble = error && !why.includes(error) ? `, ${error}` : '';
+  return `${zone} at ${address}: tier ${tier}, ${state}${delay}${trouble}; ${why}`;
+}
+
 const me = noun<Status>(status, {
   head: ['HANDLE', 'STATUS'],
   none: '',
@@ -396,10 +403,7 @@ const me = noun<Status>(status, {
     ['account', s.id],
     ['node', s.node],
     ['listens', s.addresses.join(' ') || '-'],
-    ...s.trackers.map((t): [string, Cell] => [
-      'tracker',
-      { text: `${t.zone} at ${t.address}: ${t.state}${t.error ? `, ${t.error}` : ''}`, style: styles[t.state] },
-    ]),
+    ...s.trackers.map((t): [string, Cell] => ['tracker', { text: trackerLine(t), style: styles[t.state] }]),
     ...(s.trackers.length === 0 ? [['tracker', 'none'] satisfies [string, Cell]] : []),
     ['links', String(s.links)],
     ['waiting', `${s.queue.messages} messages, ${s.queue.files} files`],
@@ -432,6 +436,7 @@ const nouns = new Map<unknown, Noun>([
   [room, rooms],
   [linkInfo, links],
   [status, me],
+  ...adminNouns,
   ...doorNouns,
 ]);
 

@@ -3,24 +3,35 @@ import { abortable, deadline } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import { race } from '../base/race.ts';
 import type { Store } from '../base/sqlite.ts';
 import { type Key, peerId } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import type { Router } from '../link/router.ts';
+import { reannounce } from './admin-wire.ts';
+import { Administration } from './administration.ts';
+import type { DialTracker } from './any-address.ts';
 import { parseHandle } from './handle.ts';
 import { type Hiding, MOST_HIDDEN_FROM, MOST_SHOWN_TO } from './hiding.ts';
-import type { Invite } from './invite.ts';
+import type { ChosenTracker } from './invite.ts';
 import * as messages from './messages.ts';
 import { OwnRecord } from './own.ts';
 import { People, type PeopleChange, type Person } from './people.ts';
 import { type PresentStatus, statusText } from './record.ts';
-import { type DialTracker, type TrackerState, Upstream } from './upstream.ts';
+import { Tiers, type TierTimes } from './tiers.ts';
+import { type TrackerState, Upstream } from './upstream.ts';
 
 export type { PeopleChange, Person } from './people.ts';
 export type { TrackerState } from './upstream.ts';
 
 /** Milliseconds that a question waits for a first answer of trackers that are being dialled. */
 const FIRST_DIAL_MS = 3000;
+/**
+ * Milliseconds after which an answer is late, and the next tracker is asked too: three times what the one that was asked usually
+ * takes, within bounds.
+ */
+const LATE_ROUND_TRIPS = 3;
+const LATE_MS = { least: 30, most: 500, unknown: 150 };
 /** Milliseconds from one look at who is no longer vouched for to the next. */
 const SWEEP_MS = 5000;
 
@@ -28,7 +39,7 @@ type Wait = { signal?: AbortSignal | undefined };
 
 export type DirectoryClientOptions = {
   /** None is a node on its own. */
-  trackers: readonly Invite[];
+  trackers: readonly ChosenTracker[];
   dial: DialTracker;
   account: Key;
   /** `name@zone`. */
@@ -43,15 +54,24 @@ export type DirectoryClientOptions = {
   log: Log;
   /** A tracker came up, went down, took or refused the record. */
   onTrackers?: () => void;
+  /** Whether a tracker must stay linked also while those of a better tier are used; default: none. */
+  needed?: (peer: string) => boolean;
+  /** For tests. */
+  tierTimes?: TierTimes | undefined;
+  /** An admin of the zone has renamed the own account. [A-21] */
+  onRenamed?: (handle: string) => void;
 };
 
 export class DirectoryClient implements AsyncDisposable {
   readonly #options: DirectoryClientOptions;
   readonly #own: OwnRecord;
   readonly #zone: string;
+  /** What an admin of the zone may ask of its trackers. */
+  readonly administration: Administration;
   readonly #listeners = new Set<(change: PeopleChange) => void>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #upstreams = new Map<string, Upstream>();
+  #tiers: Tiers | undefined;
   #hiding: Hiding = { from: [], only: null };
   #people: People | undefined;
   #sweeper: NodeJS.Timeout | undefined;
@@ -62,6 +82,14 @@ export class DirectoryClient implements AsyncDisposable {
     const { handle, zone } = parseHandle(options.handle, '');
     this.#zone = zone;
     this.#own = new OwnRecord({ ...options, handle });
+    this.#own.onRename = (renamed) => {
+      this.#people?.repin(renamed, this.#own.account.id);
+      options.onRenamed?.(renamed);
+    };
+    this.administration = new Administration({
+      trackers: () => [...this.#upstreams.values()],
+      zone: () => this.#zone,
+    });
     this.#ready.promise.catch(() => {}); // whoever waits for it hears of it; nobody has to wait
   }
 
@@ -73,6 +101,17 @@ export class DirectoryClient implements AsyncDisposable {
         throw new Fault('forbidden', `taking "${messages.changed.name}": this link is not to a tracker of ours`);
       upstream.changed(link, change);
     });
+    // Of a link that is not to a tracker of ours it is of no interest.
+    router.on(messages.moving, (notice, { link }) => this.#upstreams.get(link.peer)?.moving(link, notice));
+    // What is refused shows in the tracker's state. [A-22]
+    router.on(
+      reannounce,
+      (_params, { link }) =>
+        void this.#upstreams
+          .get(link.peer)
+          ?.announce()
+          .catch(() => {}),
+    );
     return this;
   }
 
@@ -93,8 +132,16 @@ export class DirectoryClient implements AsyncDisposable {
   /** Starts to dial. */
   start(): void {
     const people = this.open();
-    for (const invite of this.#options.trackers) this.#add(invite, people);
-    if (this.#upstreams.size === 0) this.#ready.resolve();
+    const upstreams = this.#options.trackers.map((chosen) => this.#add(chosen, people));
+    if (upstreams.length === 0) this.#ready.resolve();
+    this.#tiers = new Tiers({
+      upstreams,
+      needed: this.#options.needed ?? (() => false),
+      onMove: () => this.#options.onTrackers?.(),
+      log: this.#options.log,
+      times: this.#options.tierTimes,
+    });
+    this.#tiers.start();
     this.#sweeper = setInterval(() => {
       try {
         people.sweep();
@@ -104,28 +151,35 @@ export class DirectoryClient implements AsyncDisposable {
     }, SWEEP_MS).unref();
   }
 
-  #add(invite: Invite, people: People): void {
-    const upstream = new Upstream({
+  #add(chosen: ChosenTracker, people: People): Upstream {
+    const { tier = 1, ...invite } = chosen;
+    const upstream: Upstream = new Upstream({
       invite,
+      tier,
       dial: this.#options.dial,
       own: this.#own,
       people,
       hiding: () => this.#hiding,
+      isAlone: this.#options.trackers.length === 1,
+      hasOthers: () => [...this.#upstreams.values()].some((other) => other !== upstream && other.lives),
       log: this.#options.log,
       onChange: () => {
         this.#judge(upstream.state);
+        this.#tiers?.changed();
         this.#options.onTrackers?.();
       },
     });
     this.#upstreams.set(invite.peer, upstream);
-    upstream.start();
+    return upstream;
   }
 
   /** A first record taken is `ready`. A taken name ends the wait, and so does it if no tracker is worth waiting for. */
   #judge({ announced, error }: TrackerState): void {
     if (announced) return this.#ready.resolve();
     if (!error || error.retry) return;
-    const hopeless = [...this.#upstreams.values()].every(({ state }) => state.error && !state.error.retry);
+    const hopeless = [...this.#upstreams.values()].every(
+      ({ state, isServing }) => !isServing || (state.error && !state.error.retry),
+    );
     if (error.code === 'name_taken' || hopeless) this.#ready.reject(error);
   }
 
@@ -160,16 +214,20 @@ export class DirectoryClient implements AsyncDisposable {
     return [...this.#upstreams.values()].flatMap(({ link }) => link ?? []);
   }
 
-  /** Links to the trackers that are up and have this account's own record. */
+  /** Links to the trackers that have this account's own record, or had it and may hold letters. */
   ownLinks(): Link[] {
-    return [...this.#upstreams.values()].flatMap(({ link, state }) => (link && state.announced ? link : []));
+    return [...this.#upstreams.values()].flatMap(({ link, state, isServing }) =>
+      link && (state.announced || !isServing) ? link : [],
+    );
   }
 
   /** Where letters for an account may be left, as far as is known here, and the key to seal them to. [M-1] */
   mailbox(account: string): { sealingKey: string | null; links: Link[] } {
     const found = this.#table().mailbox(account);
-    const links = found?.trackers.flatMap((tracker) => this.#upstreams.get(tracker)?.link ?? []) ?? [];
-    return { sealingKey: found?.seal ?? null, links };
+    const listing = found?.trackers.flatMap((tracker) => this.#upstreams.get(tracker) ?? []) ?? [];
+    // One that is used, or was last: there the recipient looks first.
+    const sorted = [...listing].sort((a, b) => Number(b.lives) - Number(a.lives) || a.tier - b.tier);
+    return { sealingKey: found?.seal ?? null, links: sorted.flatMap(({ link }) => link ?? []) };
   }
 
   /** Whether a tracker that answers lists the account, and none of them says that it is online. */
@@ -177,9 +235,9 @@ export class DirectoryClient implements AsyncDisposable {
     return this.get(account)?.status === 'offline' && this.mailbox(account).links.length > 0;
   }
 
-  /** Peer ids of the trackers, in the order in which they were named. */
+  /** Peer ids of the trackers, those of the first tier first, in the order in which they were named. */
   trackers(): string[] {
-    return this.#options.trackers.map(({ peer }) => peer);
+    return [...this.#options.trackers].sort((a, b) => (a.tier ?? 1) - (b.tier ?? 1)).map(({ peer }) => peer);
   }
 
   /** Everybody who is known, oneself first; what the trackers pushed, or said last if they are down. */
@@ -189,7 +247,7 @@ export class DirectoryClient implements AsyncDisposable {
 
   /** Asks each tracker for its list now (get_list). Throws `tracker_down` where there are trackers and none answers. */
   async refresh({ signal }: Wait = {}): Promise<Person[]> {
-    await this.#ask('listing people', (upstream) => upstream.sync(signal), signal);
+    await this.#askAll('listing people', (upstream) => upstream.sync(signal), signal);
     return this.list();
   }
 
@@ -211,7 +269,7 @@ export class DirectoryClient implements AsyncDisposable {
     const known = local();
     if (known && people.isFresh(known.account)) return known;
     try {
-      await this.#ask(`finding "${who}"`, (upstream) => upstream.find(wanted, signal), signal);
+      await this.#askOne(`finding "${who}"`, wanted, signal);
     } catch (error) {
       if (signal?.aborted) throw error;
       const last = local();
@@ -277,7 +335,7 @@ export class DirectoryClient implements AsyncDisposable {
   /** Asks the trackers anew for somebody who is known; does nothing where none answers. */
   async renewed(account: string, { signal }: Wait = {}): Promise<void> {
     try {
-      await this.#ask(`finding "${account}"`, (upstream) => upstream.find({ account }, signal), signal);
+      await this.#askOne(`finding "${account}"`, { account }, signal);
     } catch (error) {
       this.#options.log.info({ err: error, account }, 'nobody says where this account is');
     }
@@ -297,37 +355,65 @@ export class DirectoryClient implements AsyncDisposable {
     await Promise.all(up.map((upstream) => upstream.hideNow(signal)));
   }
 
+  /** Trackers that may be asked, the fastest first; waits a while for one where none answers now. Throws `tracker_down`. */
+  async #answering(what: string, zone: string | undefined, signal: AbortSignal | undefined): Promise<Upstream[]> {
+    const all = [...this.#upstreams.values()];
+    if (all.length === 0) {
+      throw new Fault('unknown_handle', `${what}: this node has no tracker to ask; join one with its invite link`);
+    }
+    if (!this.#tiers?.ranked().length) {
+      using limit = deadline(FIRST_DIAL_MS, what, signal);
+      await this.#tiers?.answers(limit).catch(() => {});
+      if (signal?.aborted) throw toFault(signal.reason, what, 'cancelled');
+    }
+    const ranked = this.#tiers?.ranked(zone) ?? [];
+    if (ranked.length === 0) throw this.#allDown(what, all);
+    return ranked;
+  }
+
+  /** Asks the fastest, and the next beside it where that is late or does not know. Throws `unknown_handle`, `tracker_down`. [D-71] */
+  async #askOne(
+    what: string,
+    wanted: { handle: string } | { account: string },
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const zone = 'handle' in wanted ? parseHandle(wanted.handle, '').zone : undefined;
+    const upstreams = await this.#answering(what, zone, signal);
+    const end = await race(
+      upstreams.map((upstream) => ({
+        headStartMs: lateAfter(upstream.rttMs),
+        attempt: (limit) => upstream.find(wanted, limit),
+      })),
+      { signal },
+    );
+    if ('faults' in end) throw told(what, end.faults);
+  }
+
   /**
-   * Asks all trackers that are up; settles with the first good answer. Throws `tracker_down` if none is up, `unknown_handle`
+   * Asks all trackers that are used; settles with the first good answer. Throws `tracker_down` if none is up, `unknown_handle`
    * if there are none at all or all say so, else what the last one threw.
    */
-  async #ask(
+  async #askAll(
     what: string,
     question: (upstream: Upstream) => Promise<void>,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const upstreams = [...this.#upstreams.values()];
-    if (upstreams.length === 0) {
-      throw new Fault('unknown_handle', `${what}: this node has no tracker to ask; join one with its invite link`);
-    }
-    if (!upstreams.some(({ link }) => link)) {
-      using limit = deadline(FIRST_DIAL_MS, what, signal);
-      await abortable(Promise.all(upstreams.map(({ settled }) => settled)), limit).catch(() => {});
-      if (signal?.aborted) throw toFault(signal.reason, what, 'cancelled');
-    }
-    const up = upstreams.filter(({ link }) => link);
-    if (up.length === 0) throw this.#allDown(what, upstreams);
+    const upstreams = await this.#answering(what, undefined, signal);
     try {
-      await Promise.any(up.map(question));
+      await Promise.any(upstreams.map(question));
     } catch (error) {
-      const faults =
-        error instanceof AggregateError ? error.errors.map((each) => toFault(each, what)) : [toFault(error)];
-      throw faults.find(({ code }) => code === 'unknown_handle') ?? faults.at(-1) ?? toFault(error, what);
+      const faults = error instanceof AggregateError ? error.errors : [error];
+      throw told(
+        what,
+        faults.map((each) => toFault(each, what)),
+      );
     }
   }
 
   #allDown(what: string, upstreams: readonly Upstream[]): Fault {
-    const each = upstreams.map(({ state }) => `"${state.address}" (${state.error?.message ?? 'no answer yet'})`);
+    const each = upstreams
+      .filter(({ isServing }) => isServing)
+      .map(({ state }) => `"${state.address}" (${state.error?.message ?? 'no answer yet'})`);
     return new Fault(
       'tracker_down',
       `${what}: no tracker answers: ${each.join(', ')}; it is tried again by itself; see that the tracker runs and that this machine reaches it`,
@@ -364,7 +450,7 @@ export class DirectoryClient implements AsyncDisposable {
   /** Says the own record to all trackers (send_info); settles when one has taken it. Throws `tracker_down` or its refusal. */
   async announceNow({ signal }: Wait = {}): Promise<void> {
     if (this.#upstreams.size === 0) return;
-    await this.#ask(`announcing "${this.#own.handle}"`, (upstream) => upstream.announce(signal), signal);
+    await this.#askAll(`announcing "${this.#own.handle}"`, (upstream) => upstream.announce(signal), signal);
   }
 
   /** Dials trackers that are down at once: the network may be back. */
@@ -372,8 +458,14 @@ export class DirectoryClient implements AsyncDisposable {
     for (const upstream of this.#upstreams.values()) upstream.nudge();
   }
 
-  states(): TrackerState[] {
-    return [...this.#upstreams.values()].map(({ state }) => state);
+  /** Each tracker, whether it is used, and why. */
+  states(): (TrackerState & { used: boolean; why: string })[] {
+    const used = this.#tiers?.used ?? [];
+    return [...this.#upstreams.values()].map((upstream) => ({
+      ...upstream.state,
+      used: used.includes(upstream),
+      why: this.#tiers?.why(upstream) ?? 'not started',
+    }));
   }
 
   /** Somebody came, went, or changed. The result ends it. */
@@ -390,8 +482,18 @@ export class DirectoryClient implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#sweeper);
     await this.goodbye();
+    await this.#tiers?.[Symbol.asyncDispose]();
     await Promise.all([...this.#upstreams.values()].map((upstream) => upstream[Symbol.asyncDispose]()));
     this.#ready.reject(new Fault('cancelled', 'the directory was stopped'));
     this.#people?.flush();
   }
 }
+
+const lateAfter = (rttMs: number | null): number =>
+  rttMs === null ? LATE_MS.unknown : Math.min(Math.max(rttMs * LATE_ROUND_TRIPS, LATE_MS.least), LATE_MS.most);
+
+/** Of what several trackers said, what counts: that nobody is known by this name, else the last word. */
+const told = (what: string, faults: readonly Fault[]): Fault =>
+  faults.find(({ code }) => code === 'unknown_handle') ??
+  faults.at(-1) ??
+  new Fault('tracker_down', `${what}: no answer`);

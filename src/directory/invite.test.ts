@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { formatAddress } from '../link/address.ts';
 import { Key } from '../link/identity.ts';
-import { formatInvite, parseInvite } from './invite.ts';
+import { formatChosen, formatInvite, parseInvite, splitTier } from './invite.ts';
 
 const peer = Key.generate().id;
 const host = fc.oneof(
@@ -60,4 +60,38 @@ test('garbage is always bad_invite, never another error', () => {
       }
     }),
   );
+});
+
+test('the address of a proxy is written as wss=, and stands alone where there is no other [D-40] [L-40]', () => {
+  const both = { peer, addresses: ['10.0.0.1:22236', 'wss://t.example:443/netapp'], zone: 'lab' };
+  expect(formatInvite(both)).toBe(`netapp://${peer}@10.0.0.1:22236/?zone=lab&wss=t.example:443/netapp`);
+  expect(parseInvite(formatInvite(both))).toEqual(both);
+  const alone = { peer, addresses: ['wss://[2001:db8::1]:8443'], zone: 'lab' };
+  expect(formatInvite(alone)).toBe(`netapp://${peer}@/?zone=lab&wss=[2001:db8::1]:8443`);
+  expect(parseInvite(formatInvite(alone))).toEqual(alone);
+  expect(parseInvite(`netapp://${peer}@/?zone=lab&wss=T.Example/netapp/`).addresses).toEqual([
+    'wss://t.example:443/netapp',
+  ]);
+  for (const wrong of ['t.example/../x', 't.example/a b', 't.example:0', 't.example/a?b', 't.example/1/2/3/4/5', '']) {
+    const text = `netapp://${peer}@/?zone=lab&wss=${encodeURIComponent(wrong)}`;
+    expect(() => parseInvite(text), wrong).toThrow(/is not wss:/);
+  }
+});
+
+test('a tier stands before an invite or an address, and an address is never taken for one [D-70]', () => {
+  expect(splitTier('2:netapp://x')).toEqual({ tier: 2, text: 'netapp://x' });
+  expect(splitTier('3:10.0.0.1:22236')).toEqual({ tier: 3, text: '10.0.0.1:22236' });
+  expect(splitTier('2:22236')).toEqual({ tier: 1, text: '2:22236' });
+  expect(splitTier('netapp://x')).toEqual({ tier: 1, text: 'netapp://x' });
+  const chosen = { peer, addresses: ['10.0.0.1:1'], zone: 'lab', tier: 2 };
+  const { tier, text } = splitTier(formatChosen(chosen));
+  expect({ tier, ...parseInvite(text) }).toEqual(chosen);
+  expect(formatChosen({ ...chosen, tier: 1 })).toBe(formatInvite(chosen));
+});
+
+test('a token goes with the invite, and those who know none read the rest [A-10]', () => {
+  const invite = { peer, addresses: ['10.0.0.1:22236'], zone: 'lab', token: 'abc_-9' };
+  expect(formatInvite(invite)).toBe(`netapp://${peer}@10.0.0.1:22236/?zone=lab&token=abc_-9`);
+  expect(parseInvite(formatInvite(invite))).toEqual(invite);
+  expect(() => parseInvite(`netapp://${peer}@10.0.0.1:1/?zone=lab&token=a%20b`)).toThrow('token is not whole');
 });

@@ -5,6 +5,7 @@ import { peerId } from '../link/identity.ts';
 import { method, notice } from '../link/message.ts';
 import { handle, zone } from './handle.ts';
 import { MOST_HIDDEN_FROM, MOST_SHOWN_TO } from './hiding.ts';
+import { invitationText } from './invitation.ts';
 import { MOST_ADDRESSES, record, renewal } from './record.ts';
 
 /** Milliseconds that a record holds after its last renewal, unless the tracker says otherwise. */
@@ -15,6 +16,9 @@ export const PAGE_BYTES = 512 * 1024;
 
 /** Bytes of an announce: a record of 8 addresses and 200 characters is at most 4 KiB, and later fields need room. */
 const ANNOUNCE_BYTES = 8 * 1024;
+
+/** Milliseconds that a tracker may tell a node to wait before it goes elsewhere: an hour. [A-30] */
+const MOST_MOVING_MS = 3600_000;
 
 /** A version of a tracker's list, `<epoch>-<counter>`: to be kept and sent back, not to be understood. [D-15] */
 const version = z.string().regex(/^\d{1,16}-\d{1,16}$/);
@@ -40,7 +44,11 @@ const gone = z.array(peerId);
 
 /** A record, taken into the list: the textbook's send_info and add_list. */
 export const announce = method('directory.announce', {
-  params: z.object({ record }),
+  params: z.object({
+    record,
+    /** The one of the invite by which the node joined; looked at where a handle is to be bound. [A-12] */
+    token: invitationText.optional(),
+  }),
   result: z.object({
     version,
     /** Milliseconds until the record is dropped if nothing renews it. */
@@ -108,6 +116,19 @@ export const watch = method('directory.watch', {
 export const changed = notice('directory.changed', {
   params: z.object({ version, entries: z.array(entry), gone, more: z.boolean() }),
   maxBytes: 1024 * 1024,
+});
+
+/**
+ * The tracker is about to stop: go after `afterMs`, which differs from link to link; what is left at `until` is ended. `to`: where
+ * else a tracker with the same key answers. [A-30]
+ */
+export const moving = notice('tracker.moving', {
+  params: z.object({
+    afterMs: z.number().int().min(0).max(MOST_MOVING_MS),
+    /** Unix milliseconds, by the tracker's clock. */
+    until: z.number().int(),
+    to: z.array(addressText).max(MOST_ADDRESSES),
+  }),
 });
 
 export type Page = z.infer<typeof list.result>;

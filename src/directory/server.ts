@@ -9,6 +9,7 @@ import { encodeNotice } from '../link/message.ts';
 import { needsAccount, type Router } from '../link/router.ts';
 import { candidates, type DialBack } from './dialback.ts';
 import type { Asker } from './hiding.ts';
+import type { Joining } from './joining.ts';
 import * as messages from './messages.ts';
 import type { DirectoryRecord } from './record.ts';
 import type { DirectoryTable, DirectoryWriter, Row } from './table.ts';
@@ -41,6 +42,7 @@ export class DirectoryServer implements Disposable {
   readonly #table: DirectoryTable;
   readonly #writer: DirectoryWriter;
   readonly #dialBack: DialBack;
+  readonly #joining: Joining | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #guests = new WeakMap<Link, Guest>();
@@ -57,6 +59,8 @@ export class DirectoryServer implements Disposable {
     /** What changes the table; without, the table itself. */
     writer?: DirectoryWriter | undefined;
     dialBack: DialBack;
+    /** Whom the zones take in; default: anybody. */
+    joining?: Joining | undefined;
     zones: readonly string[];
     clock: Clock;
     log: Log;
@@ -65,6 +69,7 @@ export class DirectoryServer implements Disposable {
     this.#writer = options.writer ?? options.table;
     this.#told = options.table.counter;
     this.#dialBack = options.dialBack;
+    this.#joining = options.joining;
     this.zones = options.zones;
     this.#clock = options.clock;
     this.#log = options.log;
@@ -74,7 +79,7 @@ export class DirectoryServer implements Disposable {
   /** Puts the methods into the tracker's table. */
   attach(router: Router): this {
     router
-      .handle(messages.announce, ({ record }, { link }) => this.#announce(record, this.#guest(link)), {
+      .handle(messages.announce, ({ record, token }, { link }) => this.#announce(record, token, this.#guest(link)), {
         needs: needsAccount,
       })
       .handle(
@@ -142,6 +147,11 @@ export class DirectoryServer implements Disposable {
     this.#writer.sweep();
   }
 
+  /** Links to which changes are pushed. */
+  get watchers(): number {
+    return this.#watchers.size;
+  }
+
   #guest(link: Link): Guest {
     const known = this.#guests.get(link);
     if (known) return known;
@@ -162,10 +172,18 @@ export class DirectoryServer implements Disposable {
   }
 
   #limit(rate: Rate, what: string): void {
-    if (!rate.take()) throw new Fault('too_many', `${what}: too often on this link; wait a minute`);
+    if (rate.take()) return;
+    const retryAfterMs = rate.waitMs;
+    throw new Fault('too_many', `${what}: too often on this link; wait ${Math.ceil(retryAfterMs / 1000)} s`, {
+      data: { retryAfterMs },
+    });
   }
 
-  async #announce(record: DirectoryRecord, guest: Guest): Promise<ReturnType<typeof messages.announce.result.parse>> {
+  async #announce(
+    record: DirectoryRecord,
+    token: string | undefined,
+    guest: Guest,
+  ): Promise<ReturnType<typeof messages.announce.result.parse>> {
     this.#limit(guest.announces, `announcing "${record.handle}"`);
     this.#admit(record, guest.link);
     const { node, addresses } = record;
@@ -174,7 +192,8 @@ export class DirectoryServer implements Disposable {
       const now = this.#table.get(record.account)?.record;
       return now?.node === node ? this.#dialBack.reached(node, now.addresses, observed) : [];
     };
-    const taken = this.#writer.announce(record, observed, guest, this.#knownGood(record, observed));
+    const admit = (): void => this.#joining?.admit(record.handle, record.account, token);
+    const taken = this.#writer.announce(record, observed, guest, this.#knownGood(record, observed), admit);
     if (taken instanceof Promise) await taken;
     guest.account = record.account;
     // A link may end while its last request waits its turn; its owner would stay online for a whole TTL.

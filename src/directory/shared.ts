@@ -102,11 +102,17 @@ export class SharedDirectory implements DirectoryWriter {
   }
 
   /** Throws as the table's does, and `tracker_down`: it is on the list only once all of the cluster would find it there. */
-  announce(record: DirectoryRecord, observed: string, owner: object, reached: readonly string[]): Promise<Row> {
+  announce(
+    record: DirectoryRecord,
+    observed: string,
+    owner: object,
+    reached: readonly string[],
+    admit?: () => void,
+  ): Promise<Row> {
     const { account } = record;
     return this.#inTurn(account, async () => {
       this.#table.check(record, this.#newest(account));
-      await this.#claim(record.handle, account);
+      await this.#claim(record.handle, account, admit);
       const before = this.#own.get(account);
       const [online, lastSeen, by] = [true, this.#clock.now(), this.#siblings.self];
       const now: Said = { record, verified: [...reached], observed, online, lastSeen, changed: 0, by };
@@ -134,8 +140,9 @@ export class SharedDirectory implements DirectoryWriter {
   }
 
   /** Of several who want it, whose claim is first in the order has it; all others are told so. [K-4] */
-  async #claim(handle: string, account: string): Promise<void> {
+  async #claim(handle: string, account: string, admit?: () => void): Promise<void> {
     if (!this.#table.mayClaim(handle, account)) return;
+    admit?.();
     await this.#handles.append(keyOf(handle), account);
     this.#table.mayClaim(handle, account); // throws `name_taken` where somebody else was first
   }

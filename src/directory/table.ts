@@ -4,6 +4,7 @@ import { canonical } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import type { Store } from '../base/sqlite.ts';
 import { Bindings } from './bindings.ts';
+import type { HandleRow } from './handle-marks.ts';
 import { type Asker, type Hiding, Hidings } from './hiding.ts';
 import { TTL_MS } from './messages.ts';
 import { type DirectoryRecord, type Renewal, recordHolds, renewed } from './record.ts';
@@ -37,7 +38,13 @@ export type Merged = Pick<Row, 'record' | 'verified' | 'observed' | 'online' | '
 
 /** Changes the table. Embedded it is the table itself, and answers at once; what is shared is agreed upon first. */
 export type DirectoryWriter = {
-  announce(record: DirectoryRecord, observed: string, owner: object, reached: readonly string[]): Row | Promise<Row>;
+  announce(
+    record: DirectoryRecord,
+    observed: string,
+    owner: object,
+    reached: readonly string[],
+    admit?: () => void,
+  ): Row | Promise<Row>;
   renew(account: string, renewal: Renewal, owner: object): void;
   goodbye(account: string, owner: object): void;
   linkEnded(account: string, owner: object): void;
@@ -111,6 +118,15 @@ export class DirectoryTable {
     return this.#rows.size;
   }
 
+  get online(): number {
+    return this.#online.size;
+  }
+
+  /** Handles that are bound. */
+  get bound(): number {
+    return this.#bindings.size;
+  }
+
   /** Whether askers differ in what they may see. */
   get hides(): boolean {
     return this.#hidings.any;
@@ -124,13 +140,19 @@ export class DirectoryTable {
 
   /**
    * Takes a record from the link `owner`. Throws `bad_signature`, `invalid_argument` (its time is over), `wrong_state` (a
-   * newer one is known), `name_taken`, `too_many`.
+   * newer one is known), `name_taken`, `too_many`, `revoked`, `renamed`, and what `admit` does, which is asked before a handle is bound.
    */
-  announce(record: DirectoryRecord, observed: string, owner: object, reached: readonly string[]): Row {
+  announce(
+    record: DirectoryRecord,
+    observed: string,
+    owner: object,
+    reached: readonly string[],
+    admit?: () => void,
+  ): Row {
     const now = this.#clock.now();
     const row = this.#rows.get(record.account);
     this.check(record, row?.record);
-    this.#bindings.claim(record.handle, record.account, now);
+    this.#bindings.claim(record.handle, record.account, now, admit);
     if (!row) {
       const fresh = { record, verified: reached, observed, online: true, lastSeen: now, changed: 0, expires: 0, owner };
       this.#rows.set(record.account, fresh);
@@ -273,7 +295,7 @@ export class DirectoryTable {
     const row = this.#rows.get(account);
     if (!row) return;
     this.#rows.delete(account);
-    this.#nodes.delete(row.record.node);
+    if (this.#nodes.get(row.record.node) === account) this.#nodes.delete(row.record.node);
     this.#online.delete(row);
     this.#hidings.forget(account);
     this.#unsaved.delete(row);
@@ -334,6 +356,52 @@ export class DirectoryTable {
   hidingText(account: string, hiding: Hiding): string | undefined {
     if (this.#hidings.isSaid(account, hiding)) return undefined;
     return this.#hidings.textOf(account, hiding, this.#rows.get(account), this.#clock.now());
+  }
+
+  /** Handles of a zone with what became of them, in their order, after `after`. */
+  handles(zone: string, after: string, most: number): HandleRow[] {
+    return this.#bindings.marks.list(zone, after, most);
+  }
+
+  /** Nobody goes by this handle any more, and its owner leaves the list. Throws `unknown_handle`. [A-20] */
+  revoke(handle: string): HandleRow {
+    const { marks } = this.#bindings;
+    const { account } = marks.show(handle);
+    marks.revoke(handle, this.#clock.now());
+    const row = this.#rows.get(account);
+    if (row?.record.handle === handle) {
+      this.#drop(account, this.#counter + 1);
+      this.#forgotten.push(account);
+      this.flush();
+    }
+    return marks.show(handle);
+  }
+
+  /** The account goes by another name from its next record on. Throws `unknown_handle`, `name_taken`. [A-21] */
+  rename(handle: string, to: string): HandleRow {
+    const { marks } = this.#bindings;
+    const { account, state } = marks.show(handle);
+    if (state !== 'bound') {
+      throw new Fault('wrong_state', `renaming "${handle}": it was ${state} before; see "netapp handles list"`);
+    }
+    if (handle === to) throw new Fault('invalid_argument', `renaming "${handle}": that is its name`);
+    marks.rename(handle, to, this.#clock.now());
+    const row = this.#rows.get(account);
+    if (row?.record.handle === handle) row.owner = undefined; // the next renewal is refused: it would prolong the old name
+    return marks.show(to);
+  }
+
+  /** Forgets who had a name that is not in use. Throws `unknown_handle`, `wrong_state`. [A-23] */
+  free(handle: string): HandleRow {
+    const row = this.#bindings.marks.show(handle);
+    if (row.state === 'bound') {
+      throw new Fault(
+        'wrong_state',
+        `freeing "${handle}": it has an owner; revoke it first with "netapp handles revoke"`,
+      );
+    }
+    this.#bindings.marks.free(handle);
+    return row;
   }
 
   /** Writes what is not on disk yet. Bindings are there already; the rest its owners would say again. */

@@ -3,17 +3,16 @@ import type { z } from 'zod';
 import { abortable } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
-import { KeptLink } from '../link/keep.ts';
+import { KeptLink, type Pace } from '../link/keep.ts';
 import type { Link } from '../link/link.ts';
 import { Announcer } from './announcer.ts';
+import { AnyAddress, type DialTracker } from './any-address.ts';
+import { Heartbeat } from './heartbeat.ts';
 import type { Hiding } from './hiding.ts';
 import { formatInvite, type Invite } from './invite.ts';
 import * as messages from './messages.ts';
 import type { OwnRecord } from './own.ts';
 import type { People } from './people.ts';
-
-/** Dials one address of a tracker and gives a greeted link to the key `expect`. */
-export type DialTracker = (address: string, expect: string, signal: AbortSignal) => Promise<Link>;
 
 /** One tracker, for status displays. */
 export type TrackerState = {
@@ -22,16 +21,31 @@ export type TrackerState = {
   address: string;
   zone: string;
   invite: string;
-  state: 'up' | 'connecting' | 'down';
+  tier: number;
+  /** `rest`: it is not needed now, and not dialled. */
+  state: 'up' | 'connecting' | 'down' | 'rest';
   /** Why it is down, or why it does not take our record. */
   error: Fault | null;
   /** Whether it has our present record. */
   announced: boolean;
+  /** Milliseconds that an answer of it takes. */
+  rttMs: number | null;
   /** Host that it sees us at. */
   observed: string | null;
   /** Addresses of ours that answered its dial-back. */
   checked: string[];
 };
+
+/** What a tracker is for now: `serve`: told and asked. `visit`: linked, for what was left there. `rest`: nothing. */
+export type Standing = 'serve' | 'visit' | 'rest';
+
+/** How soon it is dialled again: at once where nobody else answers, else at leisure. [D-72] */
+const URGENT: Pace = { firstMs: 200, mostMs: 30_000 };
+const LEISURE: Pace = { firstMs: 5000, mostMs: 60_000 };
+/** Milliseconds until a tracker that is silent, or going, is tried once more at its other addresses. */
+const ELSEWHERE_MS = 3000;
+/** How much of the known round trip a new one changes: an eighth, as in TCP (RFC 6298). */
+const NEW_RTT = 1 / 8;
 
 /** Pages of one list: 200,000 people at 1 KiB each. A tracker that goes on after that lies. */
 const MOST_PAGES = 400;
@@ -43,56 +57,124 @@ type Changed = z.infer<typeof messages.changed.params>;
 
 export class Upstream implements AsyncDisposable {
   readonly invite: Invite;
-  readonly #dial: DialTracker;
+  readonly tier: number;
+  readonly #any: AnyAddress;
   readonly #people: People;
   readonly #hiding: () => Hiding;
   readonly #log: Log;
   readonly #onChange: () => void;
-  readonly #kept: KeptLink;
+  readonly #isAlone: boolean;
+  readonly #hasOthers: () => boolean;
   readonly #announcer: Announcer;
-  readonly #settled = Promise.withResolvers<void>();
+  readonly #heartbeat: Heartbeat;
+  #kept: KeptLink | undefined;
+  #ended: Promise<unknown> = Promise.resolve();
+  #standing: Standing = 'rest';
   #link: Link | undefined;
+  /** What the last dial came to, since the last link. */
+  #fault: Fault | undefined;
+  /** The link that is to be left, because its tracker is about to stop. [A-30] */
+  #leaving: Link | undefined;
+  #elsewhere: NodeJS.Timeout | undefined;
+  #rttMs: number | null = null;
   #version: string | undefined;
   #syncing: { link: Link; done: Promise<void> } | undefined;
   #late: Changed[] | undefined;
 
   constructor(options: {
     invite: Invite;
+    /** Lower is better. */
+    tier: number;
     dial: DialTracker;
     own: OwnRecord;
     people: People;
     /** From whom the own account hides; asked whenever the tracker is to be told. */
     hiding: () => Hiding;
+    /** Whether there is no other tracker. */
+    isAlone: boolean;
+    /** Whether another tracker answers. */
+    hasOthers: () => boolean;
     log: Log;
     /** Something in `state` changed. */
     onChange(): void;
   }) {
     this.invite = options.invite;
-    this.#dial = options.dial;
+    this.tier = options.tier;
+    this.#any = new AnyAddress(options.invite, options.dial);
     this.#people = options.people;
     this.#hiding = options.hiding;
+    this.#isAlone = options.isAlone;
+    this.#hasOthers = options.hasOthers;
     this.#log = options.log.child({ tracker: options.invite.peer.slice(0, 8) });
     this.#onChange = options.onChange;
-    this.#announcer = new Announcer({ own: options.own, log: this.#log, onChange: this.#onChange });
-    this.#people.trackerDown(this.invite.peer);
-    this.#kept = new KeptLink({
-      dial: (signal) => this.#dialAny(signal),
-      onUp: (link) => this.#up(link),
-      onChange: ({ state }) => {
-        if (state === 'down') this.#settled.resolve();
+    this.#announcer = new Announcer({
+      own: options.own,
+      token: options.invite.token,
+      log: this.#log,
+      onChange: this.#onChange,
+    });
+    this.#heartbeat = new Heartbeat({
+      link: () => this.link,
+      isWanted: () => this.#standing === 'serve' && this.#hasFallback(),
+      onChange: () => {
+        if (this.#heartbeat.isSilent) this.#goElsewhere();
         this.#onChange();
       },
-      log: this.#log,
     });
+    this.#people.trackerDown(this.invite.peer);
   }
 
-  start(): void {
+  /** Whether there is anywhere to turn to should this link be of no use. */
+  #hasFallback(): boolean {
+    return !this.#isAlone || (this.#link !== undefined && this.#any.others(this.#link).length > 0);
+  }
+
+  /** Takes it into use, or out of it; what it was told is taken back. */
+  stand(next: Standing): void {
+    const before = this.#standing;
+    if (next === before) return;
+    this.#standing = next;
+    const { link } = this;
+    if (next === 'rest') this.#rest();
+    else if (before === 'rest') this.#begin();
+    else if (link) {
+      this.#up(link).catch((error: unknown) => link.close(toFault(error, 'setting up a link')));
+    }
+    this.#onChange();
+  }
+
+  #begin(): void {
+    this.#fault = undefined;
+    if (!this.#isAlone || this.invite.addresses.length > 1) this.#heartbeat.start();
+    this.#kept = new KeptLink({
+      dial: (signal, instead) => this.#any.dial(signal, instead),
+      onUp: (link) => this.#up(link),
+      onChange: (kept) => {
+        if (kept.state === 'down' && !this.#wasUp) this.#fault = kept.fault;
+        if (kept.state === 'up') this.#fault = undefined;
+        if (kept.state !== 'connecting') this.#wasUp = kept.state === 'up';
+        this.#onChange();
+      },
+      pace: () => (this.#hasOthers() ? LEISURE : URGENT),
+      log: this.#log,
+    });
     this.#kept.start();
+  }
+
+  #wasUp = false;
+
+  #rest(): void {
+    const [kept, { link }] = [this.#kept, this];
+    this.#kept = undefined;
+    this.#heartbeat[Symbol.dispose]();
+    clearTimeout(this.#elsewhere);
+    const ended = this.#announcer.goodbye(link).then(() => kept?.[Symbol.asyncDispose]());
+    this.#ended = Promise.all([this.#ended, ended]);
   }
 
   /** Dials now if it is down: the network may be back. */
   nudge(): void {
-    this.#kept.nudge();
+    this.#kept?.nudge();
   }
 
   /** The link, while it is open. */
@@ -100,60 +182,128 @@ export class Upstream implements AsyncDisposable {
     return this.#link?.open ? this.#link : undefined;
   }
 
-  /** Settles when the first dial came to an end, good or bad, and a good one has its list. */
-  get settled(): Promise<void> {
-    return this.#settled.promise;
+  get isServing(): boolean {
+    return this.#standing === 'serve';
+  }
+
+  /** Whether it answers, and takes records: what it says may be relied on now. */
+  get lives(): boolean {
+    const isUp = this.isServing && this.link !== undefined && this.#kept?.state.state === 'up';
+    return isUp && !this.#heartbeat.isSilent && !this.isLeaving && !this.#announcer.waiting;
+  }
+
+  /** Whether it was tried, and is of no use now. */
+  get isDown(): boolean {
+    if (this.#standing !== 'serve') return false;
+    if (this.lives) return false;
+    if (!this.link) return this.#fault !== undefined;
+    // Its other addresses are tried first.
+    if (this.#heartbeat.isSilent || this.isLeaving)
+      return this.#link === undefined || this.#any.others(this.#link).length === 0;
+    return this.#announcer.waiting !== undefined;
+  }
+
+  get isLeaving(): boolean {
+    return this.#leaving !== undefined && this.#leaving === this.link;
+  }
+
+  /** Milliseconds that an answer takes, as far as is known. */
+  get rttMs(): number | null {
+    return this.#rttMs ?? this.link?.rttMs ?? null;
+  }
+
+  /** What is wrong with it, in words. */
+  get trouble(): string | undefined {
+    if (this.#standing === 'rest') return undefined;
+    if (this.isLeaving) return 'it is about to stop, and sends its nodes elsewhere';
+    if (this.#heartbeat.isSilent) return `no sign of life for ${this.#heartbeat.silentMs} ms`;
+    const fault = this.link ? this.#announcer.waiting : (this.#fault ?? undefined);
+    return fault && `${this.link ? 'does not take the record now' : 'does not answer'}: ${fault.message}`;
   }
 
   get state(): TrackerState {
     const { peer, addresses, zone } = this.invite;
-    const kept = this.#kept.state;
+    const kept = this.#kept?.state;
+    const { link } = this;
+    const down = kept?.state === 'down' ? kept.fault : null;
     return {
       peer,
-      address: this.link?.address ?? addresses[0] ?? '',
+      address: link ? this.#any.addressOf(link) : (addresses[0] ?? ''),
       zone,
-      invite: formatInvite(this.invite),
-      state: kept.state,
-      error: this.#announcer.refused ?? (kept.state === 'down' ? kept.fault : null),
-      announced: this.link !== undefined && this.#announcer.isCurrent,
+      invite: formatInvite({ ...this.invite, token: undefined }), // that was for this node alone
+      tier: this.tier,
+      state: kept?.state ?? 'rest',
+      error: this.#announcer.refused ?? this.#announcer.waiting ?? down,
+      announced: link !== undefined && this.#announcer.isCurrent,
+      rttMs: this.rttMs,
       observed: this.#announcer.observed,
       checked: [...this.#announcer.checked],
     };
   }
 
-  /** Tries each address in turn. Throws the last one's fault; a wrong key anywhere is told before the rest. */
-  async #dialAny(signal: AbortSignal): Promise<Link> {
-    const faults: Fault[] = [];
-    for (const address of this.invite.addresses) {
-      try {
-        return await this.#dial(address, this.invite.peer, signal);
-      } catch (error) {
-        faults.push(toFault(error, `dialling the tracker at "${address}"`, 'peer_unreachable'));
-        if (signal.aborted) break;
-      }
-    }
-    throw (
-      faults.find(({ code }) => code === 'wrong_key') ?? faults.at(-1) ?? new Fault('cancelled', 'dialling stopped')
-    );
-  }
-
   async #up(link: Link): Promise<void> {
+    const before = this.#link;
     this.#link = link;
-    this.#people.trackerUp(this.invite.peer);
     void link.closed.then(() => {
       if (this.#link !== link) return;
       this.#link = undefined;
       this.#people.trackerDown(this.invite.peer);
       this.#onChange();
     });
-    // Before the record: nobody is to see, even for a moment, what is hidden from them. [D-52]
-    await this.hide();
-    // Side by side: a record that is refused is no reason not to see who else is here.
-    void this.#announcer
-      .begin(link)
-      .catch((error: unknown) => this.#log.debug({ err: error }, 'the first announce failed'));
-    await this.sync();
-    this.#settled.resolve();
+    if (this.#standing === 'visit') return;
+    this.#people.trackerUp(this.invite.peer);
+    try {
+      // Before the record: nobody is to see, even for a moment, what is hidden from them. [D-52]
+      await this.hide();
+      // Side by side: a record that is refused is no reason not to see who else is here.
+      void this.#announcer
+        .begin(link)
+        .catch((error: unknown) => this.#log.debug({ err: error }, 'the first announce failed'));
+      await this.sync();
+    } catch (error) {
+      if (before?.open && before !== link && this.#link === link) {
+        this.#link = before; // it was to be exchanged, and is better than none
+        void this.#announcer.begin(before).catch(() => {}); // which logs, and tries again
+      }
+      throw error;
+    }
+  }
+
+  /** The tracker is about to stop: its other addresses are tried, and the link is let go of when one of them is there. [A-30] */
+  moving(link: Link, { afterMs, to }: { afterMs: number; to: readonly string[] }): void {
+    if (this.#link !== link) return;
+    this.#any.name(to);
+    clearTimeout(this.#elsewhere);
+    this.#elsewhere = setTimeout(() => {
+      if (this.#link !== link || !link.open) return;
+      this.#leaving = link;
+      this.#log.info({ address: this.#any.addressOf(link) }, 'a tracker is about to stop: another is looked for');
+      this.#goElsewhere();
+      this.#onChange();
+    }, afterMs).unref();
+  }
+
+  /** Another link to the same tracker, by another address, while this one stands. */
+  #goElsewhere(): void {
+    const link = this.#link;
+    clearTimeout(this.#elsewhere);
+    if (!link?.open || this.#any.others(link).length === 0) return;
+    if (this.#kept?.state.state !== 'up') {
+      if (!this.#heartbeat.isSilent) return;
+      this.#any.avoid(link); // it fell silent before it was of any use: nothing is lost with it
+      link.close(new Fault('timeout', 'the tracker gives no sign of life'));
+      return;
+    }
+    void this.#kept?.replace().then((isReplaced) => {
+      if (isReplaced || this.#link !== link || !link.open) return;
+      if (!this.#heartbeat.isSilent && !this.isLeaving) return;
+      this.#elsewhere = setTimeout(() => this.#goElsewhere(), ELSEWHERE_MS * (0.5 + Math.random())).unref();
+    });
+  }
+
+  /** Ends the link of a tracker that is about to stop; it is dialled again at leisure. */
+  letGo(): void {
+    this.link?.close();
   }
 
   /** Says from whom the own account hides. Throws what links throw; a tracker that knows no hiding is told nothing. */
@@ -256,7 +406,10 @@ export class Upstream implements AsyncDisposable {
 
   /** Asks for one account; what comes is checked and taken like all else. Throws `unknown_handle` and what links throw. */
   async find(wanted: { handle: string } | { account: string }, signal: AbortSignal | undefined): Promise<void> {
+    const began = performance.now();
     const { entry } = await this.#open().request(messages.find, wanted, { signal });
+    const tookMs = performance.now() - began;
+    this.#rttMs = this.#rttMs === null ? tookMs : this.#rttMs + (tookMs - this.#rttMs) * NEW_RTT;
     this.#people.take(this.invite.peer, { full: false, entries: [entry], gone: [] });
   }
 
@@ -272,7 +425,10 @@ export class Upstream implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#announcer[Symbol.dispose]();
-    await this.#kept[Symbol.asyncDispose]();
-    this.#settled.resolve();
+    if (this.#standing !== 'rest') {
+      this.#standing = 'rest';
+      this.#rest();
+    }
+    await this.#ended;
   }
 }

@@ -1,10 +1,13 @@
 /** Each tracker: whether it answers, with the key that it must have, how fast, and by which clock. */
+import { readFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { Fault, toFault } from '../base/fault.ts';
-import { type Invite, parseInvite } from '../directory/invite.ts';
+import { type Invite, parseInvite, splitTier } from '../directory/invite.ts';
+import { isProxied } from '../link/address.ts';
 import { createIdentity, type Identity } from '../link/certificate.ts';
 import { dial } from '../link/dial.ts';
+import { dialProxy } from '../link/dial-proxied.ts';
 import { bad, type Check, type Finding, isUp, note, ok } from './check.ts';
 
 /** Milliseconds that a tracker has to answer. */
@@ -19,18 +22,22 @@ export const trackers: Check = {
     if (links.length === 0)
       return [note('tracker', isUp(agent) ? 'none' : 'none is remembered: netapp up runs one inside')];
     const identity = await createIdentity();
+    const ca = config.trackerCa === undefined ? undefined : await readFile(config.trackerCa, 'utf8');
+    const others = (peer: string | undefined): boolean =>
+      isUp(agent) && agent.trackers.some((other) => other.used && other.peer !== peer);
     const findings: Finding[] = [];
     for (const link of links) {
-      const invite = parseInvite(link);
+      const invite = parseInvite(splitTier(link).text);
       const said = isUp(agent) ? agent.trackers.find(({ peer }) => peer === invite.peer) : undefined;
-      findings.push(...(await look(invite, identity, signal)));
-      if (said && said.state !== 'up') {
+      const found = await look(invite, { identity, ca, signal });
+      // Where others do its work, nobody has to act for one that does not answer.
+      findings.push(...(others(said?.peer) ? found.map(asNote) : found));
+      if (said && !said.used && said.state !== 'rest') {
+        const words = `${invite.zone}, tier ${said.tier}: the agent does not use it: ${said.why}`;
+        findings.push(others(said.peer) ? note('tracker', words) : bad('tracker', 'tracker_down', words));
+      } else if (said && links.length > 1) {
         findings.push(
-          bad(
-            'tracker',
-            'tracker_down',
-            `${invite.zone}: the agent says ${said.state}${said.error ? `: ${said.error}` : ''}`,
-          ),
+          note('tracker', `${invite.zone}, tier ${said.tier}: ${said.used ? 'used' : 'not used'}: ${said.why}`),
         );
       }
     }
@@ -38,17 +45,26 @@ export const trackers: Check = {
   },
 };
 
+const asNote = (finding: Finding): Finding =>
+  finding.code === 'tracker_down' || finding.code === 'timeout' ? note(finding.about, finding.says) : finding;
+
 /** One address that answers is enough. */
-async function look(invite: Invite, identity: Identity, signal: AbortSignal): Promise<Finding[]> {
+async function look(
+  invite: Invite,
+  { identity, ca, signal }: { identity: Identity; ca: string | undefined; signal: AbortSignal },
+): Promise<Finding[]> {
   const faults: Fault[] = [];
   for (const address of invite.addresses) {
     try {
       const began = performance.now();
-      const socket = await dial({ address, expect: invite.peer, identity, signal });
+      const proxied = isProxied(address);
+      const socket = proxied
+        ? await dialProxy({ address, ca, signal })
+        : await dial({ address, expect: invite.peer, identity, signal });
       const dialled = performance.now() - began;
-      const { delay, skew } = await ask(address, socket);
+      const { delay, skew } = await ask(proxied ? address.replace('wss://', 'https://') : `https://${address}`, socket);
       const where = `${invite.zone} at ${address}`;
-      const says = `${where} answers in ${delay.toFixed(1)} ms (${dialled.toFixed(1)} ms to connect), with the pinned key ${invite.peer.slice(0, 8)}…`;
+      const says = `${where} answers in ${delay.toFixed(1)} ms (${dialled.toFixed(1)} ms to connect), ${proxied ? 'with a trusted certificate' : `with the pinned key ${invite.peer.slice(0, 8)}…`}`;
       const clock =
         skew === undefined
           ? note('clock', `${where} does not say what time it is`)
@@ -80,10 +96,10 @@ async function look(invite: Invite, identity: Identity, signal: AbortSignal): Pr
 }
 
 /** Milliseconds of the answer, and how far its clock is from ours. */
-function ask(address: string, socket: TLSSocket): Promise<{ delay: number; skew: number | undefined }> {
+function ask(base: string, socket: TLSSocket): Promise<{ delay: number; skew: number | undefined }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ delay: number; skew: number | undefined }>();
   const began = performance.now();
-  const url = `https://${address}/healthz`;
+  const url = `${base}/healthz`;
   const asking = request(url, { createConnection: () => socket, headers: { connection: 'close' }, timeout: ASK_MS });
   asking.on('error', reject);
   asking.on('timeout', () => asking.destroy(new Fault('timeout', `asking for "${url}": no answer`)));

@@ -34,6 +34,42 @@ export const addressText = z
   .max(300)
   .refine((text) => parse(text) !== undefined, 'host:port');
 
+/** Where a proxy answers for a tracker, with a certificate that an authority signed for `host`. */
+export type ProxiedAddress = Address & { /** Empty, or such as `/netapp`. */ path: string };
+
+const proxiedForm =
+  /^wss:\/\/(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]{1,253}))(?::(\d{1,5}))?((?:\/[a-z0-9._~-]{1,64}){0,4})\/?$/i;
+const HTTPS_PORT = 443;
+
+function readProxied(text: string): ProxiedAddress | undefined {
+  const [, six, name, digits, path = ''] = proxiedForm.exec(text) ?? [];
+  const host = (six ?? name)?.toLowerCase();
+  if (host === undefined || path.split('/').some((part) => part === '.' || part === '..')) return undefined;
+  const address = parse(formatAddress({ host, port: digits === undefined ? HTTPS_PORT : Number(digits) }));
+  return address && { ...address, path };
+}
+
+/** `text` as the address of a proxy. Throws `invalid_argument` if it is none. */
+export function parseProxied(text: string): ProxiedAddress {
+  const address = readProxied(text);
+  if (address) return address;
+  throw new Fault(
+    'invalid_argument',
+    `reading the address "${text.slice(0, 300)}": expected wss://host, wss://host:port or wss://host/path`,
+  );
+}
+
+/** Written in one way only, for it is signed: small letters, always a port, no slash at the end. [L-40] */
+export const formatProxied = (address: ProxiedAddress): string => `wss://${formatAddress(address)}${address.path}`;
+
+export const isProxied = (text: string): boolean => text.startsWith('wss://');
+
+/** Where a tracker answers: `host:port`, or behind a proxy `wss://host:port/path`; at most 300 characters. [L-40] */
+export const trackerAddressText = z
+  .string()
+  .max(300)
+  .refine((text) => (isProxied(text) ? readProxied(text) : parse(text)) !== undefined, 'host:port or wss://host/path');
+
 /** An IP as sockets report it, without the IPv4-in-IPv6 prefix. */
 export function plainIp(ip: string | undefined): string {
   return (ip ?? '').replace(/^::ffff:(?=\d+\.)/, '');

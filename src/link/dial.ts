@@ -1,21 +1,20 @@
 /** The side that calls: TLS to an address, where only the named key is good enough. [L-2] */
 import { isIP, type OnReadOpts, type TcpSocketConnectOpts } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
-import { WebSocket } from 'ws';
 import { deadline, reasonOf } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
-import { Fault, isFaultCode, toFault } from '../base/fault.ts';
+import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { formatAddress, parseAddress } from './address.ts';
 import { type Identity, peerOf } from './certificate.ts';
-import { type HelloInfo, SUBPROTOCOL } from './hello.ts';
+import type { HelloInfo } from './hello.ts';
 import { Link } from './link.ts';
-import { MOST_FRAME_BYTES } from './message.ts';
 import type { Router } from './router.ts';
-import { WebSocketStream } from './stream.ts';
+import type { Sessions } from './sessions.ts';
+import { upgrade } from './upgrade.ts';
 
 /** Milliseconds from the first packet to the end of the TLS handshake. */
-const DIAL_MS = 5000;
+export const DIAL_MS = 5000;
 
 export type DialOptions = {
   /** `host:port`. */
@@ -27,6 +26,8 @@ export type DialOptions = {
   timeoutMs?: number;
   /** Reads into a buffer of the caller's; Node offers it on the dialling side only, and it is the fastest way to read. */
   onread?: OnReadOpts;
+  /** Where sessions are kept to be resumed; without it each handshake is a whole one. [L-6] */
+  sessions?: Sessions | undefined;
 };
 
 /**
@@ -56,6 +57,8 @@ async function handshake(
 ): Promise<{ socket: TLSSocket; peer: string | undefined }> {
   const { host, port } = parseAddress(options.address);
   const what = `dialling "${options.address}"`;
+  const { sessions } = options;
+  const session = expect === undefined ? undefined : sessions?.get(expect, options.address);
   using limit = deadline(options.timeoutMs ?? DIAL_MS, what, options.signal);
   if (limit.aborted) throw reasonOf(limit);
   return await new Promise((resolve, reject) => {
@@ -69,6 +72,7 @@ async function handshake(
       ALPNProtocols: ['http/1.1'],
       ...(isIP(host) === 0 && { servername: host }),
       ...(options.onread && { onread: options.onread }),
+      ...(session && { session }),
     };
     const socket = connect(wanted);
     socket.setNoDelay(true);
@@ -82,11 +86,15 @@ async function handshake(
     socket.on('error', (error) => fail(unanswered(toFault(error, what, 'peer_unreachable'), options.address)));
     socket.once('close', () => fail(nobody(options.address)));
     socket.once('secureConnect', () => {
-      const peer = peerOf(socket);
+      // Without a certificate, a resumed session proves the key that was proved when it was made: none other knows its secret.
+      const peer = session && socket.isSessionReused() ? expect : peerOf(socket);
       if (expect !== undefined && peer !== expect) {
         return fail(new Fault('wrong_key', `${what}: expected the key "${expect}", found "${peer ?? 'none'}"`));
       }
       limit.removeEventListener('abort', abort);
+      if (sessions && expect !== undefined) {
+        socket.on('session', (made: Buffer) => sessions.keep(expect, options.address, made));
+      }
       resolve({ socket, peer });
     });
   });
@@ -96,7 +104,7 @@ const nobody = (address: string, cause?: unknown): Fault =>
   new Fault('peer_unreachable', `dialling "${address}": nobody answers`, { cause });
 
 /** Who refuses the connection, or ends it before a word, is not there: which of the two is nobody's business. [D-60] */
-function unanswered(fault: Fault, address: string): Fault {
+export function unanswered(fault: Fault, address: string): Fault {
   const code = fault.cause instanceof Error && 'code' in fault.cause ? fault.cause.code : undefined;
   return fault.code === 'link_closed' || code === 'ECONNREFUSED' ? nobody(address, fault) : fault;
 }
@@ -106,9 +114,12 @@ export type LinkDialOptions = DialOptions & { router: Router; self: () => HelloI
 /** A greeted link to `expect` at `address`. Throws as `dial` does, or with the fault that refused the greeting. */
 export async function dialLink(options: LinkDialOptions): Promise<Link> {
   const socket = await dial(options);
-  const stream = await upgrade(socket, options).catch((error: unknown) => {
-    throw unanswered(toFault(error), options.address);
-  });
+  const address = formatAddress(parseAddress(options.address));
+  const { stream } = await upgrade(socket, { ...options, url: `wss://${address}/link`, address }).catch(
+    (error: unknown) => {
+      throw unanswered(toFault(error), options.address);
+    },
+  );
   const link = new Link({
     stream,
     router: options.router,
@@ -122,36 +133,4 @@ export async function dialLink(options: LinkDialOptions): Promise<Link> {
     throw unanswered(toFault(error), options.address);
   });
   return link;
-}
-
-async function upgrade(socket: TLSSocket, options: LinkDialOptions): Promise<WebSocketStream> {
-  const address = formatAddress(parseAddress(options.address));
-  const what = `opening a link to "${options.address}"`;
-  const ws = new WebSocket(`wss://${address}/link`, SUBPROTOCOL, {
-    createConnection: () => socket,
-    perMessageDeflate: false,
-    maxPayload: MOST_FRAME_BYTES,
-    handshakeTimeout: options.timeoutMs ?? DIAL_MS,
-    skipUTF8Validation: false,
-  });
-  return await new Promise<WebSocketStream>((resolve, reject) => {
-    const abort = (): void => fail(options.signal ? reasonOf(options.signal) : new Fault('cancelled', what));
-    const fail = (fault: Fault): void => {
-      options.signal?.removeEventListener('abort', abort);
-      ws.terminate();
-      socket.destroy();
-      reject(fault);
-    };
-    options.signal?.addEventListener('abort', abort, { once: true });
-    ws.on('error', (error) => fail(toFault(error, what, 'peer_unreachable')));
-    ws.once('unexpected-response', (_request, response) => {
-      const code = response.headers['x-netapp-fault'];
-      fail(new Fault(isFaultCode(code) ? code : 'malformed', `${what}: refused with HTTP ${response.statusCode}`));
-    });
-    ws.once('open', () => {
-      options.signal?.removeEventListener('abort', abort);
-      ws.removeAllListeners('error');
-      resolve(new WebSocketStream(ws, socket, options.address));
-    });
-  });
 }

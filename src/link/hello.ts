@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { Fault } from '../base/fault.ts';
 import { binding, bindingHolds } from './binding.ts';
+import { signature } from './identity.ts';
 import { method } from './message.ts';
 
 /** Versions of the protocol that this program speaks, first to last. */
@@ -17,6 +18,8 @@ const helloInfo = z.object({
   role: z.enum(['node', 'tracker']),
   /** The account that the node hosts; a tracker has none. */
   account: binding.nullable(),
+  /** Where the link passes a proxy, by the side that dialled: its signature of both challenges. [L-43] */
+  proof: signature.optional(),
 });
 
 export type HelloInfo = z.infer<typeof helloInfo>;

@@ -32,7 +32,9 @@ export type Purpose =
   | 'room'
   | 'membership'
   | 'order'
-  | 'capability';
+  | 'capability'
+  | 'invitation'
+  | 'proof';
 
 const signedBytes = (purpose: Purpose, value: unknown): Buffer =>
   Buffer.from(`netapp.1 ${purpose}\n${canonical(value)}`, 'utf8');
@@ -105,14 +107,14 @@ export class Key {
   }
 
   /**
-   * 32 bytes that only this key's owner can have, the same each time: HKDF-SHA256 of the key's seed without salt, with
-   * `netapp.1 <purpose>` as info. So whoever restores the key has them too. [M-1]
+   * Bytes (32, unless told) that only this key's owner can have, the same each time: HKDF-SHA256 of the key's seed without
+   * salt, with `netapp.1 <purpose>` as info. So whoever restores the key has them too. [M-1] [L-6]
    */
-  derive(purpose: 'seal'): Uint8Array {
+  derive(purpose: 'seal' | 'tickets', bytes = 32): Uint8Array {
     const { d } = this.#private.export({ format: 'jwk' });
     const seed = fromBase64url(d ?? '');
     if (seed?.length !== 32) throw new Fault('corrupt', 'deriving a key: the private key has no seed of 32 bytes');
-    return new Uint8Array(hkdfSync('sha256', seed, '', `netapp.1 ${purpose}`, 32));
+    return new Uint8Array(hkdfSync('sha256', seed, '', `netapp.1 ${purpose}`, bytes));
   }
 
   /** Signs `value`'s canonical JSON for one purpose. */

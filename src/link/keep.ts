@@ -1,36 +1,52 @@
-/** A link that is wanted always: dialled again with jittered backoff whenever it ends. */
-import { Backoff, sleep } from '../base/async.ts';
+/** A link that is wanted always: dialled again, with full jitter, whenever it ends; exchanged for another without a gap. */
+import { sleep } from '../base/async.ts';
 import { type Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import { retryAfterOf } from '../base/retry-after.ts';
 import type { Link } from './link.ts';
 
 export type KeptState = { state: 'connecting' } | { state: 'up'; link: Link } | { state: 'down'; fault: Fault };
 
-/** The first wait after an end is 100 to 200 ms, so that a restarted tracker is found at once; the longest is 30 s. */
-const FIRST_MS = 200;
-const MOST_MS = 30_000;
+/** Milliseconds: the first wait is up to `firstMs`, each later one up to twice as much, at most up to `mostMs`. */
+export type Pace = { firstMs: number; mostMs: number };
+
+/** A restarted tracker is found at once. */
+const PACE: Pace = { firstMs: 200, mostMs: 30_000 };
+/** Who was told when to come back spreads over half of that time after it, and over no less than a second. */
+const SPREAD = 0.5;
+const LEAST_SPREAD_MS = 1000;
+
+type Dial = (signal: AbortSignal, options: { instead: Link | undefined }) => Promise<Link>;
 
 export class KeptLink implements AsyncDisposable {
-  readonly #dial: (signal: AbortSignal) => Promise<Link>;
+  readonly #dial: Dial;
   readonly #onUp: (link: Link) => void | Promise<void>;
   readonly #onChange: (state: KeptState) => void;
+  readonly #pace: () => Pace;
   readonly #log: Log;
   readonly #stop = new AbortController();
-  readonly #backoff = new Backoff({ firstMs: FIRST_MS, mostMs: MOST_MS });
+  #failures = 0;
   #wake = new AbortController();
   #state: KeptState = { state: 'connecting' };
   #running: Promise<void> | undefined;
+  #replacing: Promise<boolean> | undefined;
+  #successor: Link | undefined;
 
-  /** `onUp` runs on each new link; if it throws, the link is closed and dialled again. */
+  /**
+   * `onUp` runs on each new link; if it throws, the link is closed and dialled again. `dial` is told the link that stands, where
+   * it is to make another one instead of it. `pace`: asked after each end.
+   */
   constructor(options: {
-    dial(signal: AbortSignal): Promise<Link>;
+    dial: Dial;
     onUp(link: Link): void | Promise<void>;
     onChange?(state: KeptState): void;
+    pace?: () => Pace;
     log: Log;
   }) {
     this.#dial = options.dial;
     this.#onUp = options.onUp;
     this.#onChange = options.onChange ?? (() => {});
+    this.#pace = options.pace ?? (() => PACE);
     this.#log = options.log;
   }
 
@@ -44,8 +60,41 @@ export class KeptLink implements AsyncDisposable {
 
   /** Dials now instead of at the end of the present wait: something changed that makes it worth trying. */
   nudge(): void {
-    this.#backoff.reset();
+    this.#failures = 0;
     this.#wake.abort();
+  }
+
+  /**
+   * Dials another link while the present one stands, and lets go of that one only once the other is set up. False where none
+   * came about: then the present one is as it was. Never rejects.
+   */
+  replace(): Promise<boolean> {
+    this.#replacing ??= this.#replace().finally(() => {
+      this.#replacing = undefined;
+    });
+    return this.#replacing;
+  }
+
+  async #replace(): Promise<boolean> {
+    const { signal } = this.#stop;
+    if (this.#state.state !== 'up') return false;
+    const before = this.#state.link;
+    try {
+      const link = await this.#dial(signal, { instead: before });
+      await this.#setUp(link);
+      if (signal.aborted || !link.open) {
+        link.close();
+        return false;
+      }
+      this.#successor = link;
+      this.#become({ state: 'up', link });
+      before.close();
+      return true;
+    } catch (error) {
+      const fault = toFault(error, 'replacing a link');
+      this.#log.info({ code: fault.code, reason: fault.message }, 'no other link comes about; the present one stays');
+      return false;
+    }
   }
 
   async #run(): Promise<void> {
@@ -55,29 +104,48 @@ export class KeptLink implements AsyncDisposable {
       const fault = await this.#once(signal).catch((error: unknown) => toFault(error, 'keeping a link'));
       if (signal.aborted) return;
       this.#become({ state: 'down', fault });
-      const wait = this.#backoff.next();
+      const wait = this.#wait(fault);
       this.#log.info({ code: fault.code, reason: fault.message, againInMs: wait }, 'a link is down');
       this.#wake = new AbortController();
       await sleep(wait, AbortSignal.any([signal, this.#wake.signal])).catch(() => {}); // stopped or nudged
     }
   }
 
+  /** Full jitter: anything from nothing to the step, so that those who lost a link together do not come together. */
+  #wait(fault: Fault): number {
+    const { firstMs, mostMs } = this.#pace();
+    const step = Math.min(firstMs * 2 ** Math.min(this.#failures++, 20), mostMs);
+    const told = retryAfterOf(fault);
+    if (told === undefined) return Math.round(Math.random() * step);
+    return Math.round(told + Math.random() * Math.max(told * SPREAD, LEAST_SPREAD_MS));
+  }
+
   async #once(signal: AbortSignal): Promise<Fault> {
-    const link = await this.#dial(signal);
+    const first = await this.#dial(signal, { instead: undefined });
+    await this.#setUp(first);
+    if (!signal.aborted && first.open) {
+      this.#failures = 0;
+      this.#become({ state: 'up', link: first });
+    }
+    for (let link = first; ; ) {
+      if (signal.aborted) link.close();
+      const ending = await link.closed;
+      await this.#replacing;
+      const next = this.#successor;
+      this.#successor = undefined;
+      if (!next) return toFault(link.signal.reason, ending.reason);
+      link = next;
+    }
+  }
+
+  async #setUp(link: Link): Promise<void> {
     try {
       await this.#onUp(link);
-      if (!signal.aborted && link.open) {
-        this.#backoff.reset();
-        this.#become({ state: 'up', link });
-      }
     } catch (error) {
       const fault = toFault(error, 'setting up a link');
       link.close(fault);
       throw fault;
     }
-    if (signal.aborted) link.close();
-    const ending = await link.closed;
-    return toFault(link.signal.reason, ending.reason);
   }
 
   #become(state: KeptState): void {
@@ -88,6 +156,7 @@ export class KeptLink implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     if (this.#state.state === 'up') this.#state.link.close();
+    this.#successor?.close();
     await this.#running;
   }
 }

@@ -52,6 +52,10 @@ export type LinkOptions = {
   log: Log;
   /** Asked before hello is answered: true for somebody for whom this side is not there. [D-60] */
   refuses?: ((info: HelloInfo) => boolean) | undefined;
+  /**
+   * Where nothing below proved `peer`: whether the proof in its hello does. Without it, a proof is out of place. [L-43]
+   */
+  proves?: ((proof: string) => boolean) | undefined;
   /** Milliseconds of silence after which the other side is asked for a sign of life, and once more until it is given up. */
   keepAliveMs?: number;
 };
@@ -93,6 +97,7 @@ export class Link {
   readonly #router: Router;
   readonly #self: HelloInfo;
   readonly #refuses: ((info: HelloInfo) => boolean) | undefined;
+  readonly #proves: ((proof: string) => boolean) | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #waiting = new Map<number, Waiting>();
@@ -105,7 +110,10 @@ export class Link {
   #nextId = 1;
   readonly #backlog: Asked[] = [];
   #heard = true;
+  #heardAt = performance.now();
   #pingedAt = 0;
+  /** When the first ping went out after which nothing at all was heard; 0: none. */
+  #askedAt = 0;
   readonly #keepAlive: NodeJS.Timeout;
 
   constructor(options: LinkOptions) {
@@ -117,6 +125,7 @@ export class Link {
     this.#router = options.router;
     this.#self = options.self;
     this.#refuses = options.refuses;
+    this.#proves = options.proves;
     this.#clock = options.clock;
     this.#log = options.log.child({ peer: options.peer.slice(0, 8) });
     this.ready = this.#ready.promise;
@@ -142,6 +151,11 @@ export class Link {
     return this.#remote !== undefined && this.#ending === undefined;
   }
 
+  /** Bytes that wait for the other side to read. */
+  get unsentBytes(): number {
+    return this.#stream.bufferedBytes;
+  }
+
   /** Aborts when the link ends. */
   get signal(): AbortSignal {
     return this.#ended.signal;
@@ -152,7 +166,7 @@ export class Link {
     this.#stream.start({
       frame: (text) => this.#take(text),
       pong: () => {
-        this.#heard = true;
+        this.#hear();
         if (this.#pingedAt > 0) this.rttMs = Math.max(0, performance.now() - this.#pingedAt);
         this.#pingedAt = 0;
       },
@@ -271,7 +285,7 @@ export class Link {
 
   #take(text: string): void {
     if (this.#ending) return;
-    this.#heard = true;
+    this.#hear();
     const bytes = Buffer.byteLength(text);
     this.receivedBytes += bytes;
     try {
@@ -294,8 +308,7 @@ export class Link {
   #notice(name: string, params: unknown, bytes: number): void {
     if (name === cancel.name) {
       const parsed = cancel.params.safeParse(params);
-      if (parsed.success) this.#running.get(parsed.data.id)?.abort();
-      return;
+      if (parsed.success) this.#running.get(parsed.data.id)?.abort(); // and is counted below, as every notice
     }
     if (!this.#remote) throw new Fault('wrong_state', `taking "${name}": hello comes first`); // [L-11]
     this.#router
@@ -354,15 +367,44 @@ export class Link {
     if (this.dialled || this.#remote) throw new Fault('malformed', 'hello is said once, by the side that dialled');
     const parsed = hello.params.safeParse(params);
     if (!parsed.success) throw new Fault('malformed', 'greeting: hello is not of its shape');
+    this.#checkProof(parsed.data.proof);
     checkHello(parsed.data, this.peer, this.#clock.now());
     if (this.#refuses?.(parsed.data)) return this.#vanish();
     this.#send(encodeResult(id, this.#self));
     this.#meet(parsed.data);
   }
 
+  /** [L-43] */
+  #checkProof(proof: string | undefined): void {
+    if (!this.#proves) {
+      if (proof === undefined) return;
+      throw new Fault('malformed', 'greeting: a proof in hello has no place on a link whose keys TLS has proved');
+    }
+    if (proof === undefined) throw new Fault('unauthenticated', 'greeting: hello carries no proof of the node’s key');
+    if (!this.#proves(proof)) throw new Fault('bad_signature', 'greeting: the proof in hello is not of this challenge');
+  }
+
+  #hear(): void {
+    this.#heard = true;
+    this.#heardAt = performance.now();
+    this.#askedAt = 0;
+  }
+
   #ping(): void {
     this.#pingedAt = performance.now();
+    this.#askedAt ||= this.#pingedAt;
     this.#stream.ping();
+  }
+
+  /**
+   * Asks for a sign of life where nothing was heard for `quietMs`, besides the link's own keeping alive. Gives the milliseconds
+   * for which the other side has answered nothing although it was asked: 0 while all is well. [L-29]
+   */
+  unansweredMs(quietMs: number): number {
+    if (!this.open || this.#backlog.length > 0) return 0;
+    if (this.#askedAt > 0) return performance.now() - this.#askedAt;
+    if (performance.now() - this.#heardAt >= quietMs) this.#ping();
+    return 0;
   }
 
   /** [L-28] */

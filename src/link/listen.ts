@@ -1,27 +1,25 @@
 /** The side that is called: one port for links (`GET /link`, upgraded) and for plain HTTP. [L-3] */
 
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import type { Clock } from '../base/clock.ts';
-import { FAULTS, Fault, toFault } from '../base/fault.ts';
+import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { formatAddress, plainIp } from './address.ts';
 import { type Identity, peerOf } from './certificate.ts';
+import type { Guard } from './guard.ts';
 import { type HelloInfo, SUBPROTOCOL } from './hello.ts';
 import { Link } from './link.ts';
 import { MOST_FRAME_BYTES } from './message.ts';
 import type { Router } from './router.ts';
+import { type HttpHandler, Routes, refuseUpgrade } from './routes.ts';
+import { ticketsOf } from './sessions.ts';
 import { WebSocketStream } from './stream.ts';
 
-/** What a plain HTTP request comes with: who asks, as TLS proved it (undefined for a client without a certificate). */
-export type HttpHandler = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  context: { peer: string | undefined; path: string; query: URLSearchParams },
-) => void | Promise<void>;
+export type { HttpHandler };
 
 export type ListenOptions = {
   /** IP to listen on; default `::`, which takes IPv4 too. */
@@ -35,6 +33,8 @@ export type ListenOptions = {
   log: Log;
   /** Somebody for whom nobody is here: their link is cut without a word. [D-60] */
   refuses?(info: HelloInfo): boolean;
+  /** Bounds what one address and one key may ask; default: nothing does. */
+  guard?: Guard | undefined;
   /** Takes each link once it is greeted. */
   onLink(link: Link): void;
   /** Milliseconds that a stranger has to finish the TLS handshake, and again to say what they want; default 10,000. */
@@ -49,12 +49,14 @@ export class Listener {
   readonly #options: ListenOptions;
   readonly #server: Server;
   readonly #upgrades: WebSocketServer;
-  readonly #routes: { prefix: string; handler: HttpHandler }[] = [];
+  readonly #routes: Routes;
   readonly #links = new Set<Link>();
   #stopping = false;
+  #closedFor: Fault | undefined;
 
   constructor(options: ListenOptions) {
     this.#options = options;
+    this.#routes = new Routes(options.log);
     const handshakeMs = options.handshakeMs ?? HANDSHAKE_MS;
     this.#server = createServer({
       key: options.identity.key.pem,
@@ -63,6 +65,7 @@ export class Listener {
       rejectUnauthorized: false, // the key is the identity; no authority vouches for it
       minVersion: 'TLSv1.3',
       ALPNProtocols: ['http/1.1'],
+      ...ticketsOf(options.identity),
       handshakeTimeout: handshakeMs,
       headersTimeout: handshakeMs,
       connectionsCheckingInterval: Math.min(handshakeMs, 5000),
@@ -71,6 +74,7 @@ export class Listener {
       noDelay: true,
     });
     this.#server.maxConnections = MOST_CONNECTIONS;
+    if (options.guard) guardConnections(this.#server, options.guard);
     this.#upgrades = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -78,7 +82,12 @@ export class Listener {
       maxPayload: MOST_FRAME_BYTES,
       handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     });
-    this.#server.on('request', (request, response) => void this.#serve(request, response));
+    this.#server.on('request', (request, response) => {
+      void this.#routes.serve(request, response, () => {
+        options.guard?.request(plainIp(request.socket.remoteAddress));
+        return peerOf(request.socket as TLSSocket); // an https server's
+      });
+    });
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket as TLSSocket, head)); // an https server's
     // A handshake that ends after the goodbyes were said would be a link that nobody closes.
     this.#server.on('secureConnection', (socket) => {
@@ -93,8 +102,7 @@ export class Listener {
 
   /** Serves plain HTTP below `prefix`, e.g. `/blobs/`; the longest prefix that fits wins. */
   route(prefix: string, handler: HttpHandler): this {
-    this.#routes.push({ prefix, handler });
-    this.#routes.sort((a, b) => b.prefix.length - a.prefix.length);
+    this.#routes.add(prefix, handler);
     return this;
   }
 
@@ -134,30 +142,9 @@ export class Listener {
     return this.#links;
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    response.setHeader('x-content-type-options', 'nosniff');
-    try {
-      const url = new URL(request.url ?? '/', 'https://node');
-      const route = this.#routes.find(({ prefix }) => url.pathname.startsWith(prefix));
-      if (!route)
-        throw new Fault('unknown_operation', `asking for "${url.pathname.slice(0, 100)}": there is no such path here`);
-      const peer = peerOf(request.socket as TLSSocket); // an https server's
-      await route.handler(request, response, { peer, path: url.pathname, query: url.searchParams });
-    } catch (error) {
-      this.#refuse(response, error);
-    }
-  }
-
-  #refuse(response: ServerResponse, error: unknown): void {
-    const fault = toFault(error);
-    if (fault.code === 'internal') this.#options.log.error({ err: error }, 'an HTTP request failed by a defect');
-    if (response.headersSent) {
-      response.destroy(); // what was promised cannot be kept: a cut says so
-      return;
-    }
-    const message = fault.code === 'internal' ? 'this request failed here' : fault.message;
-    response.writeHead(FAULTS[fault.code].http, { 'content-type': 'application/json', 'x-netapp-fault': fault.code });
-    response.end(`${JSON.stringify({ code: fault.code, message })}\n`);
+  /** From now on new links are refused with `fault`; those that stand, and plain HTTP, go on. [A-30] */
+  refuseLinks(fault: Fault): void {
+    this.#closedFor = fault;
   }
 
   #upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer): void {
@@ -165,9 +152,17 @@ export class Listener {
     const peer = peerOf(socket);
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim());
     if (this.#stopping) return void socket.destroy();
-    if (request.url !== '/link') return refuseUpgrade(socket, 'unknown_operation');
-    if (!peer) return refuseUpgrade(socket, 'unauthenticated');
-    if (!offered.includes(SUBPROTOCOL)) return refuseUpgrade(socket, 'unsupported_version');
+    if (request.url !== '/link') return refuseUpgrade(socket, { code: 'unknown_operation' });
+    if (!peer) return refuseUpgrade(socket, { code: 'unauthenticated' });
+    if (!offered.includes(SUBPROTOCOL)) return refuseUpgrade(socket, { code: 'unsupported_version' });
+    if (this.#closedFor) return refuseUpgrade(socket, this.#closedFor);
+    let leave = (): void => {};
+    try {
+      leave = this.#options.guard?.link(peer) ?? leave;
+    } catch (error) {
+      return refuseUpgrade(socket, toFault(error));
+    }
+    socket.once('close', leave);
     this.#upgrades.handleUpgrade(request, socket, head, (ws) => {
       const from = formatAddress({ host: plainIp(socket.remoteAddress), port: socket.remotePort ?? 0 });
       const link = new Link({
@@ -202,7 +197,14 @@ export class Listener {
   }
 }
 
-function refuseUpgrade(socket: TLSSocket, code: keyof typeof FAULTS): void {
-  const { http } = FAULTS[code];
-  socket.end(`HTTP/1.1 ${http} Refused\r\nx-netapp-fault: ${code}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+/** Before a handshake is begun: what is refused costs an accept and a close, no more. [A-40] */
+function guardConnections(server: Server, guard: Guard): void {
+  const begin = server.listeners('connection');
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    const leave = guard.connect(plainIp(socket.remoteAddress));
+    if (!leave) return void socket.destroy();
+    socket.once('close', leave);
+    for (const listener of begin) listener.call(server, socket);
+  });
 }

@@ -27,6 +27,12 @@ export function homePaths(home: string) {
   };
 }
 
+const peerIdText = z
+  .string()
+  .regex(/^[a-z2-7]{52}$/, 'expected an account id, 52 characters, as "netapp status" shows it');
+
+const aLimit = z.number('expected a whole number, 0 or more').int('expected a whole number, 0 or more').nonnegative();
+
 const aPort = z.number().int().min(0).max(65_535);
 
 /** The settings that a home's `config.json` may have. Flags and environment win over them; `up` remembers some there. */
@@ -37,8 +43,10 @@ export const homeConfig = z
     /** IP to listen at. */
     host: z.string(),
     port: aPort,
-    /** Invites of the trackers to announce to; an empty list means: run one inside. */
+    /** Invites of the trackers to announce to, `2:INVITE` for one of the second tier; an empty list means: run one inside. */
     trackers: z.array(z.string()),
+    /** PEM file of an authority that signed for the proxy of a tracker, beside those known to Node. */
+    trackerCa: z.string(),
     /** Zone and port of the tracker inside. */
     zone: z.string(),
     trackerPort: aPort,
@@ -46,6 +54,38 @@ export const homeConfig = z
     mailbox: z.boolean(),
     /** Where a tracker run from this home keeps what it knows: `embedded`, or `nats://HOST[,HOST]` for one of a cluster. */
     engine: z.string(),
+    /** Account ids of those who administer the zone of a tracker run from this home. */
+    admins: z.array(peerIdText),
+    /** Port, or IP:PORT, at which a tracker run from this home takes plain HTTP from its proxy. */
+    behindProxy: z.string(),
+    /** `wss://host/path` at which that proxy answers. */
+    publicUrls: z.array(z.string()),
+    /** IPs and nets of such proxies; none: this machine's. */
+    trustedProxies: z.array(z.string()),
+    /** Header in which they say who their client is. */
+    forwardedHeader: z.enum(['x-forwarded-for', 'forwarded']),
+    /** Whom that zone takes in, whatever its admins say. */
+    policy: z.enum(['open', 'invite', 'closed'], 'expected open, invite or closed'),
+    /** What one address and one key may ask of that tracker; 0: no bound. */
+    limits: z
+      .strictObject(
+        {
+          connectionsPerAddress: aLimit,
+          handshakesPerAddress: aLimit,
+          requestsPerAddress: aLimit,
+          linksPerKey: aLimit,
+          requestsPerKey: aLimit,
+          loopback: z.boolean('expected true or false'),
+        },
+        'expected limits such as connectionsPerAddress=100,requestsPerKey=6000',
+      )
+      .partial(),
+    /** Where it serves health, readiness and metrics by plain HTTP: PORT, or HOST:PORT. */
+    metrics: z.string(),
+    /** Addresses of other machines at which a tracker with its key answers. */
+    elsewhere: z.array(z.string()),
+    /** The most milliseconds that it waits, once told to end, for its nodes to go elsewhere; null: it does not. */
+    drainMs: z.number().int().min(1000).nullable(),
     /** Who may see that the user is here. */
     presence: z.enum(['zone', 'contacts']),
     /** Milliseconds without a use of any door until the user is away; null: never. */
@@ -81,7 +121,7 @@ export async function readConfig(home: string): Promise<HomeConfig> {
   if (issue?.code === 'unrecognized_keys') {
     const [key = ''] = issue.keys;
     const near = nearest(key, Object.keys(homeConfig.shape));
-    const meant = near === undefined ? '' : `; did you mean "${near}"?`;
+    const meant = near === undefined ? '.' : `; did you mean "${near}"?`;
     throw new Fault('invalid_argument', `${what}: "${key}" is no setting${meant} See "netapp config show" for all`, {
       data: { field: key },
     });

@@ -8,23 +8,25 @@ import type { Log } from '../base/log.ts';
 import { Store } from '../base/sqlite.ts';
 import type { Summary } from '../chat/history.ts';
 import type { Message } from '../chat/message.ts';
-import type { Room } from '../chat/rooms.ts';
+import { isPresent, type Room } from '../chat/rooms.ts';
 import { ChatService, type ChatSignal } from '../chat/service.ts';
 import { DirectoryClient, type Person } from '../directory/client.ts';
-import type { Invite } from '../directory/invite.ts';
+import type { ChosenTracker } from '../directory/invite.ts';
 import type { PresentStatus } from '../directory/record.ts';
+import type { TierTimes } from '../directory/tiers.ts';
 import { FileService } from '../files/service.ts';
 import type { Transfer } from '../files/transfer.ts';
 import { ACCOUNT_HEADER, encodeAccount, ticket } from '../files/wire.ts';
 import { formatAddress } from '../link/address.ts';
 import { type Binding, bind } from '../link/binding.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
-import { dialLink } from '../link/dial.ts';
+import { dialTracker } from '../link/dial-tracker.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import { type Key, loadOrCreateKey, pinOf } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { Listener } from '../link/listen.ts';
 import { Router } from '../link/router.ts';
+import { Sessions } from '../link/sessions.ts';
 import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
 import { Contacts, type PresenceScope } from './contacts.ts';
 import { Doorkeeper } from './doorkeeper.ts';
@@ -45,7 +47,11 @@ export type NodeOptions = {
   host?: string | undefined;
   /** 0 for any free one. */
   port: number;
-  trackers: readonly Invite[];
+  trackers: readonly ChosenTracker[];
+  /** PEM of an authority that signed for the proxy of a tracker, beside the known ones. */
+  trackerCa?: string | undefined;
+  /** For tests. */
+  tierTimes?: TierTimes | undefined;
   /** Who may see that the user is here; default: the zone. */
   presence?: PresenceScope | undefined;
   /** Milliseconds without a use of any door after which the user is away; null, the default: never. */
@@ -108,13 +114,14 @@ export class Node implements AsyncDisposable {
     this.since = clock.now();
     this.pin = pinText(identity.id);
 
-    const binding = (): Binding => bind(account, handle, identity.id, clock.now());
+    const binding = (): Binding => bind(account, this.handle, identity.id, clock.now());
     const self = (): HelloInfo => ({
       protocol: PROTOCOL,
       software: options.software,
       role: 'node',
       account: binding(),
     });
+    const sessions = new Sessions();
     const router = new Router({ admit: (link) => this.#introduce(link), settled: () => store.settled() });
 
     this.#binding = binding;
@@ -161,7 +168,10 @@ export class Node implements AsyncDisposable {
     });
     this.directory = new DirectoryClient({
       trackers: options.trackers,
-      dial: (address, expect, signal) => dialLink({ address, expect, identity, router, self, clock, log, signal }),
+      dial: (address, expect, signal) =>
+        dialTracker({ address, expect, identity, router, self, clock, log, signal, sessions, ca: options.trackerCa }),
+      needed: (peer) => this.#isHome(peer),
+      tierTimes: options.tierTimes,
       account,
       handle,
       node: identity.id,
@@ -170,6 +180,7 @@ export class Node implements AsyncDisposable {
       clock,
       log: log.child({ room: 'directory' }),
       onTrackers: () => this.#trackersChanged(),
+      onRenamed: () => this.events.emit('person.changed', this.personView(this.directory.me())),
     }).attach(router);
     this.chat = new ChatService({
       account,
@@ -314,8 +325,9 @@ export class Node implements AsyncDisposable {
     this.directory.start();
   }
 
+  /** As the zone's tracker knows it: an admin may have renamed it. */
   get handle(): string {
-    return this.#options.handle;
+    return this.directory.me().handle;
   }
 
   get port(): number {
@@ -421,12 +433,23 @@ export class Node implements AsyncDisposable {
     }
   }
 
+  /** Whether a tracker orders a room of this account's: what changes there is to be heard of at once. */
+  #isHome(peer: string): boolean {
+    return this.chat.rooms
+      .list()
+      .some(
+        ({ home, closed, standing, waiting }) =>
+          home === peer && !closed && (isPresent(standing) || waiting.length > 0),
+      );
+  }
+
   /** Tells of what changed for those who look at trackers from outside; an upstream's own steps are not their concern. */
   #trackersChanged(): void {
     for (const link of this.directory.ownLinks()) this.chat.trackerUp(link);
     this.chat.trackersUp(this.directory.links());
-    for (const { peer, address, zone, state, error } of this.directory.states()) {
-      const shown = { peer, address, zone, state, error: error?.message ?? null };
+    for (const { peer, address, zone, tier, state, used, error } of this.directory.states()) {
+      const [words, code] = [error?.message ?? null, error?.code ?? null];
+      const shown = { peer, address, zone, tier, state, used, error: words, code };
       const text = JSON.stringify(shown);
       if (this.#trackersShown.get(peer) === text) continue;
       this.#trackersShown.set(peer, text);

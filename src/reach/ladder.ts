@@ -1,6 +1,6 @@
 /** How one gets to a peer: its addresses tried in order of promise, in parallel with head starts (RFC 8305, section 5). */
-import { reasonOf, sleep } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
+import { race } from '../base/race.ts';
 import { parseAddress, scopeOf } from '../link/address.ts';
 
 /** Which step of the ladder a connection stands on. */
@@ -44,39 +44,21 @@ export async function climb<T>(options: ClimbOptions<T>): Promise<T> {
   if (addresses.length === 0) {
     throw new Fault('peer_unreachable', 'reaching the peer: no address of it is known to work');
   }
-  const over = new AbortController();
-  const signal = options.signal ? AbortSignal.any([options.signal, over.signal]) : over.signal;
   const failures: string[] = [];
-  const winner = Promise.withResolvers<T>();
-  let won = false;
-  /** One attempt; whatever its end, the next address need not wait any longer. */
-  const attempt = async (address: string): Promise<void> => {
-    try {
-      const made = await options.attempt(address, signal);
-      if (won) return options.discard(made);
-      won = true;
-      winner.resolve(made);
-    } catch (error) {
-      failures.push(`${address}: ${toFault(error).message}`);
-    }
-  };
-  const climbAll = async (): Promise<void> => {
-    const running: Promise<void>[] = [];
-    for (const address of addresses) {
-      if (won || signal.aborted) break;
-      const current = attempt(address);
-      running.push(current);
-      await Promise.race([current, sleep(options.headStartMs ?? HEAD_START_MS, signal).catch(() => {})]);
-    }
-    await Promise.all(running);
-    if (won) return;
-    if (options.signal?.aborted) return winner.reject(reasonOf(options.signal));
-    winner.reject(new Fault('peer_unreachable', `reaching the peer: no address answers (${failures.join('; ')})`));
-  };
-  void climbAll();
-  try {
-    return await winner.promise;
-  } finally {
-    over.abort(new Fault('cancelled', 'another address was quicker'));
-  }
+  const end = await race(
+    addresses.map((address) => ({
+      headStartMs: options.headStartMs ?? HEAD_START_MS,
+      attempt: async (signal) => {
+        try {
+          return await options.attempt(address, signal);
+        } catch (error) {
+          failures.push(`${address}: ${toFault(error).message}`);
+          throw error;
+        }
+      },
+    })),
+    { signal: options.signal, discard: options.discard },
+  );
+  if ('won' in end) return end.won;
+  throw new Fault('peer_unreachable', `reaching the peer: no address answers (${failures.join('; ')})`);
 }

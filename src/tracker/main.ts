@@ -2,16 +2,15 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { createLog, type Log } from '../base/log.ts';
-import { Tracker } from './tracker.ts';
+import { formatAddress } from '../link/address.ts';
+import { Tracker, type TrackerOptions } from './tracker.ts';
 
-export type RunTrackerOptions = {
-  home: string;
-  host?: string | undefined;
-  port?: number | undefined;
-  zone: string;
-  mailbox?: boolean | undefined;
-  engine?: string | undefined;
-  /** Its abort ends the program gracefully. */
+export type RunTrackerOptions = Omit<TrackerOptions, 'log'> & {
+  /** The most milliseconds that its nodes have to go elsewhere, where it ends by SIGTERM; null, the default: it ends at once. */
+  drainMs?: number | null | undefined;
+  /** Told once it runs. */
+  onUp?(tracker: Tracker): Disposable;
+  /** Its abort ends the program gracefully. The reason is the name of a signal, where one came. */
   signal: AbortSignal;
   stdout: Writable;
   stderr: Writable;
@@ -22,25 +21,33 @@ export type RunTrackerOptions = {
 
 /** Throws what `Tracker.start` throws; settles when the tracker has ended after `signal`. */
 export async function runTracker(options: RunTrackerOptions): Promise<void> {
-  const { home, host, port, zone, mailbox, engine, signal, stdout, stderr } = options;
+  const { signal, stdout, stderr, drainMs, onUp, behindProxy } = options;
   const log = options.log ?? createLog({ name: 'tracker', level: 'warn' });
-  await using tracker = new Tracker({ home, host, port, zone, mailbox, engine, log });
+  await using tracker = new Tracker({ ...options, log });
   await tracker.start();
-  const { peer, addresses, invite } = tracker;
+  using _hearing = onUp?.(tracker);
+  const { peer, addresses, invite, proxyPort, metrics = null } = tracker;
   if (options.json) {
-    const line = { address: addresses[0], addresses, peer, zone: tracker.zone, invite, port: tracker.port };
+    const { zone, port } = tracker;
+    const line = { address: addresses[0], addresses, peer, zone, invite, port, proxyPort, metrics };
     stdout.write(`${JSON.stringify(line)}\n`);
   } else {
     stdout.write(
       [
         `tracker of ${tracker.zone}`,
         ...addresses.map((address) => `address  ${address}`),
+        ...(behindProxy
+          ? [`proxy    is answered at ${formatAddress({ host: behindProxy.host, port: proxyPort ?? 0 })}`]
+          : []),
         `peer id  ${peer}`,
         `invite   ${invite}`,
+        ...(metrics === null ? [] : [`metrics  http://${metrics}/metrics`]),
         '',
       ].join('\n'),
     );
     stderr.write(`Others join with: netapp up --name <name> --join '${invite}'\nStop with ctrl-C.\n`);
   }
   if (!signal.aborted) await once(signal, 'abort');
+  // A person who presses ctrl-C waits; whoever sends SIGTERM has others to think of.
+  if (signal.reason === 'SIGTERM' && drainMs) await tracker.drain({ mostMs: drainMs });
 }

@@ -1,6 +1,5 @@
 /** A tracker, put together: it introduces nodes to each other, and knows nothing of what they say. */
 import { chmodSync, mkdirSync } from 'node:fs';
-import type { ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../base/clock.ts';
@@ -12,24 +11,51 @@ import { Store } from '../base/sqlite.ts';
 import { MailServer } from '../chat/mailbox-server.ts';
 import { type MailLimits, MailStore } from '../chat/mailbox-store.ts';
 import { Orderer } from '../chat/orderer.ts';
+import { Admins } from '../directory/admin.ts';
+import { AdminServer } from '../directory/admin-server.ts';
 import { type Check, DialBack } from '../directory/dialback.ts';
 import { parseZone } from '../directory/handle.ts';
 import { DIRECTORY_PATH, directoryHttp } from '../directory/http.ts';
 import { formatInvite, type Invite } from '../directory/invite.ts';
+import { Joining, type Policy } from '../directory/joining.ts';
 import { MOST_ADDRESSES } from '../directory/record.ts';
 import { DirectoryServer } from '../directory/server.ts';
 import { SharedDirectory } from '../directory/shared.ts';
 import { DirectoryTable } from '../directory/table.ts';
-import { formatAddress } from '../link/address.ts';
+import { formatAddress, formatProxied, parseAddress, parseProxied, scopeOf } from '../link/address.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
-import { PROTOCOL } from '../link/hello.ts';
-import { Listener } from '../link/listen.ts';
+import { type ForwardedHeader, TrustedProxies } from '../link/forwarded.ts';
+import { Guard, type Limits } from '../link/guard.ts';
+import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
+import type { Link } from '../link/link.ts';
+import { type HttpHandler, Listener } from '../link/listen.ts';
+import { ProxiedListener } from '../link/proxied.ts';
 import { Router } from '../link/router.ts';
 import { checkWith } from './check.ts';
 import { openEmbedded } from './engine/embedded.ts';
 import { type Engine, parseEngine } from './engine/engine.ts';
+import { Metrics } from './metrics.ts';
+import { loadToken, Monitor, parseMonitorAddress } from './monitor.ts';
+import { sendAway } from './moving.ts';
+import { ReadinessCheck } from './readiness.ts';
+import { logRefusals } from './refusals.ts';
 
 export const TRACKER_PORT = 22_236;
+
+/** A proxy that ends TLS before the tracker. [L-40] */
+export type BehindProxy = {
+  /** IP and port at which plain HTTP is taken from the proxy; port 0 for any free one. */
+  host: string;
+  port: number;
+  /** `wss://host[:port][/path]` at which the proxy answers; at least one. */
+  publicUrls: readonly string[];
+  /** IPs and nets of proxies; default: this machine. */
+  trusted?: readonly string[] | undefined;
+  /** Where the proxy says who its client is; default `x-forwarded-for`. */
+  header?: ForwardedHeader | undefined;
+};
+/** Milliseconds after which a restarted tracker answers again, mostly: what a refused newcomer is told to wait. */
+const RETRY_MS = 5000;
 
 export type TrackerOptions = {
   /** Folder of `tracker.key`, `tracker.db` (in a cluster `cluster.db`) and `tracker.lock`; made if missing. */
@@ -43,6 +69,18 @@ export type TrackerOptions = {
   mailbox?: boolean | undefined;
   /** `nats://HOST[,HOST]` for one of a cluster; default `embedded`: this process alone. [K-2] */
   engine?: string | undefined;
+  /** Whom its zone takes in, whatever its admins say; default: what they say, `open` until then. [A-11] */
+  policy?: Policy | undefined;
+  /** What one address and one key may ask; default: `LIMITS`. */
+  limits?: Partial<Limits> | undefined;
+  /** `host:port` of other machines at which a tracker with this one's key answers: they stand in its invites. */
+  elsewhere?: readonly string[] | undefined;
+  /** `PORT` or `HOST:PORT` of plain HTTP for health, readiness and metrics; default none: they stand at its own port alone. */
+  metrics?: string | undefined;
+  /** Ids of the accounts that administer its zone; default none. [A-1] */
+  admins?: readonly string[] | undefined;
+  /** Where its proxy reaches it, and where the proxy is reached; default: it stands behind none. */
+  behindProxy?: BehindProxy | undefined;
   log: Log;
   clock?: Clock;
   /** Name and version of the program, for people. */
@@ -59,15 +97,23 @@ type Running = {
   identity: Identity;
   listener: Listener;
   directory: DirectoryServer;
+  joining: Joining;
+  guard: Guard;
+  readiness: ReadinessCheck;
+  monitor: Monitor;
   table: DirectoryTable;
   addresses: string[];
+  proxied: ProxiedListener | undefined;
 };
 
 export class Tracker implements AsyncDisposable {
   readonly zone: string;
   readonly #options: TrackerOptions;
   readonly #clock: Clock;
+  readonly #elsewhere: readonly string[];
   readonly #undo = new AsyncDisposableStack();
+  /** Who administers its zone. */
+  readonly admins: Admins;
   #running: Running | undefined;
 
   /** Throws `invalid_argument` for a zone that is none. */
@@ -75,6 +121,8 @@ export class Tracker implements AsyncDisposable {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.zone = parseZone(options.zone);
+    this.admins = new Admins(options.admins);
+    this.#elsewhere = (options.elsewhere ?? []).map((text) => formatAddress(parseAddress(text)));
   }
 
   /**
@@ -107,13 +155,36 @@ export class Tracker implements AsyncDisposable {
       ...(graceMs !== undefined && { graceMs }),
     });
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
+    const zones = [this.zone];
+    const { admins } = this;
+    const joining = new Joining({ store, clock, key: identity.key, admins, given: this.#options.policy });
     const writer = shared && new SharedDirectory({ table, shared, clock, graceMs, log });
     await writer?.start();
-    const directory = undo.use(new DirectoryServer({ table, writer, dialBack, zones: [this.zone], clock, log }));
-    const router = new Router({ settled });
+    const directory = undo.use(new DirectoryServer({ table, writer, dialBack, joining, zones, clock, log }));
+    const guard = new Guard({ limits: this.#options.limits, clock });
+    undo.use(logRefusals(guard.refused, log));
+    const readiness = new ReadinessCheck({ store, clock });
+    let letters: MailStore | undefined;
+    const links = (): ReadonlySet<Link> => linksOf({ listener, proxied });
+    const metrics = new Metrics({
+      guard,
+      looked: {
+        links,
+        accounts: () => ({ known: table.size, online: table.online }),
+        handles: () => table.bound,
+        watchers: () => directory.watchers,
+        dialBacks: () => dialBack.waiting,
+        mail: () => letters?.totals('all'),
+        zones: () => zones.map((zone) => ({ zone, policy: joining.policyOf(zone) })),
+        ready: async () => (await readiness.look()).ready,
+      },
+    });
+    const router = new Router({ settled, overseer: metrics });
     directory.attach(router);
+    const inviteOf = (zone: string): Invite => ({ ...this.inviteOf(), zone });
+    new AdminServer({ table, joining, admins, zones, inviteOf, links, log }).attach(router);
     if (this.#options.mailbox ?? true) {
-      const letters = new MailStore({ store, key: identity.key, clock, limits: this.#options.mailLimits });
+      letters = new MailStore({ store, key: identity.key, clock, limits: this.#options.mailLimits });
       const isBound = (account: string): boolean => table.isBound(account);
       const inCluster = shared && { log: shared.mail, store };
       const mail = undo.use(new MailServer({ letters, shared: inCluster, isBound, clock, log }));
@@ -125,27 +196,61 @@ export class Tracker implements AsyncDisposable {
     await orderer.start();
     orderer.attach(router);
     const software = this.#options.software ?? 'netapp';
+    const self = (): HelloInfo => ({ protocol: PROTOCOL, software, role: 'tracker', account: null });
     const listener = new Listener({
       host,
       port: this.#options.port ?? TRACKER_PORT,
       identity,
       router,
-      self: () => ({ protocol: PROTOCOL, software, role: 'tracker', account: null }),
+      self,
       clock,
       log,
+      guard,
       onLink: () => {},
     });
-    listener.route(DIRECTORY_PATH, directoryHttp({ table, clock }));
-    listener.route('/healthz', (_request, response) => health(response));
-    listener.route('/invite', (_request, response) => {
+    const { behindProxy } = this.#options;
+    const proxied =
+      behindProxy &&
+      new ProxiedListener({
+        ...behindProxy,
+        proxies: new TrustedProxies(behindProxy.trusted, behindProxy.header),
+        key: identity.key,
+        router,
+        self,
+        clock,
+        log: log.child({ room: 'proxy' }),
+        guard,
+      });
+    const token = loadToken(join(home, 'metrics.token'));
+    const monitor = undo.use(new Monitor({ readiness, metrics, token }));
+    const route = (path: string, handler: HttpHandler): void => {
+      for (const port of proxied ? [listener, proxied] : [listener]) {
+        port.route(path, (request, response, context) => {
+          response.once('close', () => metrics.answered(path, response.statusCode));
+          return handler(request, response, context);
+        });
+      }
+    };
+    route(DIRECTORY_PATH, directoryHttp({ table, clock }));
+    // Who comes by its own port may have come through a proxy on this machine: the token decides.
+    for (const path of ['/healthz', '/readyz', '/metrics']) {
+      route(path, (request, response, { path }) => monitor.answer(request, response, { path, open: false }));
+    }
+    route('/invite', (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/plain' }).end(`${this.invite}\n`);
     });
     await listener.start();
     undo.use(listener);
+    if (proxied) {
+      await proxied.start();
+      undo.use(proxied);
+    }
+    if (this.#options.metrics !== undefined) await monitor.listen(parseMonitorAddress(this.#options.metrics));
     directory.start();
-    const addresses = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
+    const direct = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
+    const addresses = behindProxy ? reachable(direct, behindProxy.publicUrls) : direct;
     log.info({ peer: identity.id, addresses, zone: this.zone }, 'the tracker listens');
-    return { identity, listener, directory, table, addresses };
+    return { identity, listener, directory, joining, guard, readiness, monitor, table, addresses, proxied };
   }
 
   /** What NATS needs is loaded only where it is used. */
@@ -170,7 +275,12 @@ export class Tracker implements AsyncDisposable {
     return this.#now().listener.port;
   }
 
-  /** `host:port` each, at most 8, the likeliest first. */
+  /** Port at which its proxy reaches it; undefined without one. */
+  get proxyPort(): number | undefined {
+    return this.#now().proxied?.port;
+  }
+
+  /** `host:port`, or `wss://host:port/path` of a proxy, at most 8, the likeliest first. */
   get addresses(): readonly string[] {
     return this.#now().addresses;
   }
@@ -180,7 +290,40 @@ export class Tracker implements AsyncDisposable {
   }
 
   inviteOf(): Invite {
-    return { peer: this.peer, addresses: [...this.addresses], zone: this.zone };
+    const addresses = [...new Set([...this.addresses, ...this.#elsewhere])].slice(0, MOST_ADDRESSES);
+    return { peer: this.peer, addresses, zone: this.zone };
+  }
+
+  /** `host:port` at which health, readiness and metrics stand by plain HTTP; undefined without an address of their own. */
+  get metrics(): string | undefined {
+    return this.#now().monitor.address;
+  }
+
+  /** What may change while it runs; what is left out falls back to its default. */
+  reload({ admins, policy, limits }: Pick<TrackerOptions, 'admins' | 'policy' | 'limits'>): void {
+    const { guard, joining } = this.#now();
+    this.admins.replace(admins ?? []);
+    joining.settle(policy);
+    guard.limits = limits ?? {};
+  }
+
+  /**
+   * Takes no new links, says so at `/readyz`, and sends its nodes elsewhere; settles when they have gone, or after at most
+   * `mostMs`. What stands is served until then. [A-30]
+   */
+  async drain({ mostMs, signal }: { mostMs: number; signal?: AbortSignal | undefined }): Promise<void> {
+    const running = this.#now();
+    const { listener, proxied, readiness } = running;
+    const links = linksOf(running);
+    const { log } = this.#options;
+    readiness.draining = true;
+    const why = 'opening a link: this tracker is about to stop';
+    for (const port of proxied ? [listener, proxied] : [listener]) {
+      port.refuseLinks(new Fault('tracker_down', why, { data: { retryAfterMs: RETRY_MS } }));
+    }
+    log.info({ links: links.size, to: this.#elsewhere, mostMs }, 'the tracker sends its links elsewhere');
+    const left = await sendAway({ links, to: this.#elsewhere, mostMs, clock: this.#clock, signal });
+    log.info({ left }, 'the tracker stops');
   }
 
   /** Takes offline whose time is over now instead of within a second. */
@@ -211,7 +354,12 @@ async function hostsOf(host: string | undefined): Promise<string[]> {
   return [...new Set([await defaultIp(), ...ips])].slice(0, MOST_ADDRESSES);
 }
 
-function health(response: ServerResponse): void {
-  response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' });
-  response.end('{"status":"ok"}\n');
+const linksOf = ({ listener, proxied }: Pick<Running, 'listener' | 'proxied'>): ReadonlySet<Link> =>
+  proxied ? new Set([...listener.links, ...proxied.links]) : listener.links;
+
+/** Where others find it: a tracker that listens at this machine's loopback alone is reached through its proxy alone. */
+function reachable(direct: readonly string[], publicUrls: readonly string[]): string[] {
+  const proxied = publicUrls.map((text) => formatProxied(parseProxied(text))).slice(0, MOST_ADDRESSES);
+  const open = direct.filter((address) => scopeOf(parseAddress(address).host) !== 'loopback');
+  return [...open.slice(0, MOST_ADDRESSES - proxied.length), ...proxied];
 }
