@@ -61,6 +61,7 @@ type Running = {
   directory: DirectoryServer;
   table: DirectoryTable;
   addresses: string[];
+  trouble: () => Fault | undefined;
 };
 
 export class Tracker implements AsyncDisposable {
@@ -145,7 +146,7 @@ export class Tracker implements AsyncDisposable {
     directory.start();
     const addresses = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
     log.info({ peer: identity.id, addresses, zone: this.zone }, 'the tracker listens');
-    return { identity, listener, directory, table, addresses };
+    return { identity, listener, directory, table, addresses, trouble: shared?.trouble ?? (() => undefined) };
   }
 
   /** What NATS needs is loaded only where it is used. */
@@ -181,6 +182,11 @@ export class Tracker implements AsyncDisposable {
 
   inviteOf(): Invite {
     return { peer: this.peer, addresses: [...this.addresses], zone: this.zone };
+  }
+
+  /** Why it changes nothing now, though it answers: its cluster is out of reach. Undefined while all is well. */
+  get trouble(): Fault | undefined {
+    return this.#now().trouble();
   }
 
   /** Takes offline whose time is over now instead of within a second. */
