@@ -163,7 +163,7 @@ export class Tracker implements AsyncDisposable {
     const directory = undo.use(new DirectoryServer({ table, writer, dialBack, joining, zones, clock, log }));
     const guard = new Guard({ limits: this.#options.limits, clock });
     undo.use(logRefusals(guard.refused, log));
-    const readiness = new ReadinessCheck({ store, clock });
+    const readiness = new ReadinessCheck({ store, clock, trouble: shared?.trouble });
     let letters: MailStore | undefined;
     const links = (): ReadonlySet<Link> => linksOf({ listener, proxied });
     const metrics = new Metrics({
