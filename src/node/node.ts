@@ -19,6 +19,7 @@ import { ACCOUNT_HEADER, encodeAccount, ticket } from '../files/wire.ts';
 import { formatAddress } from '../link/address.ts';
 import { type Binding, bind } from '../link/binding.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
+import { acceptChannels, type ChannelEnd } from '../link/channel.ts';
 import { dialLink } from '../link/dial.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import { type Key, loadOrCreateKey, pinOf } from '../link/identity.ts';
@@ -58,6 +59,9 @@ export type NodeOptions = {
   log: Log;
 };
 
+/** Another account that is hosted here, as whoever opens a channel to it meets it. */
+export type HostedEnd = ChannelEnd & { onLink(link: Link): void };
+
 /** Milliseconds that the first request of an unknown account waits for the directory to say who it is. */
 const INTRODUCE_MS = 2000;
 
@@ -89,6 +93,9 @@ export class Node implements AsyncDisposable {
   readonly #resources: AsyncDisposableStack;
   readonly #introductions = new WeakMap<Link, Promise<void>>();
   readonly #trackersShown = new Map<string, string>();
+  readonly #trackerListeners = new Set<() => void>();
+  /** Who else is hosted here, beside the account that is this node's own. */
+  hosts: (account: string) => HostedEnd | undefined = () => undefined;
 
   private constructor(parts: {
     options: NodeOptions;
@@ -130,17 +137,13 @@ export class Node implements AsyncDisposable {
     });
     this.marks = new Marks(store, clock);
     const blocked = (who: string): boolean => this.marks.of(who).blocked;
-    this.#listener = new Listener({
-      host: options.host,
-      port: options.port,
-      identity,
+    const own: HostedEnd = {
       router,
       self,
-      clock,
-      log,
       refuses: (info) => info.account !== null && blocked(info.account.account),
       onLink: (link) => this.peers.take(link),
-    });
+    };
+    this.#listener = new Listener({ host: options.host, port: options.port, identity, clock, log, ...own });
     this.peers = new Peers({
       identity,
       router,
@@ -251,6 +254,11 @@ export class Node implements AsyncDisposable {
     });
     this.chat.attach(router);
     this.files.attach(router);
+    acceptChannels(router, {
+      end: (to) => (to === account.id ? own : this.hosts(to ?? '')),
+      clock,
+      log,
+    });
     this.#listener.route('/blobs/', this.files.handler);
   }
 
@@ -423,6 +431,7 @@ export class Node implements AsyncDisposable {
 
   /** Tells of what changed for those who look at trackers from outside; an upstream's own steps are not their concern. */
   #trackersChanged(): void {
+    for (const listener of this.#trackerListeners) listener();
     for (const link of this.directory.ownLinks()) this.chat.trackerUp(link);
     this.chat.trackersUp(this.directory.links());
     for (const { peer, address, zone, state, error } of this.directory.states()) {
@@ -432,6 +441,12 @@ export class Node implements AsyncDisposable {
       this.#trackersShown.set(peer, text);
       this.events.emit('tracker.changed', shown);
     }
+  }
+
+  /** Calls `listener` when a tracker came up or went down. The result ends it. */
+  onTrackers(listener: () => void): () => void {
+    this.#trackerListeners.add(listener);
+    return () => this.#trackerListeners.delete(listener);
   }
 
   /** Writes all of this home to one file, while it is used. Throws `exists`, `unwritable`, `disk_full`, `too_many`. */
