@@ -149,6 +149,11 @@ export class Link {
     return this.#remote?.account ?? null;
   }
 
+  /** The account that this side speaks for here. */
+  get own(): Binding | null {
+    return this.#self.account;
+  }
+
   get open(): boolean {
     return this.#remote !== undefined && this.#ending === undefined;
   }

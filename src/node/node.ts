@@ -89,6 +89,8 @@ export class Node implements AsyncDisposable {
   readonly #binding: () => Binding;
   readonly #options: NodeOptions;
   readonly store: Store;
+  readonly identity: Identity;
+  readonly accountKey: Key;
   #backingUp = false;
   readonly #resources: AsyncDisposableStack;
   readonly #introductions = new WeakMap<Link, Promise<void>>();
@@ -108,6 +110,8 @@ export class Node implements AsyncDisposable {
     const { clock, log, handle } = options;
     this.#options = options;
     this.store = store;
+    this.identity = identity;
+    this.accountKey = account;
     this.#resources = resources;
     this.account = account.id;
     this.id = identity.id;
@@ -122,7 +126,7 @@ export class Node implements AsyncDisposable {
       role: 'node',
       account: binding(),
     });
-    const router = new Router({ admit: (link) => this.#introduce(link), settled: () => store.settled() });
+    const router = new Router({ admit: (link) => this.introduce(link), settled: () => store.settled() });
 
     this.#binding = binding;
     this.settled = () => store.settled();
@@ -409,7 +413,7 @@ export class Node implements AsyncDisposable {
   }
 
   /** So that a message of somebody new is shown with a handle that a tracker confirmed, if one can be asked. */
-  #introduce(link: Link): Promise<void> | undefined {
+  introduce(link: Link): Promise<void> | undefined {
     const account = link.account?.account;
     if (account === undefined || this.directory.get(account)) return undefined;
     let introduced = this.#introductions.get(link);
