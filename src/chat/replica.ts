@@ -26,8 +26,6 @@ export type Household = {
   hosts(account: string): boolean;
   /** The ledger of a hosted account, made at first use. */
   ledger(account: string): Ledger;
-  /** All hosted accounts. */
-  accounts(): Iterable<string>;
 };
 
 export class Replica {
@@ -70,7 +68,7 @@ export class Replica {
     this.store.transaction(() => this.entries.derived.refreshStale());
   }
 
-  /** The ledgers of those whose rows these are, of `account`s that are hosted here beside `asker`. */
+  /** The ledger of an account that stands on this log: the asker's own, or another's; undefined for whoever is elsewhere. */
   ledgerOf(account: string, asker: Ledger): Ledger | undefined {
     if (account === asker.self) return asker;
     return this.#household?.hosts(account) ? this.#household.ledger(account) : undefined;
@@ -84,12 +82,17 @@ export class Replica {
   /** Ledgers of hosted accounts of which something waits for `recipient`; the asker's where it is alone. */
   waitingFor(recipient: string, asker: Ledger): Ledger[] {
     if (!this.#household) return [asker];
+    return this.authorsWaitingFor(recipient).flatMap((author) => this.ledgerOf(author, asker) ?? []);
+  }
+
+  /** Hosted accounts of which entries wait for `recipient`. */
+  authorsWaitingFor(recipient: string): string[] {
     const end = `/${recipient}`;
     return this.sql
       .of<{ recipient: string }>('SELECT recipient FROM outbox_totals WHERE entries > 0')
       .all()
       .filter((row) => row.recipient.endsWith(end))
-      .flatMap((row) => this.ledgerOf(row.recipient.slice(0, -end.length), asker) ?? []);
+      .map((row) => row.recipient.slice(0, -end.length));
   }
 
   /** Accounts of which something waits for anybody: entries, letters, receipts, changes of rooms. */

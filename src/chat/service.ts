@@ -52,8 +52,8 @@ export type ChatOptions = LedgerOptions & {
   relayMs?: number;
   /** For tests: milliseconds within which what is read in rooms is told together. */
   readMs?: number;
-  /** Where several accounts share a replica: whether this one looks after what is new in a room, for all of them. */
-  speaks?: ((conversation: string) => boolean) | undefined;
+  /** Where several accounts share a replica: who of them looks after a room of which something new is known. */
+  speaker?: ((conversation: string) => ChatService) | undefined;
   /** Like `emit`, for what is no message. */
   signal?: (signal: ChatSignal) => void;
 };
@@ -87,7 +87,6 @@ export class ChatService implements AsyncDisposable {
   readonly #unvouched = new Map<string, Chain>();
   #vouching: NodeJS.Timeout | undefined;
   readonly rooms: Rooms;
-  readonly #speaks: (conversation: string) => boolean;
 
   constructor(options: ChatOptions) {
     this.#log = options.log;
@@ -126,9 +125,8 @@ export class ChatService implements AsyncDisposable {
       ledger: this.#ledger,
       homes: options.homes ?? (() => []),
       log: options.log,
-      onOrder: (state) => this.#orderChanged(state.id),
+      onOrder: ({ id }) => (options.speaker?.(id) ?? this).#orderChanged(id),
     });
-    this.#speaks = options.speaks ?? (() => true);
     this.#ledger.onForeignReceipt = (receipt) => {
       // The author may have no link with who signed it.
       this.#ledger.store.afterCommit(() =>
@@ -358,7 +356,7 @@ export class ChatService implements AsyncDisposable {
   #orderChanged(conversation: string): void {
     this.#mailbox?.lookAgain();
     const members = this.#ledger.entries.conversation(conversation)?.members ?? [];
-    if (!members.includes(this.#ledger.self) || !this.#speaks(conversation)) return;
+    if (!members.includes(this.#ledger.self)) return;
     let met = 0;
     const strangers = members.filter((account) => {
       const link = this.#linked.get(account);

@@ -188,11 +188,11 @@ export class Node implements AsyncDisposable {
       post: {
         isAway: (who) => this.directory.isAway(who),
         mailbox: async (who, wait) => {
-          if (!this.directory.get(who)) await this.#lookUp(who, wait.signal);
+          if (!this.directory.get(who)) await this.lookUp(who, wait.signal);
           return this.directory.mailbox(who);
         },
         introduce: async (who, { signal }) => {
-          if (!this.directory.get(who)) await this.#lookUp(who, signal);
+          if (!this.directory.get(who)) await this.lookUp(who, signal);
         },
       },
       emit: (type, message) => {
@@ -326,6 +326,11 @@ export class Node implements AsyncDisposable {
     this.directory.start();
   }
 
+  /** Name and version, said in hello. */
+  get software(): string {
+    return this.#options.software;
+  }
+
   get handle(): string {
     return this.#options.handle;
   }
@@ -418,13 +423,14 @@ export class Node implements AsyncDisposable {
     if (account === undefined || this.directory.get(account)) return undefined;
     let introduced = this.#introductions.get(link);
     if (!introduced) {
-      introduced = this.#lookUp(account, link.signal);
+      introduced = this.lookUp(account, link.signal);
       this.#introductions.set(link, introduced);
     }
     return introduced;
   }
 
-  async #lookUp(account: string, signal: AbortSignal): Promise<void> {
+  /** Asks the trackers who an account is; what they do not know stays unknown. */
+  async lookUp(account: string, signal: AbortSignal | undefined): Promise<void> {
     using limit = deadline(INTRODUCE_MS, 'looking somebody up', signal);
     try {
       await this.directory.find(account, { signal: limit });
