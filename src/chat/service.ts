@@ -22,7 +22,6 @@ import type { Chain } from './receipt.ts';
 import { giveOrder, orderedNotice } from './room-wire.ts';
 import { Rooms } from './rooms.ts';
 import { Exchange } from './sync.ts';
-import { Statements } from './tables.ts';
 import { Typing, type TypingSignal } from './typing.ts';
 import { CALLS_BURST, CALLS_PER_SECOND, type Deliver, deliver, receiptNotice, sync, typingNotice } from './wire.ts';
 
@@ -134,7 +133,7 @@ export class ChatService implements AsyncDisposable {
       );
     };
     this.#signal = options.signal ?? (() => {});
-    this.#marks = new ReadMarks(this.#ledger, this.#exchange, new Statements(options.store), {
+    this.#marks = new ReadMarks(this.#ledger, this.#exchange, this.#ledger.replica.sql, {
       byLetter: post !== undefined,
     });
     this.#typing = new Typing(options.clock);
@@ -574,6 +573,13 @@ export class ChatService implements AsyncDisposable {
     const { id } = direct(this.#ledger.self, account);
     const first = this.#ledger.outbox.first(account, id);
     if (first !== undefined) this.#ledger.withdraw(id, first, why);
+  }
+
+  /** Whether nothing of this account waits for anybody: no entry, receipt, letter or change of a room. */
+  isIdle(): boolean {
+    const { outbox, letters, rooms, self } = this.#ledger;
+    const waiting = [...outbox.recipients(), ...letters.recipients(), ...this.#marks.accounts()];
+    return waiting.length === 0 && !rooms.isWaiting(self);
   }
 
   /** Own entries that lack a receipt and have not failed. */
