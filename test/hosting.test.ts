@@ -216,6 +216,38 @@ test('one who is offline at the gateway gets what is said all the same, and is s
   );
 });
 
+test('the account of the gateway itself and those that it hosts talk as any others', async () => {
+  await using net = await TestNet.create();
+  const tracker = await net.tracker();
+  await using gateway = await Gateway.start(net, tracker);
+  const own = gateway.member.backend;
+  const [alice, bob] = await gateway.online('alice', 'bob');
+  if (!alice || !bob) throw new Error('not both are here');
+  const said = await own.messages.say('alice', 'welcome', {});
+  await has(alice.backend, 'gateway', ['welcome']);
+  await until(
+    () => own.messages.show(said.id),
+    ({ state }) => state === 'delivered',
+  );
+  await bob.backend.messages.say('gateway', 'hello', {});
+  await has(own, 'bob', ['hello']);
+  // Of one connection of the node with itself, and of no link to somebody.
+  const links = gateway.member.node.links().filter(({ peer }) => peer === gateway.member.node.id);
+  expect(links.map(({ carrier, account }) => [carrier !== undefined, account?.handle]).sort()).toEqual([
+    [true, 'alice@lab'],
+    [true, 'bob@lab'],
+  ]);
+  const room = await own.rooms.create('all', { members: ['alice', 'bob'], history: 'all' });
+  await gather(room.id, [own, alice.backend, bob.backend], [alice.backend, bob.backend]);
+  const inRoom = await own.messages.say(room.id, 'to both', {});
+  await alice.say(room.id, 'to all');
+  for (const each of [own, alice.backend, bob.backend]) await has(each, room.id, ['to both', 'to all']);
+  await until(
+    () => own.messages.show(inRoom.id),
+    ({ state }) => state === 'delivered',
+  );
+});
+
 test('a name that a node’s user owns is refused, and its user is not disturbed', async () => {
   await using net = await TestNet.create();
   const tracker = await net.tracker();
