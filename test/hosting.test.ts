@@ -319,6 +319,97 @@ test('each hosted account sees its own conversations and nobody else’s [R-53]'
   await expect(eve.say(open.id, 'x')).rejects.toMatchObject({ code: 'forbidden' });
 });
 
+test('a hosted account that joins a room of others has its history, and one that is removed gets no more', async () => {
+  await using net = await TestNet.create();
+  const tracker = await net.tracker();
+  const carol = await net.member('carol', tracker);
+  await using gateway = await Gateway.start(net, tracker);
+  const [alice, bob] = await gateway.online('alice', 'bob');
+  if (!alice || !bob) throw new Error('not both are here');
+  const room = await carol.backend.rooms.create('old', { members: [], history: 'all' });
+  for (const text of ['one', 'two', 'three']) await carol.backend.messages.say(room.id, text, {});
+  await carol.backend.rooms.invite(room.id, 'alice', 'member', {});
+  await gather(room.id, [carol.backend, alice.backend], [alice.backend]);
+  await has(alice.backend, room.id, ['one', 'two', 'three']);
+  // The second one finds it on the log that the first one stands on.
+  await carol.backend.rooms.invite(room.id, 'bob', 'member', {});
+  await gather(room.id, [carol.backend, alice.backend, bob.backend], [bob.backend]);
+  expect(await textsOf(bob.backend, room.id)).toEqual(['one', 'two', 'three']);
+  await bob.say(room.id, 'four');
+  await has(carol.backend, room.id, ['one', 'two', 'three', 'four']);
+  await carol.backend.rooms.remove(room.id, 'bob', {});
+  await until(
+    () => bob.backend.rooms.show(room.id),
+    ({ standing }) => standing === 'removed',
+  );
+  await expect(bob.say(room.id, 'still here?')).rejects.toMatchObject({ code: 'forbidden' });
+  await carol.backend.messages.say(room.id, 'without bob', {});
+  await has(alice.backend, room.id, ['one', 'two', 'three', 'four', 'without bob']);
+  expect(await textsOf(bob.backend, room.id)).toEqual(['one', 'two', 'three', 'four']);
+  await carol.backend.rooms.close(room.id);
+  await until(
+    () => alice.backend.rooms.show(room.id),
+    ({ closed }) => closed,
+  );
+  await expect(alice.say(room.id, 'x')).rejects.toMatchObject({ code: 'wrong_state' });
+});
+
+test('all write at once, the tracker restarts meanwhile: in the end everybody has all of it, in one order', {
+  timeout: 120_000,
+}, async () => {
+  await using net = await TestNet.create();
+  let tracker = await net.tracker();
+  const { port } = tracker;
+  const [carol, dave] = [await net.member('carol', tracker), await net.member('dave', tracker)];
+  await using gateway = await Gateway.start(net, tracker);
+  const [alice, bob, eve] = await gateway.online('alice', 'bob', 'eve');
+  if (!alice || !bob || !eve) throw new Error('not all are here');
+  const room = await alice.backend.rooms.create('all', { members: ['bob', 'carol', 'dave'], history: 'all' });
+  const first = [alice.backend, bob.backend, carol.backend, dave.backend];
+  await gather(room.id, first, first.slice(1));
+  const count = 15;
+  const speak = async (name: string, say: (text: string) => Promise<unknown>): Promise<void> => {
+    for (let n = 0; n < count; n++) await say(`${name} ${n}`);
+  };
+  const speaking = [
+    speak('alice', (text) => alice.say(room.id, text)),
+    speak('bob', (text) => bob.say(room.id, text)),
+    speak('carol', (text) => carol.backend.messages.say(room.id, text, {})),
+    speak('dave', (text) => dave.backend.messages.say(room.id, text, {})),
+  ];
+  await net.stop(tracker);
+  await bob.setOffline();
+  tracker = await net.tracker({ port });
+  await Promise.all(speaking);
+  // One who comes late, when those who asked them in may have lost sight of the tracker for a moment.
+  await alice.backend.rooms.invite(room.id, 'eve', 'member', {});
+  const all = [...first, eve.backend];
+  await gather(room.id, all, [eve.backend]);
+  await eve.say(room.id, 'eve 0');
+  const orders = await Promise.all(
+    all.map((who) =>
+      until(
+        () => textsOf(who, room.id),
+        (texts) => texts.length === 4 * count + 1,
+        60_000,
+      ),
+    ),
+  );
+  for (const order of orders) expect(order).toEqual(orders[0]);
+  await until(
+    () => carol.backend.people.list({}),
+    (people) => people.some(({ handle, status }) => handle === 'alice@lab' && status === 'online'),
+  );
+  // Each state comes true: what hosted ones wrote, and what others wrote for all hosted ones.
+  for (const who of all) {
+    await until(
+      () => who.messages.list(room.id, { limit: 100 }),
+      (messages) => messages.every(({ state }) => state === 'received' || state === 'delivered'),
+      60_000,
+    );
+  }
+});
+
 test('unread, read, edits, reactions and events are each account’s own', async () => {
   await using net = await TestNet.create();
   const tracker = await net.tracker();
