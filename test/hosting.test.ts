@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, test } from 'vitest';
@@ -10,6 +11,7 @@ import type { Hosted, HostedBackend, HostedEvent, Hosting } from '../src/api/hos
 import { systemClock } from '../src/base/clock.ts';
 import { silentLog } from '../src/base/log.ts';
 import { receiptVerified } from '../src/chat/receipt.ts';
+import { restore } from '../src/node/restore.ts';
 import type { Tracker } from '../src/tracker/tracker.ts';
 import { type Member, TestNet, until } from './testnet.ts';
 
@@ -445,6 +447,31 @@ test('unread, read, edits, reactions and events are each account’s own', async
   const first = await alice.backend.messages.say('bob', 'once', once);
   expect((await alice.backend.messages.say('bob', 'once', once)).id).toBe(first.id);
   expect((await bob.backend.messages.say('alice', 'mine', once)).text).toBe('mine');
+});
+
+test('a backup of the gateway has its hosted accounts, and what was said since comes back', async () => {
+  await using net = await TestNet.create();
+  const tracker = await net.tracker();
+  const carol = await net.member('carol', tracker);
+  const file = join(net.folder, 'backup.tar');
+  {
+    await using gateway = await Gateway.start(net, tracker);
+    const [alice] = await gateway.online('alice');
+    await alice?.backend.messages.say('carol', 'before', {});
+    await has(carol.backend, 'alice', ['before']);
+    await gateway.member.backend.backup({ file });
+    const lost = await alice?.backend.messages.say('carol', 'after, by alice', {});
+    await carol.backend.messages.say('alice', 'after, by carol', {});
+    await has(carol.backend, 'alice', ['before', 'after, by alice', 'after, by carol']);
+    if (alice) await has(alice.backend, 'carol', ['before', 'after, by alice', 'after, by carol']);
+    expect(lost?.id).toBeDefined();
+  }
+  await rm(join(net.folder, 'gateway'), { recursive: true });
+  await restore({ file, home: join(net.folder, 'gateway'), passphrase: async () => undefined });
+  await using gateway = await Gateway.start(net, tracker);
+  expect(gateway.hosting.names()).toEqual(['alice']);
+  const [alice] = await gateway.online('alice');
+  if (alice) await has(alice.backend, 'carol', ['before', 'after, by alice', 'after, by carol']);
 });
 
 test('200 accounts in one room: a node’s user hears each of them once, and each hears the user', {

@@ -1,5 +1,4 @@
 /** Many accounts on one node: one store, one replica of each conversation, one connection to each other node and tracker. */
-import { join } from 'node:path';
 import { Budget } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
@@ -13,6 +12,7 @@ import type { Person } from '../directory/client.ts';
 import { parseHandle } from '../directory/handle.ts';
 import { Router } from '../link/router.ts';
 import { EventLog, type Follow, type NodeEvent } from './events.ts';
+import { homePaths } from './home.ts';
 import { HostedAccount } from './hosted-account.ts';
 import { HostedKeys } from './hosted-keys.ts';
 import type { Node } from './node.ts';
@@ -23,7 +23,7 @@ export type HouseEvent =
   | { type: 'message'; stored: Stored; to: readonly string[] }
   | { type: 'invited'; event: RoomEvent; account: string }
   | { type: 'room'; event: RoomEvent; to: readonly string[] }
-  | { type: 'people' };
+  | { type: 'people'; person: Person };
 
 /** Channels to trackers that are opened at once: each costs both sides a signature and a check of one. */
 const OPENING = 64;
@@ -82,7 +82,7 @@ export class House implements AsyncDisposable {
 
   /** Opens the store beside that of the node, which is to be ended after this. Throws `corrupt`, `unwritable`, `disk_full`. */
   static async start(node: Node, options: HouseOptions): Promise<House> {
-    const store = new Store(join(node.home, 'hosted.db'));
+    const store = new Store(homePaths(node.home).hosted);
     const house = new House(node, options, store);
     try {
       house.#start();
@@ -114,7 +114,7 @@ export class House implements AsyncDisposable {
     this.#resources.defer(
       this.node.directory.onChange((change) => {
         if (change.type === 'key_changed') return;
-        this.#tell({ type: 'people' });
+        this.#tell({ type: 'people', person: change.person });
         if (change.person.status === 'offline' || this.#byAccount.has(change.person.account)) return;
         this.#isThere(change.person.account);
       }),
