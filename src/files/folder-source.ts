@@ -258,12 +258,17 @@ export function placesAsSent({ files, folders: named = [] }: Manifest): Places {
 export class FolderSource implements Disposable {
   readonly layout: Layout;
   readonly #root: string;
-  readonly #stamps: BigUint64Array;
+  readonly #stamps: BigUint64Array | undefined;
   readonly #files: Places['files'];
   readonly #descent: Descent;
 
-  /** `stamps` are those that `hashFolder` gave; `places`, where the folder's names are not those of the manifest. */
-  constructor(root: string, manifest: Manifest, stamps: BigUint64Array, places: Places = placesAsSent(manifest)) {
+  /** `stamps` are those that `hashFolder` gave, undefined where whoever reads checks what comes; `places`, where the folder's names are not those of the manifest. */
+  constructor(
+    root: string,
+    manifest: Manifest,
+    stamps: BigUint64Array | undefined,
+    places: Places = placesAsSent(manifest),
+  ) {
     this.#root = root;
     this.#stamps = stamps;
     this.layout = new Layout(
@@ -318,8 +323,9 @@ export class FolderSource implements Disposable {
     const stats = fstatSync(fd, { bigint: true });
     const [dev, ino, mtimeNs] = stampOf(stats);
     const at = 3 * file;
-    const same = this.#stamps[at] === dev && this.#stamps[at + 1] === ino && this.#stamps[at + 2] === mtimeNs;
-    if (!same || !stats.isFile() || Number(stats.size) !== this.layout.fileSize(file)) throw changedFile('');
+    const was = this.#stamps;
+    const same = !was || (was[at] === dev && was[at + 1] === ino && was[at + 2] === mtimeNs);
+    if (!same || !stats.isFile() || (was && Number(stats.size) !== this.layout.fileSize(file))) throw changedFile('');
   }
 
   [Symbol.dispose](): void {
