@@ -256,11 +256,13 @@ test('a name that a node’s user owns is refused, and its user is not disturbed
   const carol = await net.member('carol', tracker);
   await using gateway = await Gateway.start(net, tracker);
   await expect(gateway.hosting.open('carol')).rejects.toMatchObject({ code: 'name_taken' });
+  await expect(gateway.hosting.open('alice@elsewhere')).rejects.toMatchObject({ code: 'invalid_argument' });
   await expect(gateway.hosting.open('not a name')).rejects.toMatchObject({ code: 'invalid_argument' });
   expect(gateway.hosting.names()).toEqual([]);
   const [alice] = await gateway.online('alice');
   await alice?.backend.messages.say('carol', 'to the one on a node', {});
   await has(carol.backend, 'alice', ['to the one on a node']);
+  expect((await gateway.hosting.open('Alice')).account).toBe(alice?.account);
   // And the other way round.
   await expect(net.member('alice', tracker)).rejects.toMatchObject({ code: 'name_taken' });
 });

@@ -141,8 +141,12 @@ export class House implements AsyncDisposable {
   }
 
   /** See `Hosting.open`. */
-  async open(name: string): Promise<HostedAccount> {
-    parseHandle(name, this.zone); // throws what is wrong with it
+  async open(given: string): Promise<HostedAccount> {
+    const { handle, zone } = parseHandle(given, this.zone); // throws what is wrong with it
+    if (zone !== this.zone) {
+      throw new Fault('invalid_argument', `hosting "${given}": names of the zone "${this.zone}" are hosted here`);
+    }
+    const name = handle.slice(0, handle.indexOf('@'));
     const known = this.#byName.get(name);
     if (known?.row.isClaimed) return known;
     let claiming = this.#claims.get(name);
@@ -189,7 +193,7 @@ export class House implements AsyncDisposable {
 
   /** A hosted account by its id, its handle or its name. */
   personOf(who: string): Person | undefined {
-    const text = who.trim();
+    const text = who.trim().toLowerCase();
     const [name = '', zone = this.zone] = text.split('@');
     const found = this.#byAccount.get(text) ?? (zone === this.zone ? this.#byName.get(name) : undefined);
     return found?.row.isClaimed ? found.me : undefined;
@@ -254,7 +258,13 @@ export class House implements AsyncDisposable {
   }
 
   #tell(event: HouseEvent): void {
-    for (const listener of this.#listeners) listener(event);
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        this.log.error({ err: error, type: event.type }, 'a door failed at what it was told'); // others still hear of it
+      }
+    }
   }
 
   /** Events of one account, each with the view that it has now. */
