@@ -15,7 +15,7 @@ import {
   readSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { Blake3Hasher, blake3 } from '@napi-rs/blake-hash';
+import { Blake3Hasher } from '@napi-rs/blake-hash';
 import { hash, toBase32 } from '../base/encoding.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import { type Below, Descent } from './descend.ts';
@@ -201,7 +201,7 @@ function hashOpen(fd: number, size: number, chunk: number, block: Buffer, stop: 
     const length = Math.min(chunk, size - start);
     if (length <= block.length) {
       if (!fill(fd, block, length, start)) return undefined;
-      chunks.push(toBase32(blake3(block.subarray(0, length))));
+      chunks.push(hash(block.subarray(0, length)));
       continue;
     }
     const hasher = new Blake3Hasher();
@@ -306,9 +306,8 @@ export class FolderSource implements Disposable {
     let fd: number | undefined;
     try {
       fd = openSync(this.#descent.prefix(folder) + name, READ);
-      this.#check(file, fd);
       if (!fill(fd, into, into.length, offset)) throw changedFile(name);
-      this.#check(file, fd);
+      this.#check(file, fd); // what it is after the read, it was before: else its time of change would be another
     } catch (error) {
       if (errnoOf(error) === 'EACCES' || errnoOf(error) === 'EMFILE') {
         throw toFault(error, `reading "${join(this.#root, name)}"`, 'unreadable');

@@ -1,8 +1,7 @@
 /** Chunks that are on this machine already, in other files sent or received and in other parts: found by hash, not fetched. [F-46] */
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { blake3 } from '@napi-rs/blake-hash';
-import { fromBase32, toBase32 } from '../base/encoding.ts';
+import { fromBase32, hash as hashOf } from '../base/encoding.ts';
 import { Bitmap } from './bitmap.ts';
 import type { Content } from './content.ts';
 import { FolderWorker } from './folder-worker.ts';
@@ -92,7 +91,7 @@ async function copyFrom(
       () => true,
       () => false,
     );
-    if (!isRead || toBase32(blake3(buffer)) !== hash) continue;
+    if (!isRead || hashOf(buffer) !== hash) continue;
     for (const chunk of wanted.get(hash) ?? []) {
       onAsk(chunk, 1);
       if (!(await putWhole(part, buffer, content.startOf(chunk)))) continue;
