@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util';
 import { busyRow } from './busy.ts';
 import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
+import { hostingRow } from './hosting.ts';
 import { messageRow } from './message.ts';
 import { othersRow } from './others.ts';
 import { requestsRow } from './requests.ts';
@@ -43,6 +44,7 @@ const rows: Row[] = [
   busyRow,
   catchupRow,
   fileRow,
+  hostingRow,
   messageRow,
   othersRow,
   requestsRow,

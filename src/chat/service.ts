@@ -5,6 +5,7 @@ import { Rate } from '../base/rate.ts';
 import { peerId } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { needsAccount, type Router } from '../link/router.ts';
+import { Beside } from './beside.ts';
 import { type Conversation, direct } from './conversation.ts';
 import { Courier, type Reach } from './courier.ts';
 import { type Entry, type Ticket, ticket } from './entry.ts';
@@ -12,6 +13,7 @@ import { type ExportOptions, exportLines } from './export.ts';
 import { checkText, History } from './history.ts';
 import { Intake } from './intake.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
+import type { Stored } from './log.ts';
 import { Mailbox, type Post } from './mailbox.ts';
 import { ReadMarks } from './marks.ts';
 import type { Evidence, Message } from './message.ts';
@@ -20,7 +22,6 @@ import type { Reading } from './reading.ts';
 import { giveOrder, orderedNotice } from './room-wire.ts';
 import { Rooms } from './rooms.ts';
 import { Exchange } from './sync.ts';
-import { Statements } from './tables.ts';
 import { Typing, type TypingSignal } from './typing.ts';
 import { CALLS_BURST, CALLS_PER_SECOND, type Deliver, deliver, receiptNotice, sync, typingNotice } from './wire.ts';
 
@@ -47,6 +48,8 @@ export type ChatOptions = LedgerOptions & {
   relayMs?: number;
   /** For tests: milliseconds within which what is read in rooms is told together. */
   readMs?: number;
+  /** Where several accounts share a replica: who of them looks after a room of which something new is known. */
+  speaker?: ((conversation: string) => ChatService) | undefined;
   /** Like `emit`, for what is no message. */
   signal?: (signal: ChatSignal) => void;
 };
@@ -60,6 +63,7 @@ export class ChatService implements AsyncDisposable {
   readonly #signal: (signal: ChatSignal) => void;
   readonly #intake: Intake;
   readonly #reader: Reader;
+  readonly #beside: Beside;
   readonly #exchange: Exchange;
   readonly #courier: Courier;
   readonly #mailbox: Mailbox | undefined;
@@ -83,6 +87,7 @@ export class ChatService implements AsyncDisposable {
     this.#ledger = new Ledger(options);
     this.#intake = new Intake(this.#ledger, options.log);
     this.#reader = new Reader(options.log);
+    this.#beside = new Beside(this.#ledger, options.log);
     this.#exchange = new Exchange(this.#ledger, options.log);
     const { account, log, post } = options;
     this.#mailbox =
@@ -115,7 +120,7 @@ export class ChatService implements AsyncDisposable {
       ledger: this.#ledger,
       homes: options.homes ?? (() => []),
       log: options.log,
-      onOrder: (state) => this.#orderChanged(state.id),
+      onOrder: ({ id }) => (options.speaker?.(id) ?? this).#orderChanged(id),
     });
     this.#ledger.onForeignReceipt = (receipt) => {
       // The author may have no link with who signed it.
@@ -124,7 +129,7 @@ export class ChatService implements AsyncDisposable {
       );
     };
     this.#signal = options.signal ?? (() => {});
-    this.#marks = new ReadMarks(this.#ledger, this.#exchange, new Statements(options.store), {
+    this.#marks = new ReadMarks(this.#ledger, this.#exchange, this.#ledger.replica.sql, {
       byLetter: post !== undefined,
     });
     this.#typing = new Typing(options.clock);
@@ -138,6 +143,11 @@ export class ChatService implements AsyncDisposable {
     this.#ledger.viewer.trouble = (account) => this.#courier.trouble(account);
   }
 
+  /** For the others who stand on the same replica. */
+  get ledger(): Ledger {
+    return this.#ledger;
+  }
+
   /** Makes the tables where they are missing, and goes on with what waits from the last run. */
   start(): void {
     this.#ledger.migrate();
@@ -149,17 +159,23 @@ export class ChatService implements AsyncDisposable {
 
   /** Adds the methods of chat to a node's table. */
   attach(router: Router): void {
-    this.#mailbox?.attach(router);
+    ChatService.attachAll(router, () => this);
+  }
+
+  /** As `attach`, where the links of several accounts share a table: `of` says whose a link is. */
+  static attachAll(router: Router, of: (link: Link) => ChatService): void {
+    Mailbox.attach(router, (link) => of(link).#mailbox);
     const needs = { needs: needsAccount };
     router.handle(
       deliver,
       ({ entries }, { link, signal }) => {
-        const from = this.#admit(link);
-        const reading = this.#reader.read(link, entries);
-        if (!(reading instanceof Promise)) return this.#taken(link, from, reading);
+        const chat = of(link);
+        const from = chat.#admit(link);
+        const reading = chat.#reader.read(link, entries);
+        if (!(reading instanceof Promise)) return chat.#taken(link, from, reading);
         return reading.then((later) => {
           if (signal.aborted) throw new Fault('cancelled', 'taking entries: the link ended, or nobody waits for it');
-          return this.#taken(link, from, later);
+          return chat.#taken(link, from, later);
         });
       },
       needs,
@@ -167,10 +183,11 @@ export class ChatService implements AsyncDisposable {
     router.handle(
       sync,
       ({ conversations, more }, { link }) => {
-        const from = this.#admit(link);
-        const answer = this.#exchange.answer(from, link, conversations, more === true);
-        if (more !== true) this.#unoffered.delete(link);
-        this.#courier.use(from, link);
+        const chat = of(link);
+        const from = chat.#admit(link);
+        const answer = chat.#exchange.answer(from, link, conversations, more === true);
+        if (more !== true) chat.#unoffered.delete(link);
+        chat.#courier.use(from, link);
         return { conversations: answer };
       },
       needs,
@@ -178,34 +195,37 @@ export class ChatService implements AsyncDisposable {
     router.handle(
       giveOrder,
       ({ creation, ordered }, { link }) => {
-        this.#admit(link);
-        const { conversation, number } = this.rooms.order.given(creation, ordered);
-        this.#exchange.sawOrder(link, conversation, number);
+        const chat = of(link);
+        chat.#admit(link);
+        const { conversation, number } = chat.rooms.order.given(creation, ordered);
+        chat.#exchange.sawOrder(link, conversation, number);
         return { number };
       },
       needs,
     );
-    router.on(orderedNotice, ({ home, ordered }, { link }) => this.rooms.order.pushed(link, home, ordered));
+    router.on(orderedNotice, ({ home, ordered }, { link }) => of(link).rooms.order.pushed(link, home, ordered));
     router.on(
       receiptNotice,
       ({ receipts }, { link }) => {
-        this.#admit(link);
-        this.#ledger.takeReceipts(receipts);
+        const chat = of(link);
+        chat.#admit(link);
+        chat.#ledger.takeReceipts(receipts);
       },
       needs,
     );
     router.on(
       typingNotice,
       (params, { link }) => {
-        const from = this.#admit(link);
+        const chat = of(link);
+        const from = chat.#admit(link);
         // Somebody who is no member learns nothing from being skipped.
-        if (!this.#ledger.sharedWith(from, params.conversation)) return;
-        const signal = this.#typing.take(link, from, params);
+        if (!chat.#ledger.sharedWith(from, params.conversation)) return;
+        const signal = chat.#typing.take(link, from, params);
         if (!signal) return;
         try {
-          this.#signal(signal);
+          chat.#signal(signal);
         } catch (error) {
-          this.#log.debug({ err: error }, 'nobody was told that somebody is writing'); // a full disk, perhaps
+          chat.#log.debug({ err: error }, 'nobody was told that somebody is writing'); // a full disk, perhaps
         }
       },
       needs,
@@ -221,6 +241,7 @@ export class ChatService implements AsyncDisposable {
     for (const receipt of answer.receipts) {
       if (receipt.author !== from) this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] });
     }
+    this.#beside.took(link, from, seen);
     // Own entries that were given back want their receipts.
     if (seen.some((chain) => chain.author === this.#ledger.self)) this.#courier.wake(from, { now: true });
     return answer;
@@ -271,6 +292,7 @@ export class ChatService implements AsyncDisposable {
   /** Presence says that the account is there: what waits for it is tried now. */
   peerOnline(account: string): void {
     if (this.#waits(account)) return this.#courier.wake(account, { now: true });
+    if (this.#ledger.replica.isShared) return;
     if (account === this.#ledger.self || this.#linked.has(account)) return;
     // Somebody may hold what another, who is gone by now, wrote to this account: so it meets a few of each room.
     const lonely = this.#ledger.entries.shared(account).some(({ kind, members }) => {
@@ -297,7 +319,7 @@ export class ChatService implements AsyncDisposable {
       const link = this.#linked.get(account);
       if (link && !this.#exchange.knows(link, conversation)) this.#renew(account, link);
       if (link || this.#wanted.has(account)) met += 1;
-      return account !== this.#ledger.self && !link && !this.#wanted.has(account);
+      return !this.#isHere(account) && !link && !this.#wanted.has(account);
     });
     for (; met < MEMBER_LINKS && strangers.length > 0; met++) {
       const [account] = strangers.splice(Math.floor(Math.random() * strangers.length), 1);
@@ -306,6 +328,11 @@ export class ChatService implements AsyncDisposable {
       this.#courier.wake(account, { now: true });
     }
     this.#relaySoon();
+  }
+
+  /** Whether an account stands on this side's log. */
+  #isHere(account: string): boolean {
+    return account === this.#ledger.self || this.#ledger.replica.hostsOther(account);
   }
 
   #renew(account: string, link: Link): void {
@@ -377,7 +404,21 @@ export class ChatService implements AsyncDisposable {
     return this.#writeIn(room ?? direct(this.#ledger.self, account), kind, body);
   }
 
+  /**
+   * Signs a text for a conversation that is known here, without a look at how far it has come with whom. Throws
+   * `unknown_id`, and as `say`.
+   */
+  post(conversation: string, text: string): Stored {
+    const known = this.history.known(conversation);
+    if (!known) throw new Fault('unknown_id', `writing to the conversation "${conversation}": there is none`);
+    return this.#append(known, 'text', checkText({ text }));
+  }
+
   #writeIn(conversation: Conversation, kind: string, body: Record<string, unknown>): Message {
+    return this.#ledger.viewer.message(this.#append(conversation, kind, body));
+  }
+
+  #append(conversation: Conversation, kind: string, body: Record<string, unknown>): Stored {
     const blocked = conversation.kind === 'direct' ? conversation.members.find(this.#ledger.blocked) : undefined;
     if (blocked !== undefined) {
       throw new Fault(
@@ -385,13 +426,13 @@ export class ChatService implements AsyncDisposable {
         `writing to "${blocked}": you have blocked this account; let it in again first, with "netapp people unblock"`,
       );
     }
-    const message = this.#ledger.write(conversation, kind, body);
+    const stored = this.#ledger.append(conversation, kind, body);
     this.#ledger.store.afterCommit(() => {
-      for (const account of conversation.members) {
-        if (account !== this.#ledger.self) this.#courier.wake(account, { now: false });
+      for (const account of this.#ledger.replica.elsewhere(conversation, this.#ledger.self)) {
+        this.#courier.wake(account, { now: false });
       }
     });
-    return message;
+    return stored;
   }
 
   /** In a room each reader tells each author, so what is read within a while is told together. [H-8] */
@@ -409,7 +450,7 @@ export class ChatService implements AsyncDisposable {
   }
 
   #roomOf(id: string): Conversation | undefined {
-    const found = this.#ledger.entries.conversation(id);
+    const found = this.history.known(id);
     return found?.kind === 'room' ? found : undefined;
   }
 
@@ -449,7 +490,7 @@ export class ChatService implements AsyncDisposable {
 
   /** Id of the conversation in which an entry stands; undefined where it is not here. */
   conversationOf(id: string): string | undefined {
-    return this.#ledger.entries.get(id)?.entry.conversation;
+    return this.history.find(id)?.entry.conversation;
   }
 
   /** Members, now, of the conversation in which an entry stands; nobody where it is not here. */
@@ -460,7 +501,9 @@ export class ChatService implements AsyncDisposable {
 
   /** One message, with the receipts that its state rests on. Throws `unknown_id`. */
   show(id: string): Evidence {
-    return this.#ledger.viewer.evidence(this.history.stored(id));
+    const stored = this.history.stored(id);
+    this.#ledger.prove(stored);
+    return this.#ledger.viewer.evidence(stored);
   }
 
   /** The lines of a conversation, as signed entries or for people. Throws `unknown_id`. */
@@ -490,6 +533,13 @@ export class ChatService implements AsyncDisposable {
     if (first !== undefined) this.#ledger.withdraw(id, first, why);
   }
 
+  /** Whether nothing of this account waits for anybody: no entry, receipt, letter or change of a room. */
+  isIdle(): boolean {
+    const { outbox, letters, rooms, self } = this.#ledger;
+    const waiting = [...outbox.recipients(), ...letters.recipients(), ...this.#marks.accounts()];
+    return waiting.length === 0 && !rooms.isWaiting(self);
+  }
+
   /** Own entries that lack a receipt and have not failed. */
   waiting(): number {
     return this.#ledger.outbox.size();
@@ -501,6 +551,7 @@ export class ChatService implements AsyncDisposable {
     await this.#mailbox?.[Symbol.asyncDispose]();
     clearTimeout(this.#relay);
     clearTimeout(this.#reading);
+    this.#beside[Symbol.dispose]();
     await this.#reader[Symbol.asyncDispose]();
     await this.rooms[Symbol.asyncDispose]();
     await this.#courier[Symbol.asyncDispose]();

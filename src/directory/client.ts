@@ -201,7 +201,18 @@ export class DirectoryClient implements AsyncDisposable {
     const { handle, account, node, status, text, addresses } = this.#own;
     // To the minute: a list in which nothing else changed stays the same, for those who ask whether it did.
     const lastSeen = Math.floor(this.#own.now() / 60_000) * 60_000;
-    return { handle, account: account.id, node, status, text, addresses, lastSeen, me: true, former: false };
+    return {
+      handle,
+      account: account.id,
+      node,
+      status,
+      text,
+      addresses,
+      lastSeen,
+      me: true,
+      former: false,
+      hosted: false,
+    };
   }
 
   /** Somebody by account id, as far as is known here; asks nobody. */
@@ -238,6 +249,11 @@ export class DirectoryClient implements AsyncDisposable {
   /** Peer ids of the trackers, those of the first tier first, in the order in which they were named. */
   trackers(): string[] {
     return [...this.#options.trackers].sort((a, b) => (a.tier ?? 1) - (b.tier ?? 1)).map(({ peer }) => peer);
+  }
+
+  /** The token of the invite to a tracker, where that has one. */
+  tokenOf(tracker: string): string | undefined {
+    return this.#options.trackers.find(({ peer }) => peer === tracker)?.token;
   }
 
   /** Everybody who is known, oneself first; what the trackers pushed, or said last if they are down. */

@@ -24,6 +24,7 @@ import { SharedDirectory } from '../directory/shared.ts';
 import { DirectoryTable } from '../directory/table.ts';
 import { formatAddress, formatProxied, parseAddress, parseProxied, scopeOf } from '../link/address.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
+import { acceptChannels } from '../link/channel.ts';
 import { type ForwardedHeader, TrustedProxies } from '../link/forwarded.ts';
 import { Guard, type Limits } from '../link/guard.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
@@ -197,6 +198,7 @@ export class Tracker implements AsyncDisposable {
     orderer.attach(router);
     const software = this.#options.software ?? 'netapp';
     const self = (): HelloInfo => ({ protocol: PROTOCOL, software, role: 'tracker', account: null });
+    acceptChannels(router, { end: (to) => (to === null ? { router, self, onLink: () => {} } : undefined), clock, log });
     const listener = new Listener({
       host,
       port: this.#options.port ?? TRACKER_PORT,
