@@ -13,7 +13,7 @@ import { parseInvite } from '../src/directory/invite.ts';
 import type { PresenceScope } from '../src/node/contacts.ts';
 import { homePaths } from '../src/node/home.ts';
 import { Node } from '../src/node/node.ts';
-import { Tracker } from '../src/tracker/tracker.ts';
+import { Tracker, type TrackerOptions } from '../src/tracker/tracker.ts';
 
 /** Milliseconds after which a wait in a test is a failure: far over what a busy machine needs. */
 const PATIENCE_MS = 30_000;
@@ -31,8 +31,13 @@ export class TestNet implements AsyncDisposable {
   }
 
   /** A tracker; started again on the same `name`, it is the same one at the same port. */
-  async tracker(options: { name?: string; zone?: string; port?: number } = {}): Promise<Tracker> {
+  async tracker(
+    options: { name?: string; zone?: string; port?: number } & Partial<TrackerOptions> = {},
+  ): Promise<Tracker> {
+    const { name: _, ...rest } = options;
     const tracker = new Tracker({
+      dns: null,
+      ...rest,
       home: join(this.folder, options.name ?? 'tracker'),
       host: '127.0.0.1',
       port: options.port ?? 0,
@@ -56,6 +61,7 @@ export class TestNet implements AsyncDisposable {
       awayAfterMs?: number;
       clock?: Clock;
       ready?: boolean;
+      dns?: readonly string[];
     } = {},
   ): Promise<Member> {
     const home = join(this.folder, name);
@@ -67,6 +73,7 @@ export class TestNet implements AsyncDisposable {
       port: options.port ?? 0,
       trackers: invite ? [invite] : [],
       software: 'netapp/test',
+      dns: options.dns ?? null,
       presence: options.presence,
       awayAfterMs: options.awayAfterMs,
       clock: options.clock ?? systemClock,

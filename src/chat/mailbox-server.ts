@@ -20,6 +20,7 @@ type Result = { hold: Hold } | { refused: { code: string; message: string } };
 export class MailServer implements Disposable {
   readonly #letters: MailStore;
   readonly #isBound: (account: string) => boolean;
+  readonly #confirm: ((link: Link) => Promise<void>) | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #rates = new WeakMap<Link, Rate>();
@@ -31,11 +32,14 @@ export class MailServer implements Disposable {
     letters: MailStore;
     /** Whether the account owns a handle at this tracker. */
     isBound(account: string): boolean;
+    /** Settles when the account behind the link is known to own its handle elsewhere; throws `forbidden`. [Z-31] */
+    confirm?(link: Link): Promise<void>;
     clock: Clock;
     log: Log;
   }) {
     this.#letters = options.letters;
     this.#isBound = options.isBound;
+    this.#confirm = options.confirm;
     this.#clock = options.clock;
     this.#log = options.log;
   }
@@ -61,7 +65,7 @@ export class MailServer implements Disposable {
     router
       .handle(
         deposit,
-        ({ to, letters }, { link }) => ({ results: this.#deposit(this.#admit(link), to, letters) }),
+        async ({ to, letters }, { link }) => ({ results: this.#deposit(await this.#admitGuest(link), to, letters) }),
         needs,
       )
       .handle(fetch, ({ after }, { link }) => this.#fetch(this.#admit(link), after, link), needs)
@@ -71,6 +75,21 @@ export class MailServer implements Disposable {
 
   /** The account behind the link. Throws `too_many` past the rate, `forbidden` for one that is not bound here. [M-7] */
   #admit(link: Link): string {
+    const account = this.#limited(link);
+    if (this.#isBound(account)) return account;
+    throw new Fault('forbidden', `using a mailbox: "${account}" has no handle at this tracker; announce first`);
+  }
+
+  /** As `#admit`, also for an account that its own zone confirms. Throws what keeps that from being asked. [Z-31] */
+  async #admitGuest(link: Link): Promise<string> {
+    const account = this.#limited(link);
+    if (this.#isBound(account)) return account;
+    if (!this.#confirm) throw new Fault('forbidden', `using a mailbox: "${account}" has no handle at this tracker`);
+    await this.#confirm(link);
+    return account;
+  }
+
+  #limited(link: Link): string {
     const account = link.account?.account ?? '';
     let rate = this.#rates.get(link);
     if (!rate) {
@@ -78,8 +97,7 @@ export class MailServer implements Disposable {
       this.#rates.set(link, rate);
     }
     if (!rate.take()) throw new Fault('too_many', `using a mailbox: at most ${CALLS_PER_SECOND} calls a second`);
-    if (this.#isBound(account)) return account;
-    throw new Fault('forbidden', `using a mailbox: "${account}" has no handle at this tracker; announce first`);
+    return account;
   }
 
   #deposit(from: string, to: string, letters: readonly Envelope[]): Result[] {

@@ -37,6 +37,8 @@ const RELAY_LINKS = 3;
 export type ChatSignal = TypingSignal | { type: 'conversation.read'; conversation: string; upTo: string };
 
 export type ChatOptions = LedgerOptions & {
+  /** By which others find this account, said in letters; without it they find it only if they know it. */
+  handle?: string | undefined;
   /** An open, greeted link to a node that hosts the account. Throws where there is none to be had now. */
   reach: Reach;
   /** Where letters are left for those who are away; without it they wait here. */
@@ -89,6 +91,7 @@ export class ChatService implements AsyncDisposable {
       post &&
       new Mailbox({
         account,
+        handle: options.handle,
         ledger: this.#ledger,
         intake: this.#intake,
         post,

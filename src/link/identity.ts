@@ -32,7 +32,9 @@ export type Purpose =
   | 'room'
   | 'membership'
   | 'order'
-  | 'capability';
+  | 'capability'
+  | 'apex'
+  | 'delegation';
 
 const signedBytes = (purpose: Purpose, value: unknown): Buffer =>
   Buffer.from(`netapp.1 ${purpose}\n${canonical(value)}`, 'utf8');

@@ -13,6 +13,7 @@ import { ChatService, type ChatSignal } from '../chat/service.ts';
 import { DirectoryClient, type Person } from '../directory/client.ts';
 import type { Invite } from '../directory/invite.ts';
 import type { PresentStatus } from '../directory/record.ts';
+import { dialZonesWith, namesWith } from '../directory/zone-dial.ts';
 import { FileService } from '../files/service.ts';
 import type { Transfer } from '../files/transfer.ts';
 import { ACCOUNT_HEADER, encodeAccount, ticket } from '../files/wire.ts';
@@ -46,6 +47,8 @@ export type NodeOptions = {
   /** 0 for any free one. */
   port: number;
   trackers: readonly Invite[];
+  /** DNS servers, IP or IP:port, that are asked for zones out in the world; default: the machine's; null: none. */
+  dns?: readonly string[] | null | undefined;
   /** Who may see that the user is here; default: the zone. */
   presence?: PresenceScope | undefined;
   /** Milliseconds without a use of any door after which the user is away; null, the default: never. */
@@ -166,6 +169,10 @@ export class Node implements AsyncDisposable {
       handle,
       node: identity.id,
       addresses: () => this.addresses,
+      zones: {
+        dial: dialZonesWith({ identity, router, self, clock, log }),
+        names: namesWith({ dns: options.dns, identity }),
+      },
       store,
       clock,
       log: log.child({ room: 'directory' }),
@@ -173,6 +180,7 @@ export class Node implements AsyncDisposable {
     }).attach(router);
     this.chat = new ChatService({
       account,
+      handle,
       store,
       clock,
       log: log.child({ room: 'chat' }),
@@ -182,10 +190,12 @@ export class Node implements AsyncDisposable {
         isAway: (who) => this.directory.isAway(who),
         mailbox: async (who, wait) => {
           if (!this.directory.get(who)) await this.#lookUp(who, wait.signal);
-          return this.directory.mailbox(who);
+          return await this.directory.mailboxOf(who, wait);
         },
-        introduce: async (who, { signal }) => {
-          if (!this.directory.get(who)) await this.#lookUp(who, signal);
+        introduce: async (who, { signal }, claim) => {
+          if (this.directory.get(who)) return;
+          if (claim !== undefined) await this.directory.meet(who, claim, { signal });
+          else await this.#lookUp(who, signal);
         },
       },
       emit: (type, message) => {
@@ -406,14 +416,17 @@ export class Node implements AsyncDisposable {
     if (account === undefined || this.directory.get(account)) return undefined;
     let introduced = this.#introductions.get(link);
     if (!introduced) {
-      introduced = this.#lookUp(account, link.signal);
+      introduced = this.#lookUp(account, link.signal, link.account?.handle);
       this.#introductions.set(link, introduced);
     }
     return introduced;
   }
 
-  async #lookUp(account: string, signal: AbortSignal): Promise<void> {
+  /** `claim`: the handle that the account says of itself. */
+  async #lookUp(account: string, signal: AbortSignal, claim?: string): Promise<void> {
     using limit = deadline(INTRODUCE_MS, 'looking somebody up', signal);
+    if (claim !== undefined) await this.directory.meet(account, claim, { signal: limit });
+    if (this.directory.get(account)) return;
     try {
       await this.directory.find(account, { signal: limit });
     } catch (error) {
@@ -424,7 +437,7 @@ export class Node implements AsyncDisposable {
   /** Tells of what changed for those who look at trackers from outside; an upstream's own steps are not their concern. */
   #trackersChanged(): void {
     for (const link of this.directory.ownLinks()) this.chat.trackerUp(link);
-    this.chat.trackersUp(this.directory.links());
+    this.chat.trackersUp([...this.directory.links(), ...this.directory.foreignLinks()]);
     for (const { peer, address, zone, state, error } of this.directory.states()) {
       const shown = { peer, address, zone, state, error: error?.message ?? null };
       const text = JSON.stringify(shown);

@@ -12,7 +12,8 @@ import { Store } from '../base/sqlite.ts';
 import { MailServer } from '../chat/mailbox-server.ts';
 import { type MailLimits, MailStore } from '../chat/mailbox-store.ts';
 import { Orderer } from '../chat/orderer.ts';
-import { Admins } from '../directory/admin.ts';
+import { Admins, needsAdmin } from '../directory/admin.ts';
+import { isBelow } from '../directory/delegation.ts';
 import { type Check, DialBack } from '../directory/dialback.ts';
 import { parseZone } from '../directory/handle.ts';
 import { DIRECTORY_PATH, directoryHttp } from '../directory/http.ts';
@@ -20,12 +21,17 @@ import { formatInvite, type Invite } from '../directory/invite.ts';
 import { MOST_ADDRESSES } from '../directory/record.ts';
 import { DirectoryServer } from '../directory/server.ts';
 import { DirectoryTable } from '../directory/table.ts';
+import type { DialServer } from '../directory/zone-links.ts';
+import type { ZoneTimes } from '../directory/zone-server.ts';
+import type { Served } from '../directory/zones.ts';
 import { formatAddress } from '../link/address.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
-import { PROTOCOL } from '../link/hello.ts';
+import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
+import type { Link } from '../link/link.ts';
 import { Listener } from '../link/listen.ts';
 import { Router } from '../link/router.ts';
 import { checkWith } from './check.ts';
+import { Zoning } from './zoning.ts';
 
 export const TRACKER_PORT = 22_236;
 
@@ -37,6 +43,14 @@ export type TrackerOptions = {
   /** Default 22236; 0 for any free one. */
   port?: number | undefined;
   zone: string;
+  /** Further zones that it serves. */
+  zones?: readonly string[] | undefined;
+  /** Trackers of the zones above; each is that of all zones here below its own. */
+  parents?: readonly Invite[] | undefined;
+  /** Trackers that have the key of a zone here, which this one serves too. */
+  primaries?: readonly Invite[] | undefined;
+  /** DNS servers, IP or IP:port, that are asked for zones out in the world; default: the machine's; null: none. */
+  dns?: readonly string[] | null | undefined;
   /** Whether it holds letters for those who are away; default true. */
   mailbox?: boolean | undefined;
   /** Ids of the accounts that administer its zone; default none. [A-1] */
@@ -49,6 +63,9 @@ export type TrackerOptions = {
   check?: Check;
   ttlMs?: number;
   graceMs?: number;
+  /** For tests: milliseconds that others may keep what is said of zones; who is dialled in place of whom. */
+  zoneTimes?: ZoneTimes;
+  dialZones?: ((dial: DialServer) => DialServer) | undefined;
   /** For tests: how much mail is held. */
   mailLimits?: MailLimits;
 };
@@ -59,10 +76,13 @@ type Running = {
   directory: DirectoryServer;
   table: DirectoryTable;
   addresses: string[];
+  zoning: Zoning;
 };
 
 export class Tracker implements AsyncDisposable {
   readonly zone: string;
+  /** All zones that it serves, `zone` first. */
+  readonly zones: readonly string[];
   readonly #options: TrackerOptions;
   readonly #clock: Clock;
   readonly #undo = new AsyncDisposableStack();
@@ -75,6 +95,7 @@ export class Tracker implements AsyncDisposable {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.zone = parseZone(options.zone);
+    this.zones = [...new Set([this.zone, ...(options.zones ?? []).map(parseZone)])];
     this.admins = new Admins(options.admins);
   }
 
@@ -102,26 +123,47 @@ export class Tracker implements AsyncDisposable {
       ...(ttlMs !== undefined && { ttlMs }),
       ...(graceMs !== undefined && { graceMs }),
     });
+    let addresses: string[] = [];
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
-    const directory = undo.use(new DirectoryServer({ table, dialBack, zones: [this.zone], clock, log }));
+    const directory = undo.use(new DirectoryServer({ table, dialBack, zones: this.zones, clock, log }));
     const router = new Router({ settled: () => store.settled() });
     directory.attach(router);
+    const software = this.#options.software ?? 'netapp';
+    const self = (): HelloInfo => ({ protocol: PROTOCOL, software, role: 'tracker', account: null });
+    const zoning = undo.use(
+      new Zoning({
+        served: servedBy(this.zones, this.#options),
+        identity,
+        table,
+        store,
+        router,
+        self,
+        needsAdmin: needsAdmin(this.admins),
+        addresses: () => addresses,
+        dns: this.#options.dns,
+        times: this.#options.zoneTimes,
+        wrap: this.#options.dialZones,
+        clock,
+        log: log.child({ room: 'zones' }),
+      }),
+    );
     if (this.#options.mailbox ?? true) {
       const letters = new MailStore({ store, key: identity.key, clock, limits: this.#options.mailLimits });
-      const mail = undo.use(new MailServer({ letters, isBound: (account) => table.isBound(account), clock, log }));
+      const isBound = (account: string): boolean => table.isBound(account);
+      const confirm = (link: Link): Promise<void> => zoning.guests.confirm(link);
+      const mail = undo.use(new MailServer({ letters, isBound, confirm, clock, log }));
       mail.start();
       mail.attach(router);
     }
     const orderer = new Orderer({ key: identity.key, store, clock, log: log.child({ room: 'rooms' }) });
     orderer.start();
     orderer.attach(router);
-    const software = this.#options.software ?? 'netapp';
     const listener = new Listener({
       host,
       port: this.#options.port ?? TRACKER_PORT,
       identity,
       router,
-      self: () => ({ protocol: PROTOCOL, software, role: 'tracker', account: null }),
+      self,
       clock,
       log,
       onLink: () => {},
@@ -134,9 +176,10 @@ export class Tracker implements AsyncDisposable {
     await listener.start();
     undo.use(listener);
     directory.start();
-    const addresses = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
+    addresses = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
+    zoning.start();
     log.info({ peer: identity.id, addresses, zone: this.zone }, 'the tracker listens');
-    return { identity, listener, directory, table, addresses };
+    return { identity, listener, directory, table, addresses, zoning };
   }
 
   #now(): Running {
@@ -165,6 +208,11 @@ export class Tracker implements AsyncDisposable {
     return { peer: this.peer, addresses: [...this.addresses], zone: this.zone };
   }
 
+  /** What it knows of zones, and how it finds people of others. */
+  get zoning(): Zoning {
+    return this.#now().zoning;
+  }
+
   /** Takes offline whose time is over now instead of within a second. */
   sweep(): void {
     this.#now().directory.sweep();
@@ -175,6 +223,26 @@ export class Tracker implements AsyncDisposable {
     this.#running = undefined;
     await this.#undo.disposeAsync();
   }
+}
+
+/** Each zone with the tracker above it, and with the one that has its key where that is another one. Throws `invalid_argument`. */
+function servedBy(zones: readonly string[], { parents = [], primaries = [] }: TrackerOptions): Served[] {
+  const lost = [
+    ...parents.filter(({ zone }) => !zones.some((each) => isBelow(each, zone))),
+    ...primaries.filter(({ zone }) => !zones.includes(zone)),
+  ];
+  const [first] = lost;
+  if (first) {
+    throw new Fault(
+      'invalid_argument',
+      `serving "${zones.join(', ')}": the tracker of "${first.zone}" was named, which is neither above one of these nor one of them`,
+    );
+  }
+  return zones.map((zone) => {
+    const primary = primaries.find((each) => each.zone === zone);
+    const above = parents.filter((each) => isBelow(zone, each.zone)).sort((a, b) => b.zone.length - a.zone.length);
+    return primary ? { zone, primary } : { zone, parent: above[0] };
+  });
 }
 
 function makeHome(home: string): void {
