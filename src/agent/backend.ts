@@ -1,6 +1,6 @@
 /** A running node as what the operations need. */
 import type { Backend } from '../api/backend.ts';
-import type { FileInfo, Person, Room, Status } from '../api/shapes.ts';
+import type { FileInfo, Person, Room, Status, Zone } from '../api/shapes.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -21,6 +21,14 @@ type Wait = { signal?: AbortSignal | undefined };
 type Once = { key?: string | undefined };
 type ChatMessage = ReturnType<Node['chat']['say']>;
 type ChatRoom = ReturnType<Node['chat']['rooms']['show']>;
+
+const timeOf = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());
+
+const zoneView = ({ until, seen, ...rest }: Awaited<ReturnType<Node['zones']['revoke']>>): Zone => ({
+  ...rest,
+  until: timeOf(until),
+  seen: timeOf(seen),
+});
 
 /** `invite`: the one to give to others, where it differs from the one by which the node itself finds its tracker. */
 export function backendOf(
@@ -193,7 +201,11 @@ export function backendOf(
         const strangers = node.marks.blocked().filter((id) => !directory.get(id));
         return [...people.map(node.personView), ...strangers.map(person)];
       },
-      find,
+      async find(handle, { mode, trace, ...wait }) {
+        if (mode === undefined && !trace) return { ...(await find(handle, wait)), stale: false, trace: null };
+        const { person, stale, steps } = await directory.trace(handle, { mode, ...wait });
+        return { ...node.personView(person), stale, trace: trace ? steps : null };
+      },
       async setStatus(status, text, wait) {
         if (status === 'offline') {
           throw new Fault('invalid_argument', 'setting the status "offline": stop the agent to be offline');
@@ -321,6 +333,12 @@ export function backendOf(
       cancel: async (id) => node.fileView(await files.cancel(fileId(id))),
       follow: followFile,
       ...fileControlOf(node, { account, find }),
+    },
+
+    zones: {
+      delegate: async (zone, to, wait) => zoneView(await node.zones.delegate(zone, to, wait)),
+      list: async (wait) => (await node.zones.list(wait)).map(zoneView),
+      revoke: async (zone, wait) => zoneView(await node.zones.revoke(zone, wait)),
     },
 
     links: {

@@ -13,6 +13,7 @@ import * as sessions from './sessions.ts';
 import * as status from './status.ts';
 import * as tokens from './tokens.ts';
 import * as webhooks from './webhooks.ts';
+import * as zones from './zones.ts';
 
 // In the order in which help shows them: the first one is what a newcomer wants first.
 export const contract = {
@@ -99,6 +100,7 @@ export const contract = {
   },
   tokens: { create: tokens.create, list: tokens.list, revoke: tokens.revoke },
   sessions: { open: sessions.open, list: sessions.list, end: sessions.end },
+  zones: { delegate: zones.delegate, list: zones.list, revoke: zones.revoke },
   backup: { create: backup.create },
 };
 

@@ -18,6 +18,17 @@ const mailbox = z.boolean().optional().meta({
   description: 'hold sealed messages at the tracker for people who are away; up remembers it; default: it does',
 });
 
+const parentFlag = z
+  .array(z.string())
+  .default([])
+  .describe(
+    'invite link of the tracker of the zone above, which delegates a zone to this tracker; may stand several times',
+  );
+const dnsFlag = z
+  .array(z.string())
+  .default([])
+  .describe('DNS server to ask for zones out in the world, IP or IP:port; none: ask none; default: the machine’s');
+
 const upFlags = z.object({
   name: z.string().optional().describe('my name, such as alice; default: the one of the home, else the login name'),
   host: z.string().optional().describe('IP to listen at, for the node and a tracker inside; default: all'),
@@ -29,6 +40,8 @@ const upFlags = z.object({
     .describe('invite link, peerid@host:port or host:port of a tracker; may stand several times; remembered'),
   zone: z.string().optional().describe('zone that the tracker inside serves; default: lab'),
   trackerPort: port.optional().describe('port of the tracker inside; 0: any; default: 22236'),
+  parent: parentFlag,
+  dns: dnsFlag,
   mailbox,
   presence: z
     .enum(['zone', 'contacts'], 'expected zone or contacts')
@@ -98,6 +111,8 @@ const configShow = processCommand({
   },
 });
 
+const some = (list: string[]): string[] | undefined => (list.length > 0 ? list : undefined);
+
 const tracker = processCommand({
   name: 'tracker',
   summary: 'Run a tracker, which introduces people to each other',
@@ -110,7 +125,16 @@ const tracker = processCommand({
       .optional()
       .describe('address to listen at and to print; default: all, and the default interface’s'),
     port: port.optional().describe('default: 22236; 0: any'),
-    zone: z.string().optional().describe('zone that it serves; default: lab'),
+    zone: z
+      .array(z.string())
+      .default([])
+      .describe('zone that it serves; may stand several times, the first is that of its invite; default: lab'),
+    parent: parentFlag,
+    primary: z
+      .array(z.string())
+      .default([])
+      .describe('invite link of the tracker that has the zone’s key: this one serves the zone too'),
+    dns: dnsFlag,
     mailbox,
     admin: z
       .array(z.string().regex(/^[a-z2-7]{52}$/, 'expected an account id, 52 characters, as "netapp status" shows it'))
@@ -118,19 +142,36 @@ const tracker = processCommand({
       .describe('account id of somebody who administers the zone; may stand several times; default: nobody'),
   }),
   async run(input, shell) {
-    const [{ runTracker }, { createLog }, { homePaths, readConfig }, { settle }] = await Promise.all([
-      import('../tracker/main.ts'),
-      import('../base/log.ts'),
-      import('../node/home.ts'),
-      import('./settings.ts'),
-    ]);
+    const [{ runTracker }, { createLog }, { homePaths, readConfig }, { settle, dnsOf }, { parseInvite }] =
+      await Promise.all([
+        import('../tracker/main.ts'),
+        import('../base/log.ts'),
+        import('../node/home.ts'),
+        import('./settings.ts'),
+        import('../directory/invite.ts'),
+      ]);
     const { home, signal, stdout, stderr, json, env } = shell;
-    const { port, admin, ...given } = input;
-    const admins = admin.length > 0 ? admin : undefined;
-    const { settings } = settle({ ...given, trackerPort: port, admins }, env, await readConfig(home));
+    const { port, admin, zone, parent, primary, dns, ...given } = input;
+    const admins = some(admin);
+    const [first, ...others] = zone;
+    const told = {
+      ...given,
+      trackerPort: port,
+      admins,
+      zone: first,
+      zones: some(others),
+      parents: some(parent),
+      primaries: some(primary),
+      dns: some(dns),
+    };
+    const { settings } = settle(told, env, await readConfig(home));
     const log = createLog({ name: 'netapp', level: settings.log });
     await runTracker({
       zone: settings.zone,
+      zones: settings.zones,
+      parents: settings.parents.map(parseInvite),
+      primaries: settings.primaries.map(parseInvite),
+      dns: dnsOf(settings.dns),
       mailbox: settings.mailbox,
       admins: settings.admins,
       host: settings.host,

@@ -1,7 +1,9 @@
 /** The settings of a home: flags win over the environment, that over the home's `config.json`, that over defaults. */
+import { isIP } from 'node:net';
 import { userInfo } from 'node:os';
 import { Fault } from '../base/fault.ts';
 import { parseSpan } from '../cli/units.ts';
+import { parseAddress } from '../link/address.ts';
 import { type HomeConfig, homeConfig, NODE_PORT } from '../node/home.ts';
 import { TRACKER_PORT } from '../tracker/tracker.ts';
 
@@ -33,6 +35,10 @@ const SETTINGS: { readonly [K in Key]-?: Setting<K> } = {
   trackers: { flag: '--join, --tracker', env: 'NETAPP_JOIN', read: asList, fallback: () => [] },
   zone: { flag: '--zone', env: 'NETAPP_ZONE', read: asIs, fallback: () => ZONE },
   trackerPort: { flag: '--tracker-port', env: 'NETAPP_TRACKER_PORT', read: asNumber, fallback: () => TRACKER_PORT },
+  zones: { flag: '--zone', env: 'NETAPP_ZONES', read: asList, fallback: () => [] },
+  parents: { flag: '--parent', env: 'NETAPP_PARENT', read: asList, fallback: () => [] },
+  primaries: { flag: '--primary', env: 'NETAPP_PRIMARY', read: asList, fallback: () => [] },
+  dns: { flag: '--dns', env: 'NETAPP_DNS', read: asList, fallback: () => [] },
   mailbox: { flag: '--mailbox', env: 'NETAPP_MAILBOX', read: asFlag, fallback: () => true },
   admins: { flag: '--admin', env: 'NETAPP_ADMINS', read: asList, fallback: () => [] },
   presence: { flag: '--presence', env: 'NETAPP_PRESENCE', read: asIs, fallback: () => 'zone' },
@@ -48,6 +54,10 @@ export type Settings = {
     | 'port'
     | 'trackers'
     | 'zone'
+    | 'zones'
+    | 'parents'
+    | 'primaries'
+    | 'dns'
     | 'trackerPort'
     | 'mailbox'
     | 'admins'
@@ -106,4 +116,23 @@ function loginName(): string {
     .username.toLowerCase()
     .replaceAll(/[^a-z0-9._-]/g, '');
   return /^[a-z0-9]/.test(name) ? name.slice(0, 64) : 'me';
+}
+
+/** DNS servers as nodes and trackers take them: none named, the machine's; `none`: nobody is asked. Throws `invalid_argument`. */
+export function dnsOf(servers: readonly string[]): readonly string[] | null | undefined {
+  if (servers.length === 0) return undefined;
+  if (servers.includes('none')) return null;
+  const wrong = servers.find((text) => isIP(text) === 0 && isIP(addressOf(text)?.host ?? '') === 0);
+  if (wrong === undefined) return servers;
+  throw new Fault('invalid_argument', `reading the DNS server "${wrong}": expected an IP, IP:port, or none`, {
+    data: { field: '--dns' },
+  });
+}
+
+function addressOf(text: string): { host: string } | undefined {
+  try {
+    return parseAddress(text);
+  } catch {
+    return undefined;
+  }
 }

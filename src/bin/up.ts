@@ -15,7 +15,7 @@ import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from 
 import { Node } from '../node/node.ts';
 import { Tracker } from '../tracker/tracker.ts';
 import { readTracker } from './invited.ts';
-import { type Settings, settle } from './settings.ts';
+import { dnsOf, type Settings, settle } from './settings.ts';
 import { readVersion } from './version.ts';
 
 export type UpOptions = {
@@ -24,6 +24,8 @@ export type UpOptions = {
   port?: number | undefined;
   join?: string | undefined;
   tracker: string[];
+  parent: string[];
+  dns: string[];
   zone?: string | undefined;
   trackerPort?: number | undefined;
   mailbox?: boolean | undefined;
@@ -65,6 +67,7 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       presence: settings.presence,
       awayAfterMs: settings.awayAfterMs,
       webhookTargets: settings.webhookTargets,
+      dns: dnsOf(settings.dns),
       software: `netapp/${version}`,
       clock: systemClock,
       log,
@@ -104,9 +107,15 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
 
 /** The flags of `up` as the settings that they are. */
 export function givenBy(options: UpOptions): HomeConfig {
-  const { join, tracker, awayAfter, sharedMemory: _sharedMemory, size: _size, ...rest } = options;
+  const { join, tracker, parent, dns, awayAfter, sharedMemory: _sharedMemory, size: _size, ...rest } = options;
   const trackers = [...(join === undefined ? [] : [join]), ...tracker];
-  return { ...rest, trackers: trackers.length > 0 ? trackers : undefined, awayAfterMs: awayAfter };
+  return {
+    ...rest,
+    trackers: trackers.length > 0 ? trackers : undefined,
+    parents: parent.length > 0 ? parent : undefined,
+    dns: dns.length > 0 ? dns : undefined,
+    awayAfterMs: awayAfter,
+  };
 }
 
 /** What the next start is to know without being told again; where to listen and to be asked is of one start alone. */
@@ -119,17 +128,16 @@ function defined(config: HomeConfig): HomeConfig {
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
 }
 
-async function startTracker(
-  config: { zone: string; trackerPort: number; mailbox: boolean; admins: readonly string[] },
-  host: string | undefined,
-  home: string,
-  log: Log,
-): Promise<Tracker> {
+async function startTracker(config: Settings, host: string | undefined, home: string, log: Log): Promise<Tracker> {
   const tracker = new Tracker({
     home: homePaths(home).tracker,
     host,
     port: config.trackerPort,
     zone: config.zone,
+    zones: config.zones,
+    parents: config.parents.map(parseInvite),
+    primaries: config.primaries.map(parseInvite),
+    dns: dnsOf(config.dns),
     mailbox: config.mailbox,
     // Whoever runs it administers it.
     admins: [(await loadOrCreateKey(homePaths(home).accountKey)).id, ...config.admins],

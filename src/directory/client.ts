@@ -6,6 +6,7 @@ import type { Log } from '../base/log.ts';
 import type { Store } from '../base/sqlite.ts';
 import { type Key, peerId } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
+import type { Method } from '../link/message.ts';
 import type { Router } from '../link/router.ts';
 import { zoneOf } from './delegation.ts';
 import { Elsewhere, type Mode } from './elsewhere.ts';
@@ -289,6 +290,13 @@ export class DirectoryClient implements AsyncDisposable {
     const { fault, stale, steps } = walked;
     if (!fault) return { stale, steps };
     throw new Fault(fault.code, fault.message, { data: { ...fault.data, trace: steps } });
+  }
+
+  /** Asks the own tracker that governs `zone`, as an admin. Throws `tracker_down`, and what the tracker refuses it with. [Z-7] */
+  async administer<P, R>(spec: Method<P, R>, params: P, zone?: string, { signal }: Wait = {}): Promise<R> {
+    await this.#firstTracker('administering zones', signal);
+    if (this.#elsewhere) return await this.#elsewhere.administer(spec, params, zone, signal);
+    throw new Fault('wrong_state', 'administering zones: this node knows of no other zones');
   }
 
   /** The zones of the own trackers: whoever is of one of these is asked for there. */

@@ -6,8 +6,9 @@ import type { Log } from '../base/log.ts';
 import type { Store } from '../base/sqlite.ts';
 import { KeptLink } from '../link/keep.ts';
 import type { Link } from '../link/link.ts';
+import type { Method } from '../link/message.ts';
 import type { At } from './cache.ts';
-import { commonLabels, type Server, zoneOf } from './delegation.ts';
+import { commonLabels, isWithin, type Server, zoneOf } from './delegation.ts';
 import { Finder, type Names, ownPlace } from './finder.ts';
 import * as directory from './messages.ts';
 import type { People } from './people.ts';
@@ -169,6 +170,21 @@ export class Elsewhere implements AsyncDisposable {
     }
     if (!isOwn) this.#follow(by, entry.record.account);
     return walked;
+  }
+
+  /**
+   * Asks the own tracker whose zone is closest around `zone`, as an admin of it. Throws `tracker_down`, and what the tracker
+   * refuses it with. [Z-7]
+   */
+  async administer<P, R>(spec: Method<P, R>, params: P, zone: string | undefined, signal?: AbortSignal): Promise<R> {
+    const around = this.#options
+      .own()
+      .filter((each) => zone === undefined || isWithin(zone, each.zone))
+      .sort((a, b) => b.zone.length - a.zone.length);
+    const link = (around[0] ?? this.#options.own()[0])?.link;
+    if (!link)
+      throw new Fault('tracker_down', 'administering zones: no own tracker answers; it is tried again by itself');
+    return await link.request(spec, params, { signal });
   }
 
   /** The handle of an account that somebody here knows as a guest: to be looked up, for it is no more than a hint. [Z-32] */

@@ -36,6 +36,7 @@ import { Peers } from './peers.ts';
 import { Presence } from './presence.ts';
 import { conversationView, fileView, linkView, messageView, personView, roomEventView, roomView } from './views.ts';
 import { Webhooks } from './webhooks.ts';
+import { ZoneDesk } from './zones.ts';
 
 export type NodeOptions = {
   /** Folder of everything that the node knows and is. */
@@ -82,6 +83,7 @@ export class Node implements AsyncDisposable {
   readonly presence: Presence;
   readonly doorkeeper: Doorkeeper;
   readonly webhooks: Webhooks;
+  readonly zones: ZoneDesk;
   /** Settles when all that was written so far survives a power cut; undefined if it does already. */
   readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
@@ -178,6 +180,7 @@ export class Node implements AsyncDisposable {
       log: log.child({ room: 'directory' }),
       onTrackers: () => this.#trackersChanged(),
     }).attach(router);
+    this.zones = new ZoneDesk(this.directory);
     this.chat = new ChatService({
       account,
       handle,

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { createLog, type Log } from '../base/log.ts';
+import type { Invite } from '../directory/invite.ts';
 import { Tracker } from './tracker.ts';
 
 export type RunTrackerOptions = {
@@ -9,6 +10,10 @@ export type RunTrackerOptions = {
   host?: string | undefined;
   port?: number | undefined;
   zone: string;
+  zones?: readonly string[] | undefined;
+  parents?: readonly Invite[] | undefined;
+  primaries?: readonly Invite[] | undefined;
+  dns?: readonly string[] | null | undefined;
   mailbox?: boolean | undefined;
   admins?: readonly string[] | undefined;
   /** Its abort ends the program gracefully. */
@@ -22,18 +27,26 @@ export type RunTrackerOptions = {
 
 /** Throws what `Tracker.start` throws; settles when the tracker has ended after `signal`. */
 export async function runTracker(options: RunTrackerOptions): Promise<void> {
-  const { home, host, port, zone, mailbox, admins, signal, stdout, stderr } = options;
-  const log = options.log ?? createLog({ name: 'tracker', level: 'warn' });
-  await using tracker = new Tracker({ home, host, port, zone, mailbox, admins, log });
+  const { signal, stdout, stderr, json: _, log: given, ...rest } = options;
+  const log = given ?? createLog({ name: 'tracker', level: 'warn' });
+  await using tracker = new Tracker({ ...rest, log });
   await tracker.start();
   const { peer, addresses, invite } = tracker;
   if (options.json) {
-    const line = { address: addresses[0], addresses, peer, zone: tracker.zone, invite, port: tracker.port };
+    const line = {
+      address: addresses[0],
+      addresses,
+      peer,
+      zone: tracker.zone,
+      zones: tracker.zones,
+      invite,
+      port: tracker.port,
+    };
     stdout.write(`${JSON.stringify(line)}\n`);
   } else {
     stdout.write(
       [
-        `tracker of ${tracker.zone}`,
+        `tracker of ${tracker.zones.join(', ')}`,
         ...addresses.map((address) => `address  ${address}`),
         `peer id  ${peer}`,
         `invite   ${invite}`,
