@@ -112,7 +112,9 @@ describe.each(DOORS)('%s', (name) => {
     const invite = `netapp://${Key.generate().id}@192.0.2.1:22236/?zone=${zone}`;
     const given = await door().zones.delegate({ zone, to: invite });
     expect(given).toMatchObject({ zone, kind: 'delegated', seen: null });
-    expect(await door().zones.list()).toMatchObject([{ zone: 'lab', kind: 'served' }, given]);
+    const listed = await door().zones.list();
+    expect(listed).toContainEqual(given);
+    expect(listed.map(({ zone, kind }) => [zone, kind])).toContainEqual(['lab', 'served']);
     await expect(door().zones.delegate({ zone: 'elsewhere', to: invite })).rejects.toMatchObject({
       code: 'unknown_zone',
     });

@@ -103,8 +103,9 @@ export class DirectoryClient implements AsyncDisposable {
     if (zones) {
       const own = (): { zone: string; link: Link }[] =>
         [...this.#upstreams.values()].flatMap(({ link, invite }) => (link ? { zone: invite.zone, link } : []));
+      const hasTrackers = this.#options.trackers.length > 0;
       const onLinks = (): void => onTrackers?.();
-      this.#elsewhere = new Elsewhere({ ...zones, people, own, store, clock, log, onLinks });
+      this.#elsewhere = new Elsewhere({ ...zones, people, own, hasTrackers, store, clock, log, onLinks });
     }
     return people;
   }

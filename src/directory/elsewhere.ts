@@ -34,6 +34,8 @@ export type ElsewhereOptions = {
   people: People;
   dial: DialServer;
   names?: Names | undefined;
+  /** Whether there are own trackers, up or not. */
+  hasTrackers: boolean;
   /** Links to the own trackers that are up, with the zone of each. */
   own(): { zone: string; link: Link }[];
   store: Store;
@@ -77,7 +79,10 @@ export class Elsewhere implements AsyncDisposable {
     const own = this.#options.own();
     const wanted = zoneOf(handle);
     const zone = own.map((each) => each.zone).sort((a, b) => commonLabels(b, wanted) - commonLabels(a, wanted))[0];
-    if (zone === undefined) return undefined;
+    if (zone === undefined) {
+      if (!this.#options.hasTrackers) return undefined;
+      throw new Fault('tracker_down', `finding "${handle}": no own tracker answers; it is tried again by itself`);
+    }
     const links = own.filter((each) => each.zone === zone).map(({ link }) => link);
     for (const link of links) {
       const known = this.#places.get(link);
@@ -108,54 +113,38 @@ export class Elsewhere implements AsyncDisposable {
   /** Has an own tracker make the walk; what it gives is checked here like any answer. [Z-12] [Z-28] */
   async #ask(handle: string, deadlineMs: number, signal: AbortSignal | undefined): Promise<Walked> {
     const steps: messages.Step[] = [];
-    let fault = new Fault('tracker_down', `finding "${handle}": no own tracker answers; it is tried again by itself`);
+    const down = new Fault('tracker_down', `finding "${handle}": no own tracker answers; it is tried again by itself`);
+    let best: Walked = { entry: null, by: null, fault: down, stale: false, ttlMs: 0, steps };
     using limit = deadline(deadlineMs, `finding "${handle}"`, signal);
+    const end = performance.now() + deadlineMs;
     for (const { zone, link } of this.#options.own()) {
       const began = performance.now();
-      const tell = (answer: messages.Step['answer'], said: Fault | undefined, stale = false): void => {
+      const told = { zone, server: link.peer, address: link.address, how: 'recursive' as const };
+      const tell = (answer: messages.Step['answer'], said: Fault | null, stale = false): void => {
         const ms = Math.round((performance.now() - began) * 100) / 100;
         const [code, detail] = [said?.code ?? null, said?.message.slice(0, 400) ?? ''];
-        steps.push({
-          zone,
-          server: link.peer,
-          address: link.address,
-          how: 'recursive',
-          answer,
-          detail,
-          code,
-          ms,
-          stale,
-        });
+        steps.push({ ...told, answer, detail, code, ms, stale });
       };
       try {
-        const asked = { handle, hops: messages.MOST_HOPS - 1, deadlineMs };
-        const {
-          entry,
-          by,
-          fault: none,
-          stale,
-          ttlMs,
-          steps: theirs,
-        } = await link.request(messages.resolve, asked, { signal: limit });
-        if (entry && entry.record.handle !== handle) {
-          throw new Fault(
-            'malformed',
-            `finding "${handle}": the answer is about "${entry.record.handle.slice(0, 80)}"`,
-          );
-        }
-        if (entry && !recordHolds(entry.record)) {
-          throw new Fault('bad_signature', `finding "${handle}": its account did not sign the record`);
-        }
-        const unknown = none && new Fault(none.code, none.message);
-        tell(entry ? 'record' : unknown?.retry ? 'failed' : 'unknown', unknown ?? undefined, stale);
-        return { entry, by, fault: unknown, stale, ttlMs, steps: [...steps, ...theirs].slice(0, messages.MOST_STEPS) };
+        // Less than is left: what it comes to must be here in time.
+        const left = Math.max(1, Math.round((end - began) * 0.85));
+        const asked = { handle, hops: messages.MOST_HOPS - 1, deadlineMs: left }; // [Z-12]
+        const said = await link.request(messages.resolve, asked, { signal: limit });
+        checkRecord(said.entry, handle);
+        const fault = said.fault && new Fault(said.fault.code, said.fault.message);
+        tell(said.entry ? 'record' : fault?.retry ? 'failed' : 'unknown', fault, said.stale);
+        steps.push(...said.steps);
+        const isBetter = said.entry !== null || best.entry === null;
+        if (isBetter) best = { ...said, fault, steps };
+        if (!said.stale && !fault?.retry) break; // else another one may know better
       } catch (error) {
-        fault = toFault(error, `finding "${handle}"`);
+        const fault = toFault(error, `finding "${handle}"`);
         tell(fault.retry ? 'failed' : 'refused', fault);
+        if (!best.entry) best = { ...best, fault };
         if (limit.aborted) break;
       }
     }
-    return { entry: null, by: null, fault, stale: false, ttlMs: 0, steps };
+    return { ...best, steps: steps.slice(0, messages.MOST_STEPS) };
   }
 
   /** What was found is known from now on, and followed; a stale one is not vouched for by anybody. */
@@ -279,5 +268,16 @@ export class Elsewhere implements AsyncDisposable {
     this.#isOver = true;
     await Promise.all([...this.#followed.values()].map(({ kept }) => kept[Symbol.asyncDispose]()));
     await this.#finder[Symbol.asyncDispose]();
+  }
+}
+
+/** What a tracker gives is checked here like any answer. [Z-28] */
+function checkRecord(entry: directory.Entry | null, handle: string): void {
+  if (!entry) return;
+  if (entry.record.handle !== handle) {
+    throw new Fault('malformed', `finding "${handle}": the answer is about "${entry.record.handle.slice(0, 80)}"`);
+  }
+  if (!recordHolds(entry.record)) {
+    throw new Fault('bad_signature', `finding "${handle}": its account did not sign the record`);
   }
 }

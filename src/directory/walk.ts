@@ -15,7 +15,7 @@ import { type Answer, MOST_HOPS, MOST_STEPS, type Question, type Step } from './
 /** Milliseconds that one server has before the next one of its zone is asked beside it. */
 const HEAD_START_MS = 400;
 /** Milliseconds that all servers of one zone have; the walk's own end may come sooner. [Z-22] */
-const ZONE_MS = 4000;
+const ZONE_MS = 2500;
 /** Servers that one walk asks, of all zones together. [Z-22] */
 const MOST_ASKED = 24;
 

@@ -15,14 +15,22 @@ const MOST_LINKS = 64;
 const IDLE_MS = 120_000;
 /** Milliseconds that one address has before the next one is tried beside it. */
 const HEAD_START_MS = 250;
-const DIAL_MS = 3000;
+const DIAL_MS = 2000;
+/** Milliseconds for which those who want the same tracker wait for one dial. */
+const SHARED_MS = 500;
 
+/** Milliseconds for which who did not answer is not dialled again, doubled each time. */
+const REST = { firstMs: 100, mostMs: 1000 };
+const MOST_RESTING = 1000;
+
+type Resting = { until: number; ms: number; fault: Fault };
 type Kept = { link: Link; used: number };
 
 export class ZoneLinks implements AsyncDisposable {
   readonly #dial: DialServer;
   readonly #links = new Map<string, Kept>();
-  readonly #dialling = new Map<string, Promise<Link>>();
+  readonly #dialling = new Map<string, { link: Promise<Link>; since: number }>();
+  readonly #resting = new Map<string, Resting>();
   readonly #stop = new AbortController();
   readonly #timer: NodeJS.Timeout;
 
@@ -45,12 +53,33 @@ export class ZoneLinks implements AsyncDisposable {
       return kept.link;
     }
     let dialling = this.#dialling.get(server.peer);
-    if (!dialling) {
-      dialling = this.#open(server, scope).finally(() => this.#dialling.delete(server.peer));
+    const now = performance.now();
+    const resting = this.#resting.get(server.peer);
+    if (!dialling && resting && resting.until > now) throw resting.fault;
+    // One that has got no answer for a while may have begun before the way was open again.
+    if (!dialling || now - dialling.since > SHARED_MS) {
+      const link = this.#open(server, scope).finally(() => {
+        if (this.#dialling.get(server.peer)?.link === link) this.#dialling.delete(server.peer);
+      });
+      dialling = { link, since: now };
       this.#dialling.set(server.peer, dialling);
-      dialling.catch(() => {}); // each waiter hears of it
+      link.then(
+        () => this.#resting.delete(server.peer),
+        (error: unknown) => this.#rest(server.peer, toFault(error, 'dialling a tracker')), // each waiter hears of it, too
+      );
     }
-    return await abortable(dialling, signal);
+    return await abortable(dialling.link, signal);
+  }
+
+  /** A tracker that is down costs a dial now and then, however many ask for it. */
+  #rest(peer: string, fault: Fault): void {
+    const ms = Math.min((this.#resting.get(peer)?.ms ?? REST.firstMs / 2) * 2, REST.mostMs);
+    this.#resting.delete(peer);
+    this.#resting.set(peer, { until: performance.now() + ms, ms, fault });
+    for (const oldest of this.#resting.keys()) {
+      if (this.#resting.size <= MOST_RESTING) break;
+      this.#resting.delete(oldest);
+    }
   }
 
   #touch(peer: string, link: Link): void {
@@ -75,14 +104,19 @@ export class ZoneLinks implements AsyncDisposable {
       link.close();
       throw new Fault('cancelled', 'the program is stopping');
     }
+    const other = this.#links.get(peer)?.link;
+    if (other?.open) {
+      link.close(); // another dial was quicker
+      return other;
+    }
     this.#touch(peer, link);
     void link.closed.then(() => {
       if (this.#links.get(peer)?.link === link) this.#links.delete(peer);
     });
-    for (const [oldest, { link: other }] of this.#links) {
+    for (const [oldest, kept] of this.#links) {
       if (this.#links.size <= MOST_LINKS) break;
       this.#links.delete(oldest);
-      other.close();
+      kept.link.close();
     }
     return link;
   }
