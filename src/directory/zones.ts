@@ -90,7 +90,7 @@ export class Zones {
     return this.#served.has(zone);
   }
 
-  /** Whether this tracker has the zone's key. */
+  /** Whether this tracker has the zone's key. [Z-1] */
   #isPrimary(zone: string): boolean {
     return this.#served.has(zone) && this.#served.get(zone)?.primary === undefined;
   }
