@@ -7,14 +7,18 @@ import { silentLog } from '../src/base/log.ts';
 import { Store } from '../src/base/sqlite.ts';
 import { MailStore } from '../src/chat/mailbox-store.ts';
 import { deposit } from '../src/chat/mailbox-wire.ts';
+import { Elsewhere } from '../src/directory/elsewhere.ts';
 import { parseInvite } from '../src/directory/invite.ts';
-import { resolve } from '../src/directory/zone-messages.ts';
+import { changed, find as directoryFind, watch } from '../src/directory/messages.ts';
+import { People } from '../src/directory/people.ts';
+import { resolve, ask as zoneAsk } from '../src/directory/zone-messages.ts';
 import { bind } from '../src/link/binding.ts';
 import { loadIdentity } from '../src/link/certificate.ts';
 import { dialLink } from '../src/link/dial.ts';
 import { PROTOCOL } from '../src/link/hello.ts';
 import { Key, loadOrCreateKey } from '../src/link/identity.ts';
 import type { Link } from '../src/link/link.ts';
+import { pair } from '../src/link/pair.ts';
 import { Router } from '../src/link/router.ts';
 import { homePaths } from '../src/node/home.ts';
 import type { Tracker } from '../src/tracker/tracker.ts';
@@ -139,18 +143,19 @@ function lettersFor(member: Member, name: string): number {
   return new MailStore({ store, key: Key.generate(), clock: systemClock }).totals(`to ${member.node.account}`).letters;
 }
 
+const HELLO = { protocol: PROTOCOL, software: 'test', account: null };
 const ENC = Buffer.alloc(32, 1).toString('base64url');
 const DATA = Buffer.alloc(600, 1).toString('base64url');
 
 /** A link from a member's node key to a tracker that is not its own. */
-async function dialLab(member: Member, tracker: Tracker): Promise<Link> {
+async function dialLab(member: Member, tracker: Tracker, router = new Router()): Promise<Link> {
   const identity = await loadIdentity(homePaths(member.home).nodeKey);
   const account = await loadOrCreateKey(homePaths(member.home).accountKey);
   return await dialLink({
     address: tracker.addresses[0] ?? '',
     expect: tracker.peer,
     identity,
-    router: new Router(),
+    router,
     self: () => ({
       protocol: PROTOCOL,
       software: 'test',
@@ -161,3 +166,103 @@ async function dialLab(member: Member, tracker: Tracker): Promise<Link> {
     log: silentLog(),
   });
 }
+
+test('a room of people of three zones: asked into it, talking, and found by each other [Z-32]', async () => {
+  const top = await net.tracker({ name: 'top', zone: 'cse' });
+  const [one, two] = [await below(top, 'lab1.cse'), await below(top, 'lab2.cse')];
+  const alice = await net.member('alice', top);
+  const bob = await net.member('bob', one);
+  const carol = await net.member('carol', two);
+  const room = await alice.client.rooms.create({ name: 'thesis', members: ['bob@lab1.cse', 'carol@lab2.cse'] });
+  for (const member of [bob, carol]) {
+    await member.event('room.invited', ({ name }) => name === 'thesis');
+    await member.client.rooms.join({ room: 'thesis' });
+  }
+  await until(
+    () => alice.client.rooms.show({ room: 'thesis' }),
+    ({ members }) => members.length === 3,
+  );
+  const said = await bob.client.messages.say({ handle: '#thesis', text: 'good morning' });
+  for (const member of [alice, carol]) await member.event('message.received', ({ id }) => id === said.id);
+  // Bob and carol have never heard of each other but in the room of a third zone.
+  expect(await bob.client.people.find({ handle: carol.node.account })).toMatchObject({ handle: 'carol@lab2.cse' });
+  await net.stop(alice);
+  const later = await carol.client.messages.say({ handle: '#thesis', text: 'without its founder' });
+  expect((await bob.event('message.received', ({ id }) => id === later.id)).data).toMatchObject({
+    from: 'carol@lab2.cse',
+  });
+  expect(room.name).toBe('thesis');
+});
+
+test('who watches some is told of them alone, at once and when they change [Z-30]', async () => {
+  const top = await net.tracker({ name: 'top', zone: 'cse' });
+  const alice = await net.member('alice', top);
+  const bob = await net.member('bob', top);
+  const lone = await net.tracker({ name: 'lone', zone: 'nowhere' });
+  const heard: string[] = [];
+  const router = new Router().on(changed, ({ entries }) => {
+    heard.push(...entries.map(({ record }) => `${record.handle} ${record.text}`));
+  });
+  const link = await dialLab(await net.member('eve', lone), top, router);
+  await link.request(watch, { accounts: [alice.node.account] });
+  await bob.client.people.status({ status: 'busy', text: 'by bob' });
+  await alice.client.people.status({ status: 'busy', text: 'by alice' });
+  await until(
+    () => heard.at(-1),
+    (last) => last === 'alice@cse by alice',
+  );
+  expect(heard.filter((text) => text.startsWith('bob'))).toEqual([]);
+  expect(heard[0]).toBe('alice@cse ');
+});
+
+test('what an own tracker says it found is checked as any answer [Z-12] [Z-28]', async () => {
+  const top = await net.tracker({ name: 'top', zone: 'cse' });
+  const alice = await net.member('alice', top);
+  const bob = await net.member('bob', top);
+  const router = new Router();
+  const key = Key.generate();
+  const link = (await pair(
+    { router: new Router(), self: { ...HELLO, role: 'node' }, id: Key.generate().id },
+    { router, self: { ...HELLO, role: 'tracker' }, id: key.id },
+  ))[0];
+  const found = await (await dialLab(alice, top)).request(directoryFind, { handle: 'bob@cse' });
+  let entry = found.entry;
+  const deadlines: number[] = [];
+  router.handle(resolve, ({ deadlineMs, hops }) => {
+    deadlines.push(deadlineMs, hops);
+    return { entry, by: null, fault: null, stale: false, ttlMs: 0, steps: [] };
+  });
+  using store = new Store(':memory:');
+  const people = new People({ self: alice.node.account, store, clock: systemClock, log: silentLog() });
+  await using elsewhere = new Elsewhere({
+    people,
+    dial: async () => expect.fail('nobody is dialled'),
+    own: () => [{ zone: 'lab', link }],
+    hasTrackers: true,
+    store,
+    clock: systemClock,
+    log: silentLog(),
+    onLinks: () => {},
+  });
+  expect((await elsewhere.find('bob@cse', { mode: 'recursive' })).entry?.record.account).toBe(bob.node.account);
+  expect(deadlines[0]).toBeLessThan(8000);
+  expect(deadlines[1]).toBe(15);
+  expect((await elsewhere.find('eve@cse', { mode: 'recursive' })).fault?.code).toBe('malformed');
+  entry = { ...entry, record: { ...entry.record, text: 'forged' } };
+  const forged = await elsewhere.find('bob@cse', { mode: 'recursive' });
+  expect(forged).toMatchObject({ entry: null, fault: { code: 'bad_signature' } });
+  expect(forged.steps).toMatchObject([{ how: 'recursive', answer: 'refused', code: 'bad_signature' }]);
+});
+
+test('an answer that has not changed is said so in a few bytes [Z-11]', async () => {
+  const top = await net.tracker({ name: 'top', zone: 'cse' });
+  const alice = await net.member('alice', top);
+  const link = await dialLab(alice, top);
+  const first = await link.request(zoneAsk, { handle: 'alice@cse', as: 'cse' });
+  if (first.kind !== 'record') expect.fail(first.kind);
+  const again = await link.request(zoneAsk, { handle: 'alice@cse', as: 'cse', etag: first.etag });
+  expect(again).toMatchObject({ kind: 'unchanged', renewal: { seq: first.entry.record.seq } });
+  await alice.client.people.status({ status: 'away', text: '' });
+  const changed = await link.request(zoneAsk, { handle: 'alice@cse', as: 'cse', etag: first.etag });
+  expect(changed.kind).toBe('record');
+});

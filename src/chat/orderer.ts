@@ -81,7 +81,11 @@ export class Orderer {
   readonly #reads = new WeakMap<Link, Rate>();
   readonly #links = new Map<string, Set<Link>>();
 
-  constructor(options: { key: Key; store: Store; clock: Clock; log: Log }) {
+  readonly #met: (link: Link) => void;
+
+  /** `met`: told of each link on which an account asks for rooms. */
+  constructor(options: { key: Key; store: Store; clock: Clock; log: Log; met?: (link: Link) => void }) {
+    this.#met = options.met ?? (() => {});
     this.#key = options.key;
     this.#store = options.store;
     this.#sql = new Statements(options.store);
@@ -118,6 +122,7 @@ export class Orderer {
       this.#reads.set(link, rate);
       const links = this.#links.get(account) ?? new Set();
       this.#links.set(account, links.add(link));
+      this.#met(link);
       void link.closed.then(() => {
         links.delete(link);
         if (links.size === 0 && this.#links.get(account) === links) this.#links.delete(account);

@@ -306,6 +306,12 @@ export class DirectoryClient implements AsyncDisposable {
     return this.#options.trackers.length === 0 || this.#options.trackers.some((invite) => invite.zone === zone);
   }
 
+  /** Whether somebody is known to be of a zone that no own tracker serves. */
+  isForeign(account: string): boolean {
+    const handle = this.#people?.get(account)?.handle;
+    return handle !== undefined && !this.#isOwnZone(handle);
+  }
+
   /** By which handle to walk to another zone; undefined: it is one of the own zones, or nobody knows. */
   async #handleElsewhere(
     wanted: { handle: string } | { account: string },

@@ -206,6 +206,7 @@ export class Node implements AsyncDisposable {
         if (type === 'message.sent') store.afterCommit(() => this.contacts.wrote(message.to));
       },
       emitRoom: (type, change) => this.events.emit(type, roomEventView(change, this.handleOf)),
+      abroad: (who) => this.directory.isForeign(who),
       homes: () => this.directory.trackers(),
       handleOf: this.handleOf,
       signal: (signal) => this.#signalled(signal),
@@ -325,6 +326,12 @@ export class Node implements AsyncDisposable {
     await this.contacts.start();
     this.#resources.use(this.directory);
     this.directory.start();
+    const stop = new AbortController();
+    this.#resources.defer(() => stop.abort());
+    void this.directory
+      .ready({ signal: stop.signal })
+      .then(() => this.directory.followKnown(stop.signal))
+      .catch((error: unknown) => this.#options.log.debug({ err: error }, 'people of other zones are not followed'));
   }
 
   get handle(): string {

@@ -155,7 +155,8 @@ export class Tracker implements AsyncDisposable {
       mail.start();
       mail.attach(router);
     }
-    const orderer = new Orderer({ key: identity.key, store, clock, log: log.child({ room: 'rooms' }) });
+    const met = (link: Link): void => zoning.met(link);
+    const orderer = new Orderer({ key: identity.key, store, clock, log: log.child({ room: 'rooms' }), met });
     orderer.start();
     orderer.attach(router);
     const listener = new Listener({

@@ -12,6 +12,7 @@ import { ZoneServer, type ZoneTimes } from '../directory/zone-server.ts';
 import { type Served, Zones } from '../directory/zones.ts';
 import type { Identity } from '../link/certificate.ts';
 import type { HelloInfo } from '../link/hello.ts';
+import type { Link } from '../link/link.ts';
 import type { Precondition, Router } from '../link/router.ts';
 
 export type ZoningOptions = {
@@ -37,9 +38,13 @@ export class Zoning implements AsyncDisposable {
   readonly guests: Guests;
   readonly #finder: Finder;
   readonly #keeper: ZoneKeeper;
+  readonly #table: DirectoryTable;
+  readonly #log: Log;
 
   constructor(options: ZoningOptions) {
     const { identity, table, store, router, self, clock, log, times, addresses, served } = options;
+    this.#table = table;
+    this.#log = log;
     const bare = dialZonesWith({ identity, router, self, clock, log });
     const dial = options.wrap?.(bare) ?? bare;
     this.zones = new Zones({
@@ -80,6 +85,12 @@ export class Zoning implements AsyncDisposable {
       clock,
       log,
     }).attach(router);
+  }
+
+  /** Who of another zone uses a room of this tracker is to be found by those who are in it too. [Z-32] */
+  met(link: Link): void {
+    if (this.#table.isBound(link.account?.account ?? '')) return;
+    this.guests.confirm(link).catch((error: unknown) => this.#log.debug({ err: error }, 'a guest is not confirmed'));
   }
 
   /** Once it listens: the others are told where. */
