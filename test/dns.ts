@@ -9,7 +9,10 @@ const NO_SUCH_NAME = 0x8183;
 type Answer = { type: keyof typeof TYPES; data: Buffer };
 
 const nameOf = (name: string): Buffer =>
-  Buffer.concat([...name.split('.').flatMap((label) => [Buffer.from([label.length]), Buffer.from(label)]), Buffer.from([0])]);
+  Buffer.concat([
+    ...name.split('.').flatMap((label) => [Buffer.from([label.length]), Buffer.from(label)]),
+    Buffer.from([0]),
+  ]);
 
 export class DnsServer implements AsyncDisposable {
   readonly #socket: Socket = createSocket('udp4');
@@ -33,7 +36,8 @@ export class DnsServer implements AsyncDisposable {
     const host = `tracker.${zone}`;
     const srv = Buffer.concat([Buffer.from([0, 0, 0, 0, port >> 8, port & 255]), nameOf(host)]);
     const answers: Answer[] = [{ type: 'SRV', data: srv }];
-    if (text !== undefined) answers.push({ type: 'TXT', data: Buffer.concat([Buffer.from([text.length]), Buffer.from(text)]) });
+    if (text !== undefined)
+      answers.push({ type: 'TXT', data: Buffer.concat([Buffer.from([text.length]), Buffer.from(text)]) });
     this.#names.set(`_netapp._tcp.${zone}`, answers);
     this.#names.set(host, [{ type: 'A', data: Buffer.from(ip.split('.').map(Number)) }]);
   }

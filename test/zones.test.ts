@@ -221,10 +221,12 @@ test('what an own tracker says it found is checked as any answer [Z-12] [Z-28]',
   const bob = await net.member('bob', top);
   const router = new Router();
   const key = Key.generate();
-  const link = (await pair(
-    { router: new Router(), self: { ...HELLO, role: 'node' }, id: Key.generate().id },
-    { router, self: { ...HELLO, role: 'tracker' }, id: key.id },
-  ))[0];
+  const link = (
+    await pair(
+      { router: new Router(), self: { ...HELLO, role: 'node' }, id: Key.generate().id },
+      { router, self: { ...HELLO, role: 'tracker' }, id: key.id },
+    )
+  )[0];
   const found = await (await dialLab(alice, top)).request(directoryFind, { handle: 'bob@cse' });
   let entry = found.entry;
   const deadlines: number[] = [];

@@ -97,7 +97,7 @@ export interface Backend {
     announce(options: Wait): Promise<Person>;
     /** The tracker's list (get_list). */
     list(options: Wait): Promise<Person[]>;
-    /** With `mode` or `trace` always asked anew; a fault's `data.trace` then has the steps, too. */
+    /** With `mode` or `trace` by a walk, whatever is known of the person; a fault's `data.trace` then has the steps, too. */
     find(
       handle: string,
       options: Wait & { mode?: 'iterative' | 'recursive' | undefined; trace?: boolean | undefined },

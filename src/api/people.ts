@@ -45,7 +45,7 @@ export const find = operation(
     path: '/v1/people/{handle}',
     summary: 'Show one person: status, node and addresses',
     description:
-      'Also of another zone: by the trackers of the zones between. With --mode or --trace it is always asked anew.',
+      'Also of another zone: by the trackers of the zones between. What was found is known for some seconds; --trace says so.',
     tag,
   },
   {

@@ -268,7 +268,7 @@ export class DirectoryClient implements AsyncDisposable {
   }
 
   /**
-   * As `find`, always asked anew, also of the own zone, by the walk that `mode` names; with what was asked of whom. Throws as
+   * As `find`, by the walk that `mode` names whatever is known, also in the own zone; with what was asked of whom. Throws as
    * `find` does; `data.trace` has the steps then.
    */
   async trace(

@@ -25,7 +25,6 @@ const millis = z.number().int().nonnegative();
 
 /** Where a zone is: its key, and who serves it. */
 const place = z.object({ zone, key: peerId, trackers: servers });
-export type Place = z.infer<typeof place>;
 
 /** A zone about itself, signed by its key. Fields of later versions are kept, for they are signed too. [Z-2] */
 export const apex = z.looseObject({

@@ -359,6 +359,6 @@ function namesOf(zone: string): string[] {
 }
 
 /** Nobody answered, as opposed to somebody who said what must not be believed. */
-export function isOutage(code: FaultCode): boolean {
+function isOutage(code: FaultCode): boolean {
   return FAULTS[code].retry || code === 'wrong_key' || code === 'wrong_state' || code === 'unknown_zone';
 }

@@ -8,7 +8,7 @@ import { MOST_TRACKERS } from './delegation.ts';
 import { MOST_ADDRESSES } from './record.ts';
 
 /** What DNS says of a zone. */
-export type ZoneNames = {
+type ZoneNames = {
   /** `IP:port`, the preferred first. */
   addresses: string[];
   /** From TXT; undefined: it says none. */

@@ -13,7 +13,7 @@ const ANSWER_BYTES = 48 * 1024;
 /** Steps that an answer may tell of: more than any walk may have. */
 export const MOST_STEPS = 64;
 /** Milliseconds that a walk may take, whoever asks. */
-export const MOST_WALK_MS = 15_000;
+const MOST_WALK_MS = 15_000;
 /** Servers that a walk may refer to, one after another. [Z-22] */
 export const MOST_HOPS = 16;
 /** Zones that one tracker may delegate. */
@@ -29,7 +29,7 @@ const code = z
   .transform((text): FaultCode => (Object.hasOwn(FAULTS, text) ? (text as FaultCode) : 'internal')); // a key of the table
 
 /** What one tracker says to one question. */
-export const answer = z.discriminatedUnion('kind', [
+const answer = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('record'), entry, etag, ttlMs }),
   /** The entry is as it was with this etag, but for what its heartbeat says anew. */
   z.object({ kind: z.literal('unchanged'), renewal, lastSeen: z.number().int(), ttlMs }),
@@ -60,7 +60,7 @@ export const ask = method('zones.ask', {
 });
 
 /** One step of a walk, as a trace shows it. */
-export const step = z.object({
+const step = z.object({
   /** The zone as whose server somebody was asked. */
   zone,
   /** Peer id of who was asked; null for what was known here, and for DNS. */

@@ -18,7 +18,11 @@ function zonesOf(served: readonly Served[], options: { key?: Key; store?: Store;
     served,
     addresses: () => addresses,
     changed: (zone, concerns) => {
-      told.push(...['child', 'fellow'].filter((name) => concerns(name === 'child' ? child.id : fellow.id)).map((name) => `${zone} ${name}`));
+      told.push(
+        ...['child', 'fellow']
+          .filter((name) => concerns(name === 'child' ? child.id : fellow.id))
+          .map((name) => `${zone} ${name}`),
+      );
     },
     store,
     clock,
@@ -39,14 +43,22 @@ beforeEach(() => {
 
 test('a zone below is referred to, and kept alive by its key alone [Z-1] [Z-5]', () => {
   const { zones, key } = zonesOf([{ zone: 'cse' }]);
-  const below = zonesOf([{ zone: 'lab1.cse', parent: inviteOf(key, 'cse') }], { key: child, address: '192.0.2.2:22236' });
+  const below = zonesOf([{ zone: 'lab1.cse', parent: inviteOf(key, 'cse') }], {
+    key: child,
+    address: '192.0.2.2:22236',
+  });
   expect(zones.route('cse', 'bob@lab1.cse')).toMatchObject({ kind: 'unknown', code: 'unknown_zone' });
-  expect(() => zones.attach(below.zones.apex('lab1.cse'), child.id)).toThrow(expect.objectContaining({ code: 'unknown_zone' }));
+  expect(() => zones.attach(below.zones.apex('lab1.cse'), child.id)).toThrow(
+    expect.objectContaining({ code: 'unknown_zone' }),
+  );
   zones.delegate('lab1.cse', at(child));
   expect(told).toEqual(['cse child']);
   const first = zones.route('cse', 'bob@lab1.cse');
   expect(first).toMatchObject({ kind: 'referral', delegation: { key: child.id, parent: 'cse', by: key.id } });
-  expect(zones.route('cse', 'eve@group.lab1.cse')).toMatchObject({ kind: 'referral', delegation: { zone: 'lab1.cse' } });
+  expect(zones.route('cse', 'eve@group.lab1.cse')).toMatchObject({
+    kind: 'referral',
+    delegation: { zone: 'lab1.cse' },
+  });
 
   const said = below.zones.apex('lab1.cse');
   expect(() => zones.attach(said, fellow.id)).toThrow(expect.objectContaining({ code: 'forbidden' }));

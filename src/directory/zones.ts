@@ -28,7 +28,7 @@ import { ZoneStore } from './zone-store.ts';
 
 /** Milliseconds that what is said of zones, and that nobody is known by a name, may be kept by others. [Z-25] */
 export type Times = { referralMs: number; unknownMs: number };
-export const TIMES: Times = { referralMs: 300_000, unknownMs: 10_000 };
+const TIMES: Times = { referralMs: 300_000, unknownMs: 10_000 };
 /** Statements in one page for a further tracker. */
 const COPY_PAGE = 100;
 /** Lines in one page for an admin: each at most 5 KiB. */
