@@ -165,6 +165,11 @@ export class DirectoryClient implements AsyncDisposable {
     return abortable(this.#ready.promise, signal);
   }
 
+  /** `name@zone` of this node's account, as a tracker of the zone knows it. */
+  get handle(): string {
+    return this.#own.handle;
+  }
+
   /** This node's own account. */
   me(): Person {
     const { handle, account, node, status, text, addresses } = this.#own;

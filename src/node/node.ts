@@ -317,7 +317,7 @@ export class Node implements AsyncDisposable {
 
   /** As the zone's tracker knows it: an admin may have renamed it. */
   get handle(): string {
-    return this.directory.me().handle;
+    return this.directory.handle;
   }
 
   get port(): number {
