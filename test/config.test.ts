@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { run, start } from './program.ts';
+import { until } from './testnet.ts';
 
 let home: string;
 
@@ -68,6 +69,12 @@ test.each([
   ['NETAPP_MAILBOX', 'maybe'],
   ['NETAPP_AWAY_AFTER', '5 weeks'],
   ['NETAPP_LOG', 'loud'],
+  ['NETAPP_ADMINS', 'alice@lab'],
+  ['NETAPP_POLICY', 'ajar'],
+  ['NETAPP_LIMITS', 'connectionsPerAddress'],
+  ['NETAPP_LIMITS', 'connectionsPerAdress=3'],
+  ['NETAPP_LIMITS', 'requestsPerKey=-1'],
+  ['NETAPP_DRAIN', 'soon'],
 ])('%s "%s" is refused', async (name, value) => {
   const { code, stderr } = await run(['config', 'show', '--home', home], { env: { [name]: value } });
   expect(code).toBe(2);
@@ -90,4 +97,24 @@ test('up takes its settings from the file, and remembers what flags said and not
     awayAfterMs: 7_200_000,
     trackers: [],
   });
+});
+
+test('limits are shown as they are written', async () => {
+  await configure('{"limits": {"connectionsPerAddress": 100, "loopback": true}, "drainMs": null}');
+  const { stdout } = await run(['config', 'show', '--home', home]);
+  expect(stdout).toMatch(/^limits +connectionsPerAddress=100,loopback=true$/m);
+  expect(stdout).toMatch(/^drainMs +-$/m);
+  const wrong = await run(['tracker', '--limit', 'connectionsPerAddress=many', '--home', home]);
+  expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('reading --limit')]);
+});
+
+test('up reads its log level and the admins of the tracker inside again at SIGHUP, and goes on', async () => {
+  await using up = await start(home, ['up', '--name', 'root', '--port', '0', '--tracker-port', '0']);
+  const kept = JSON.parse(await readFile(join(home, 'config.json'), 'utf8'));
+  await configure(JSON.stringify({ ...kept, log: 'debug', policy: 'closed' }));
+  up.child.kill('SIGHUP');
+  await until(up.said, (said) => said.includes('"changed":["policy","log"]'));
+  expect(await up.client.zones.policy({ zone: 'lab' })).toEqual({ zone: 'lab', policy: 'closed' });
+  await expect(up.client.zones.policy({ zone: 'lab', policy: 'open' })).rejects.toMatchObject({ code: 'wrong_state' });
+  expect(up.said()).toContain('zones.policy');
 });

@@ -97,3 +97,29 @@ test('saying, receiving and starting on a full disk', async ({ skip }) => {
   );
   expect(got.map(({ id }) => id)).toEqual([...accepted.map(({ id }) => id), after.id]);
 });
+
+test('a tracker on a full disk is alive but not ready, says why, and is ready again when there is room', async ({
+  skip,
+}) => {
+  if (!mounted && process.env.CI !== 'true') skip('mount -t tmpfs failed: run as root');
+  expect(mounted, 'mount -t tmpfs failed: run as root').toBe(true);
+  const tracker = await start(join(small, 'tracker'), ['tracker', '--port', '0', '--metrics', '0']);
+  running.push(tracker);
+  const ask = async (path: string): Promise<{ status: number; body: unknown }> => {
+    const answer = await fetch(`http://${tracker.text('metrics')}${path}`);
+    return { status: answer.status, body: await answer.json() };
+  };
+  expect(await ask('/readyz')).toMatchObject({ status: 200, body: { store: 'ok' } });
+  await fill(join(small, 'filler'));
+  const full = await until(
+    () => ask('/readyz'),
+    ({ status }) => status !== 200,
+  );
+  expect(full).toEqual({ status: 503, body: { status: 'not ready', store: 'disk_full', draining: false } });
+  expect(await ask('/healthz')).toMatchObject({ status: 200 });
+  await rm(join(small, 'filler'));
+  await until(
+    () => ask('/readyz'),
+    ({ status }) => status === 200,
+  );
+});

@@ -149,7 +149,15 @@ export class StubBackend implements Backend {
     version: '0.1.0',
     since: at,
     trackers: [
-      { peer: 'tttt', address: '10.0.0.1:22236', zone: 'lab', state: 'up', error: null, invite: 'netapp://t' },
+      {
+        peer: 'tttt',
+        address: '10.0.0.1:22236',
+        zone: 'lab',
+        state: 'up',
+        error: null,
+        code: null,
+        invite: 'netapp://t',
+      },
     ],
     links: 1,
     queue: { messages: 0, files: 0 },
@@ -337,6 +345,25 @@ export class StubBackend implements Backend {
       this.#person(target);
       throw new Fault('peer_unreachable', `connecting to "${target}": no address answers`);
     },
+  };
+
+  readonly #handle = {
+    handle: 'bob@lab',
+    id: 'bbbb',
+    state: 'bound' as const,
+    renamedTo: null,
+    online: true,
+    since: at,
+    lastSeen: at,
+  };
+
+  administration: Backend['administration'] = {
+    policy: async (zone, policy = 'open') => ({ zone, policy }),
+    invite: async (zone = 'lab', { uses }) => ({ zone, uses, until: at, invite: 'netapp://k@h:1/?zone=lab&token=t' }),
+    handles: async () => [this.#handle],
+    revoke: async (handle) => ({ ...this.#handle, handle, state: 'revoked' }),
+    rename: async (_handle, to) => ({ ...this.#handle, handle: to }),
+    free: async (handle) => ({ handle }),
   };
 
   events: Backend['events'] = {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { readExposition } from '../../test/exposition.ts';
 import { alice, bob, codedFault, StubBackend } from '../../test/stub.ts';
 import { type Client, createClient } from '../api/client.ts';
 import { localClient } from '../api/operations.ts';
@@ -53,6 +54,21 @@ const doors: Record<string, () => Client> = {
   'over the socket': () => createClient({ socketPath: join(home, 'agent.sock') }),
   'over HTTP': () => createClient({ url: url(), token }),
 };
+
+test('its numbers are for its owner, and for tokens that may see its status', async () => {
+  const ask = (secret: string) => fetch(`${url()}/metrics`, { headers: { authorization: `Bearer ${secret}` } });
+  const answer = await ask(token);
+  expect([answer.status, answer.headers.get('content-type')]).toEqual([200, expect.stringContaining('version=0.0.4')]);
+  const found = readExposition(await answer.text());
+  expect(found.find(({ name }) => name === 'netapp_node_trackers')).toMatchObject({
+    labels: { state: 'up' },
+    value: 1,
+  });
+  expect(found.some(({ name }) => name === 'nodejs_eventloop_lag_p99_seconds')).toBe(true);
+  expect((await ask('nonsense')).status).toBe(401);
+  expect((await ask('token-people:list')).status).toBe(403);
+  expect((await ask('token-status:show')).status).toBe(200);
+});
 
 async function faultOfCall(call: Promise<unknown>): Promise<Fault> {
   const error = await call.then(
@@ -199,6 +215,7 @@ describe('loopback HTTP refuses', () => {
       status: 'online',
     });
     expect(await ask({ path: '/healthz', headers: { authorization: '' } })).toEqual({ status: 'ok' });
+    expect(await ask({ path: '/readyz', headers: { authorization: '' } })).toEqual({ status: 'ready' });
   });
 
   test.each([

@@ -23,7 +23,7 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
 }
 
 /** With its length known, head and body leave in one write. */
-function sendText(response: ServerResponse, status: number, type: string, text: string): void {
+export function sendText(response: ServerResponse, status: number, type: string, text: string): void {
   response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) }).end(text);
 }
 

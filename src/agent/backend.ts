@@ -7,6 +7,7 @@ import type { Log } from '../base/log.ts';
 import type { Node } from '../node/node.ts';
 import { takeRestored } from '../node/restored.ts';
 import { readPassphrase } from '../node/sealed.ts';
+import { administrationOf } from './administration.ts';
 import { doorsOf } from './doors.ts';
 import { fileControlOf } from './files.ts';
 import { JobStore } from './job-store.ts';
@@ -153,6 +154,7 @@ export function backendOf(
         zone,
         state,
         error: error?.message ?? null,
+        code: error?.code ?? null,
         invite,
       }));
       const moving = files
@@ -340,6 +342,7 @@ export function backendOf(
       list: async (wait) => (await node.zones.list(wait)).map(zoneView),
       revoke: async (zone, wait) => zoneView(await node.zones.revoke(zone, wait)),
     },
+    administration: administrationOf(node),
 
     links: {
       list: async () => node.links().map(node.linkView),

@@ -6,10 +6,11 @@ import type { Caller } from '../api/caller.ts';
 import { faultOf, problemOf } from '../api/failure.ts';
 import { openApi } from '../api/openapi.ts';
 import { type OperationContext, operations } from '../api/operations.ts';
+import { permit } from '../api/scopes.ts';
 import { isStream } from '../api/stream.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
-import { guardHeaders, refuse, refuseRaw, sendJson, sendPage, sendTagged } from './answer.ts';
+import { guardHeaders, refuse, refuseRaw, sendJson, sendPage, sendTagged, sendText } from './answer.ts';
 import { readBody } from './body.ts';
 import { Asking, sendAnswer, standardRequest } from './exchange.ts';
 import type { Limits } from './limits.ts';
@@ -56,11 +57,18 @@ export function createDoor(door: Door): Server {
     if (closing.aborted) throw new Fault('link_closed', 'the agent is closing');
     const asked = `${request.method} ${path}`;
     if (asked === 'GET /healthz') return sendJson(response, 200, { status: 'ok' });
+    if (asked === 'GET /readyz') return sendJson(response, 200, { status: 'ready' }); // one that closes refuses everything
     if (asked === 'GET /open') return sendPage(response, 200, OPEN_PAGE);
     if (asked === 'POST /open' && session) return await openSession(session, request, response);
     const caller = admit(request, response);
     if (caller === 'refused') return;
     if (asked === 'GET /') return sendPage(response, 200, await indexPage(backend, caller));
+    if (asked === 'GET /metrics') {
+      permit(caller, ['status', 'show']);
+      const { metricsOf } = await import('./metrics.ts');
+      const { type, body } = await metricsOf(backend);
+      return sendText(response, 200, type, body);
+    }
     if (asked === 'GET /openapi.json') return sendTagged(request, response, await openApi());
     const body = await readBody(request, limits.bodyBytes);
     const admitStream = () => {

@@ -16,7 +16,9 @@ import type {
   FileLink,
   FileQuota,
   Found,
+  FreedHandle,
   GivenLink,
+  HandleInfo,
   InviteInfo,
   LinkInfo,
   Message,
@@ -37,6 +39,8 @@ import type {
   WebhookMade,
   WebhookTested,
   Zone,
+  ZoneInvite,
+  ZonePolicy,
 } from './shapes.ts';
 
 type Wait = { signal?: AbortSignal | undefined };
@@ -191,6 +195,18 @@ export interface Backend {
     certificate(id: string | undefined, options: Wait): Promise<FileCertificate>;
     gc(options: { dryRun: boolean }): Promise<FileGarbage[]>;
     verify(options: Wait & { id?: string | undefined; refetch: boolean }): AsyncIterable<FileCheck>;
+  };
+
+  /** Of a zone, by one of its admins; `zone` undefined: the node's own. Throws `forbidden` for anybody else. */
+  administration: {
+    /** Without `policy` nothing is set. */
+    policy(zone: string, policy: ZonePolicy['policy'] | undefined, options: Wait): Promise<ZonePolicy>;
+    invite(zone: string | undefined, options: Wait & { uses: number; ttlMs: number }): Promise<ZoneInvite>;
+    handles(zone: string | undefined, options: Wait): Promise<HandleInfo[]>;
+    revoke(handle: string, options: Wait): Promise<HandleInfo>;
+    /** Answers with the new name. */
+    rename(handle: string, to: string, options: Wait): Promise<HandleInfo>;
+    free(handle: string, options: Wait): Promise<FreedHandle>;
   };
 
   links: {

@@ -4,7 +4,9 @@ import * as backup from './backup.ts';
 import * as conversations from './conversations.ts';
 import * as events from './events.ts';
 import * as files from './files.ts';
+import * as handles from './handles.ts';
 import * as jobs from './jobs.ts';
+import * as joining from './joining.ts';
 import * as links from './links.ts';
 import * as messages from './messages.ts';
 import * as people from './people.ts';
@@ -87,6 +89,14 @@ export const contract = {
     cancel: jobs.cancel,
     retry: jobs.retry,
   },
+  zones: {
+    delegate: zones.delegate,
+    list: zones.list,
+    revoke: zones.revoke,
+    policy: joining.policy,
+    invite: joining.invite,
+  },
+  handles: { list: handles.list, revoke: handles.revoke, rename: handles.rename, free: handles.free },
   links: { list: links.list, connect: links.connect },
   events: { follow: events.follow, last: events.last },
   webhooks: {
@@ -100,7 +110,6 @@ export const contract = {
   },
   tokens: { create: tokens.create, list: tokens.list, revoke: tokens.revoke },
   sessions: { open: sessions.open, list: sessions.list, end: sessions.end },
-  zones: { delegate: zones.delegate, list: zones.list, revoke: zones.revoke },
   backup: { create: backup.create },
 };
 

@@ -239,6 +239,35 @@ export const operations = os.router({
       return backend.jobs.retry(input.id);
     }),
   },
+  zones: {
+    delegate: os.zones.delegate.handler(({ context: { backend, signal }, input: { zone, to } }) =>
+      backend.zones.delegate(zone, to, { signal }),
+    ),
+    list: os.zones.list.handler(({ context: { backend, signal } }) => backend.zones.list({ signal })),
+    revoke: os.zones.revoke.handler(({ context: { backend, signal }, input: { zone, peer } }) =>
+      backend.zones.revoke(zone, { peer, signal }),
+    ),
+    policy: os.zones.policy.handler(({ context: { backend, signal }, input: { zone, policy } }) =>
+      backend.administration.policy(zone, policy, { signal }),
+    ),
+    invite: os.zones.invite.handler(({ context: { backend, signal }, input: { zone, uses, ttl } }) =>
+      backend.administration.invite(zone, { uses, ttlMs: spanMs(ttl) ?? 0, signal }),
+    ),
+  },
+  handles: {
+    list: os.handles.list.handler(({ context: { backend, signal }, input }) =>
+      backend.administration.handles(input.zone, { signal }),
+    ),
+    revoke: os.handles.revoke.handler(({ context: { backend, signal }, input }) =>
+      backend.administration.revoke(input.handle, { signal }),
+    ),
+    rename: os.handles.rename.handler(({ context: { backend, signal }, input: { handle, to } }) =>
+      backend.administration.rename(handle, to, { signal }),
+    ),
+    free: os.handles.free.handler(({ context: { backend, signal }, input }) =>
+      backend.administration.free(input.handle, { signal }),
+    ),
+  },
   links: {
     list: os.links.list.handler(({ context: { backend } }) => backend.links.list()),
     connect: os.links.connect.handler(({ context: { backend, signal }, input }) =>
@@ -290,15 +319,6 @@ export const operations = os.router({
     }),
     list: os.sessions.list.handler(({ context: { backend } }) => backend.sessions.list()),
     end: os.sessions.end.handler(({ context: { backend }, input }) => backend.sessions.end(input.id)),
-  },
-  zones: {
-    delegate: os.zones.delegate.handler(({ context: { backend, signal }, input: { zone, to } }) =>
-      backend.zones.delegate(zone, to, { signal }),
-    ),
-    list: os.zones.list.handler(({ context: { backend, signal } }) => backend.zones.list({ signal })),
-    revoke: os.zones.revoke.handler(({ context: { backend, signal }, input: { zone, peer } }) =>
-      backend.zones.revoke(zone, { peer, signal }),
-    ),
   },
   backup: {
     create: os.backup.create.handler(({ context: { backend }, input }) => once(() => backend.backup(input))),

@@ -17,7 +17,7 @@ export const announce = operation(
     tag,
   },
   {
-    faults: ['tracker_down', 'name_taken'],
+    faults: ['tracker_down', 'name_taken', 'not_invited', 'revoked'],
     example: 'netapp people announce',
     command: { words: ['people', 'announce'], textbook: 'send-info' },
   },
@@ -84,7 +84,7 @@ export const status = operation(
     tag,
   },
   {
-    faults: ['tracker_down'],
+    faults: ['tracker_down', 'not_invited', 'revoked'],
     example: 'netapp people status busy "in a lecture"',
     command: { words: ['people', 'status'], phrase: { choice: 'status', text: 'text' } },
   },

@@ -366,12 +366,45 @@ export const linkInfo = z.object({
   receivedBytes: z.number().int(),
 });
 
+/** A name of a zone, as its admins see it. */
+export const handleInfo = z.object({
+  handle: z.string().describe('name@zone'),
+  id: z.string().describe('account id of its owner'),
+  state: z.enum(['bound', 'revoked', 'renamed']),
+  renamedTo: z.string().nullable().describe('the name that its owner goes by instead'),
+  online: z.boolean().describe('its owner is here by this name'),
+  since: time.describe('when it was first used'),
+  lastSeen: time.nullable().describe('null: never by this name, or not for long'),
+});
+
+/** A name that nobody has any more. */
+export const freedHandle = z.object({ handle: z.string().describe('the name that is free now') });
+
+export const zonePolicy = z.object({
+  zone: z.string(),
+  policy: z
+    .enum(['open', 'invite', 'closed'])
+    .describe('whom it takes in: anybody, whoever brings an invite, or nobody new'),
+});
+
+export const zoneInvite = z.object({
+  invite: z.string().describe('link with which newcomers join'),
+  zone: z.string(),
+  uses: z.number().int().describe('how many it lets in'),
+  until: time,
+});
+
 const trackerInfo = z.object({
   peer: z.string(),
   address: z.string(),
   zone: z.string(),
   state: z.enum(['up', 'connecting', 'down']),
   error: z.string().nullable(),
+  code: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe('fault code of the error: why it does not answer, or does not take my record, such as revoked'),
   invite: z.string(),
 });
 
@@ -470,6 +503,10 @@ export const replayed = z.object({
   error: reason.nullable().describe('why it stopped, if it did'),
 });
 
+export type HandleInfo = z.infer<typeof handleInfo>;
+export type FreedHandle = z.infer<typeof freedHandle>;
+export type ZonePolicy = z.infer<typeof zonePolicy>;
+export type ZoneInvite = z.infer<typeof zoneInvite>;
 export type Token = z.infer<typeof token>;
 export type TokenMade = z.infer<typeof tokenMade>;
 export type BrowserSession = z.infer<typeof session>;

@@ -79,6 +79,8 @@ export const FAULTS = {
     means: 'the idempotency key was used for another request',
   },
 
+  renamed: { rpc: -32027, http: 409, exit: 27, retry: false, means: 'an admin of its zone has renamed the handle' },
+
   unauthenticated: { rpc: -32030, http: 401, exit: 30, retry: false, means: 'no valid token or certificate was shown' },
   forbidden: { rpc: -32031, http: 403, exit: 31, retry: false, means: 'who asked may not do this' },
   wrong_key: { rpc: -32032, http: 403, exit: 32, retry: false, means: 'the other side has another key than expected' },
@@ -92,6 +94,15 @@ export const FAULTS = {
     means: 'a tracker sent the asker where it may not send anybody',
   },
   forked: { rpc: -32035, http: 409, exit: 35, retry: false, means: 'an author’s log has two entries in one place' },
+
+  revoked: { rpc: -32037, http: 403, exit: 37, retry: false, means: 'an admin of its zone has revoked the handle' },
+  not_invited: {
+    rpc: -32038,
+    http: 403,
+    exit: 38,
+    retry: false,
+    means: 'the zone takes newcomers by invite alone, or not at all',
+  },
 
   tracker_down: { rpc: -32040, http: 503, exit: 40, retry: true, means: 'no tracker answers' },
   peer_unreachable: { rpc: -32041, http: 503, exit: 41, retry: true, means: 'none of the peer’s addresses answers' },

@@ -16,14 +16,24 @@ export class Rate {
     this.#at = options.clock.now();
   }
 
+  /** Milliseconds until there is one to take. */
+  get waitMs(): number {
+    this.#earn();
+    return this.#left >= 1 ? 0 : Math.ceil(((1 - this.#left) * 1000) / this.#perSecond);
+  }
+
   /** Takes one; false if none is left. A clock that goes back gives none and takes none. */
   take(): boolean {
+    this.#earn();
+    if (this.#left < 1) return false;
+    this.#left -= 1;
+    return true;
+  }
+
+  #earn(): void {
     const now = this.#clock.now();
     const earned = (Math.max(0, now - this.#at) * this.#perSecond) / 1000;
     this.#left = Math.min(this.#burst, this.#left + earned);
     this.#at = now;
-    if (this.#left < 1) return false;
-    this.#left -= 1;
-    return true;
   }
 }

@@ -82,6 +82,7 @@ const up = processCommand({
     'port_taken',
     'bad_invite',
     'name_taken',
+    'not_invited',
     'wrong_key',
     'corrupt',
     'unreadable',
@@ -111,14 +112,13 @@ const configShow = processCommand({
   },
 });
 
-const some = (list: string[]): string[] | undefined => (list.length > 0 ? list : undefined);
-
 const tracker = processCommand({
   name: 'tracker',
   summary: 'Run a tracker, which introduces people to each other',
-  description: 'Prints its address, peer id and invite link. Its data stands in the folder tracker of the home.',
+  description:
+    'Prints its address, peer id and invite link. Its data stands in the folder tracker of the home. SIGHUP reads the configuration again; SIGTERM sends its nodes elsewhere first, a second one ends it at once.',
   example: 'netapp tracker --zone lab',
-  faults: ['port_taken', 'corrupt', 'unreadable', 'unwritable', 'disk_full'],
+  faults: ['agent_running', 'port_taken', 'corrupt', 'unreadable', 'unwritable', 'disk_full'],
   input: z.object({
     host: z
       .string()
@@ -140,42 +140,65 @@ const tracker = processCommand({
       .array(z.string().regex(/^[a-z2-7]{52}$/, 'expected an account id, 52 characters, as "netapp status" shows it'))
       .default([])
       .describe('account id of somebody who administers the zone; may stand several times; default: nobody'),
+    policy: z
+      .enum(['open', 'invite', 'closed'], 'expected open, invite or closed')
+      .optional()
+      .describe(
+        'whom the zone takes in, whatever its admins say: open, invite or closed; default: they say, else open',
+      ),
+    limit: z
+      .array(z.string())
+      .default([])
+      .describe('a limit such as connectionsPerAddress=100; may stand several times; see docs/operations.md'),
+    metrics: z
+      .string()
+      .optional()
+      .describe('PORT or HOST:PORT for health, readiness and metrics by plain HTTP; default: at its own port alone'),
+    elsewhere: z
+      .array(z.string())
+      .default([])
+      .describe('host:port of another machine at which a tracker with its key answers; may stand several times'),
+    drain: z
+      .string()
+      .transform((written, context): number | null => {
+        const ms = parseSpan(written);
+        if (ms !== undefined) return ms;
+        context.addIssue('expected 1s to 24h such as 30s or 2m, or off');
+        return z.NEVER;
+      })
+      .optional()
+      .describe('how long its nodes have, at most, to go elsewhere where it ends by SIGTERM, or off; default: 30s'),
   }),
   async run(input, shell) {
-    const [{ runTracker }, { createLog }, { homePaths, readConfig }, { settle, dnsOf }, { parseInvite }] =
-      await Promise.all([
-        import('../tracker/main.ts'),
-        import('../base/log.ts'),
-        import('../node/home.ts'),
-        import('./settings.ts'),
-        import('../directory/invite.ts'),
-      ]);
+    const [
+      { runTracker },
+      { createLog },
+      { homePaths, readConfig },
+      { dnsOf, givenToTracker, settle },
+      { onHangup, ofTracker },
+      { parseInvite },
+    ] = await Promise.all([
+      import('../tracker/main.ts'),
+      import('../base/log.ts'),
+      import('../node/home.ts'),
+      import('./settings.ts'),
+      import('./reload.ts'),
+      import('../directory/invite.ts'),
+    ]);
     const { home, signal, stdout, stderr, json, env } = shell;
-    const { port, admin, zone, parent, primary, dns, ...given } = input;
-    const admins = some(admin);
-    const [first, ...others] = zone;
-    const told = {
-      ...given,
-      trackerPort: port,
-      admins,
-      zone: first,
-      zones: some(others),
-      parents: some(parent),
-      primaries: some(primary),
-      dns: some(dns),
-    };
-    const { settings } = settle(told, env, await readConfig(home));
+    const given = givenToTracker(input);
+    const read = async () => settle(given, env, await readConfig(home)).settings;
+    const settings = await read();
+    const { zone, mailbox, host, trackerPort: port, metrics, elsewhere, drainMs } = settings;
     const log = createLog({ name: 'netapp', level: settings.log });
     await runTracker({
-      zone: settings.zone,
+      ...ofTracker(settings),
+      ...{ zone, mailbox, host, port, metrics, elsewhere, drainMs },
       zones: settings.zones,
       parents: settings.parents.map(parseInvite),
       primaries: settings.primaries.map(parseInvite),
       dns: dnsOf(settings.dns),
-      mailbox: settings.mailbox,
-      admins: settings.admins,
-      host: settings.host,
-      port: settings.trackerPort,
+      onUp: (tracker) => onHangup({ settings, read, apply: (next) => tracker.reload(ofTracker(next)), log }),
       home: homePaths(home).tracker,
       signal,
       stdout,

@@ -27,7 +27,13 @@ export async function showConfig(options: UpOptions, { origin }: { origin: boole
 
 function shown(value: unknown): string {
   if (value === null) return '-';
-  return Array.isArray(value) ? value.join(' ') || '-' : String(value);
+  if (Array.isArray(value)) return value.join(' ') || '-';
+  if (typeof value !== 'object') return String(value);
+  return (
+    Object.entries(value)
+      .map(([name, each]) => `${name}=${each}`)
+      .join(',') || '-'
+  );
 }
 
 function wordsOf(origin: Origin | undefined, home: string): string {

@@ -10,6 +10,8 @@ import { TRACKER_PORT } from '../tracker/tracker.ts';
 const ZONE = 'lab';
 /** Long enough for a talk at the door, short enough to be true. */
 const AWAY_AFTER_MS = 10 * 60_000;
+/** Enough for 14,000 links at the pace at which a tracker sends them away, and well below what a service manager waits. */
+const DRAIN_MS = 30_000;
 
 export type Key = keyof HomeConfig;
 
@@ -28,6 +30,15 @@ const asFlag = (text: string): unknown =>
   ({ true: true, 1: true, on: true, false: false, 0: false, off: false })[text] ?? text;
 const asList = (text: string): unknown => text.split(/[\s,]+/).filter((each) => each !== '');
 
+/** `connectionsPerAddress=100,loopback=true` */
+const asLimits = (text: string): unknown => {
+  const pairs = text.split(/[\s,]+/).flatMap((each) => (each === '' ? [] : [each.split('=')]));
+  if (pairs.some(({ length }) => length !== 2)) return text;
+  return Object.fromEntries(
+    pairs.map(([name = '', value = '']) => [name, name === 'loopback' ? asFlag(value) : asNumber(value)]),
+  );
+};
+
 const SETTINGS: { readonly [K in Key]-?: Setting<K> } = {
   name: { flag: '--name', env: 'NETAPP_NAME', read: asIs, fallback: loginName },
   host: { flag: '--host', env: 'NETAPP_HOST', read: asIs, fallback: () => undefined },
@@ -41,6 +52,11 @@ const SETTINGS: { readonly [K in Key]-?: Setting<K> } = {
   dns: { flag: '--dns', env: 'NETAPP_DNS', read: asList, fallback: () => [] },
   mailbox: { flag: '--mailbox', env: 'NETAPP_MAILBOX', read: asFlag, fallback: () => true },
   admins: { flag: '--admin', env: 'NETAPP_ADMINS', read: asList, fallback: () => [] },
+  policy: { flag: '--policy', env: 'NETAPP_POLICY', read: asIs, fallback: () => undefined },
+  limits: { flag: '--limit', env: 'NETAPP_LIMITS', read: asLimits, fallback: () => ({}) },
+  metrics: { flag: '--metrics', env: 'NETAPP_METRICS', read: asIs, fallback: () => undefined },
+  elsewhere: { flag: '--elsewhere', env: 'NETAPP_ELSEWHERE', read: asList, fallback: () => [] },
+  drainMs: { flag: '--drain', env: 'NETAPP_DRAIN', read: parseSpan, fallback: () => DRAIN_MS },
   presence: { flag: '--presence', env: 'NETAPP_PRESENCE', read: asIs, fallback: () => 'zone' },
   awayAfterMs: { flag: '--away-after', env: 'NETAPP_AWAY_AFTER', read: parseSpan, fallback: () => AWAY_AFTER_MS },
   httpPort: { flag: '--http-port', env: 'NETAPP_HTTP_PORT', read: asNumber, fallback: () => undefined },
@@ -61,10 +77,12 @@ export type Settings = {
     | 'trackerPort'
     | 'mailbox'
     | 'admins'
+    | 'limits'
+    | 'elsewhere'
     | 'presence'
     | 'webhookTargets'
     | 'log']-?: Exclude<HomeConfig[K], undefined>;
-} & Pick<HomeConfig, 'host' | 'awayAfterMs' | 'httpPort'>;
+} & Pick<HomeConfig, 'host' | 'awayAfterMs' | 'httpPort' | 'policy' | 'metrics' | 'drainMs'>;
 
 export type Origin = { from: 'flag' | 'environment' | 'config.json' | 'default'; name: string };
 
@@ -106,7 +124,9 @@ function checked(key: Key, variable: string, text: string, value: unknown): unkn
   const parsed = homeConfig.shape[key].safeParse(value);
   if (parsed.success && value !== undefined) return parsed.data;
   const expected =
-    key === 'awayAfterMs' ? 'expected 1s to 24h such as 90s, 10m or 2h, or off' : parsed.error?.issues[0]?.message;
+    key === 'awayAfterMs' || key === 'drainMs'
+      ? 'expected 1s to 24h such as 90s, 10m or 2h, or off'
+      : parsed.error?.issues[0]?.message;
   throw new Fault('invalid_argument', `reading ${variable} "${text}": ${expected}`, { data: { field: variable } });
 }
 
@@ -135,4 +155,43 @@ function addressOf(text: string): { host: string } | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** What `netapp tracker` is told by flags, as the settings that they are. Throws `invalid_argument`. */
+export function givenToTracker(input: {
+  host?: string | undefined;
+  port?: number | undefined;
+  zone: string[];
+  parent: string[];
+  primary: string[];
+  dns: string[];
+  mailbox?: boolean | undefined;
+  admin: string[];
+  policy?: HomeConfig['policy'];
+  limit: string[];
+  metrics?: string | undefined;
+  elsewhere: string[];
+  drain?: number | null | undefined;
+}): HomeConfig {
+  const { port, admin, zone, parent, primary, dns, limit, elsewhere, drain, ...given } = input;
+  const [first, ...others] = zone;
+  const some = <T>(list: T[]): T[] | undefined => (list.length > 0 ? list : undefined);
+  const text = limit.join(',');
+  const limits = limit.length > 0 ? homeConfig.shape.limits.safeParse(asLimits(text)) : undefined;
+  if (limits && !limits.success) {
+    throw new Fault('invalid_argument', `reading --limit "${text}": ${limits.error.issues[0]?.message}`);
+  }
+  return {
+    ...given,
+    zone: first,
+    zones: some(others),
+    parents: some(parent),
+    primaries: some(primary),
+    dns: some(dns),
+    trackerPort: port,
+    admins: some(admin),
+    limits: limits?.data,
+    elsewhere: some(elsewhere),
+    drainMs: drain,
+  };
 }

@@ -15,6 +15,7 @@ import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from 
 import { Node } from '../node/node.ts';
 import { Tracker } from '../tracker/tracker.ts';
 import { readTracker } from './invited.ts';
+import { ofTracker, onHangup } from './reload.ts';
 import { dnsOf, type Settings, settle } from './settings.ts';
 import { readVersion } from './version.ts';
 
@@ -98,8 +99,14 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
     }),
   );
   await spool.start();
+  const read = async () => settle(given, shell.env, await readConfig(shell.home)).settings;
+  const apply = (next: Settings): void => inside?.reload(ofTrackerInside(next, node.account));
+  opened.use(onHangup({ settings, read, apply, log }));
   const refused = await firstWord(node, shell.signal);
-  await writeConfig(shell.home, remembered(given, kept, settings, inside ? [] : trackers.map(formatInvite)));
+  await writeConfig(
+    shell.home,
+    remembered(given, kept, { ...settings, name: nameOf(node.handle) }, inside ? [] : trackers.map(formatInvite)),
+  );
   await say(shell, { node, agent, invite: inside?.invite ?? node.directory.states()[0]?.invite ?? null, refused });
   if (!shell.signal.aborted) await once(shell.signal, 'abort');
   return 0;
@@ -124,9 +131,17 @@ function remembered(given: HomeConfig, kept: HomeConfig, { name, zone }: Setting
   return { ...kept, ...defined(told), name, zone, trackers };
 }
 
+/** As the zone knows it: an admin may have renamed it. */
+const nameOf = (handle: string): string => handle.slice(0, handle.indexOf('@'));
+
 function defined(config: HomeConfig): HomeConfig {
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
 }
+
+const ofTrackerInside = (config: Settings, account: string) => ({
+  ...ofTracker(config),
+  admins: [account, ...config.admins],
+});
 
 async function startTracker(config: Settings, host: string | undefined, home: string, log: Log): Promise<Tracker> {
   const tracker = new Tracker({
@@ -140,7 +155,8 @@ async function startTracker(config: Settings, host: string | undefined, home: st
     dns: dnsOf(config.dns),
     mailbox: config.mailbox,
     // Whoever runs it administers it.
-    admins: [(await loadOrCreateKey(homePaths(home).accountKey)).id, ...config.admins],
+    ...ofTrackerInside(config, (await loadOrCreateKey(homePaths(home).accountKey)).id),
+    metrics: config.metrics,
     log: log.child({ room: 'tracker' }),
   });
   await tracker.start().catch((error: unknown) => {
@@ -166,6 +182,7 @@ async function firstWord(node: Node, signal: AbortSignal): Promise<Fault | undef
     await node.directory.ready({ signal: limit });
     return undefined;
   } catch (error) {
+    if (error instanceof Fault && error.code === 'revoked') return error; // what was said before is still here to be read
     if (signal.aborted || !limit.aborted) throw error;
     return (
       node.directory.states().find((state) => state.error)?.error ?? new Fault('timeout', 'no tracker answers yet')
@@ -192,7 +209,7 @@ async function say(
     ];
     shell.stdout.write(`${rows.join('\n')}\n`);
   }
-  if (refused) await shell.notes.line(`netapp: ${refused.message}; it goes on trying`);
+  if (refused) await shell.notes.line(`netapp: ${refused.message}${refused.retry ? '; it goes on trying' : ''}`);
   if (shell.json) return;
   if (invite) await shell.notes.line(`Others join with: netapp up --name NAME --join '${invite}'`);
   await shell.notes.line('Ctrl-C ends it.');

@@ -96,7 +96,11 @@ export class MailServer implements Disposable {
       rate = new Rate({ burst: CALLS_BURST, perSecond: CALLS_PER_SECOND, clock: this.#clock });
       this.#rates.set(link, rate);
     }
-    if (!rate.take()) throw new Fault('too_many', `using a mailbox: at most ${CALLS_PER_SECOND} calls a second`);
+    if (!rate.take()) {
+      throw new Fault('too_many', `using a mailbox: at most ${CALLS_PER_SECOND} calls a second`, {
+        data: { retryAfterMs: rate.waitMs },
+      });
+    }
     return account;
   }
 

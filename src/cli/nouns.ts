@@ -48,6 +48,7 @@ import {
 import { cleanText, jsonLine } from './clean.ts';
 import { jobName, jobStanding } from './job-progress.ts';
 import { type Noun, noun, state, styles } from './noun.ts';
+import { adminNouns } from './nouns-admin.ts';
 import { doorNouns } from './nouns-doors.ts';
 import type { Cell } from './term.ts';
 import { stepLine } from './trace.ts';
@@ -470,6 +471,7 @@ const nouns = new Map<unknown, Noun>([
   [room, rooms],
   [linkInfo, links],
   [status, me],
+  ...adminNouns,
   ...doorNouns,
 ]);
 

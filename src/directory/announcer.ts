@@ -3,6 +3,7 @@ import { Backoff } from '../base/async.ts';
 import { type Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Link } from '../link/link.ts';
+import { handle } from './handle.ts';
 import * as messages from './messages.ts';
 import type { OwnRecord } from './own.ts';
 import { type DirectoryRecord, recordHolds } from './record.ts';
@@ -17,6 +18,8 @@ const GOODBYE_MS = 1000;
 const MOST_MENDS = 2;
 /** Milliseconds until a refused announce that is worth a retry is tried again. */
 const RETRY = { firstMs: 1000, mostMs: 30_000 };
+/** Milliseconds that a tracker may have us wait. */
+const MOST_WAIT_MS = 5 * 60_000;
 
 export class Announcer implements Disposable {
   /** Why the tracker does not take the record, where waiting will not mend it. */
@@ -26,6 +29,7 @@ export class Announcer implements Disposable {
   /** Addresses of ours that answered its dial-back. */
   checked: readonly string[] = [];
   readonly #own: OwnRecord;
+  readonly #token: string | undefined;
   readonly #log: Log;
   readonly #onChange: () => void;
   readonly #retry = new Backoff(RETRY);
@@ -36,8 +40,10 @@ export class Announcer implements Disposable {
   #ttlMs = messages.TTL_MS;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(options: { own: OwnRecord; log: Log; onChange: () => void }) {
+  /** `token`: of the invite by which the node joined. */
+  constructor(options: { own: OwnRecord; token: string | undefined; log: Log; onChange: () => void }) {
     this.#own = options.own;
+    this.#token = options.token;
     this.#log = options.log;
     this.#onChange = options.onChange;
   }
@@ -75,8 +81,11 @@ export class Announcer implements Disposable {
       const fault = toFault(error, 'announcing');
       if (this.#link === link && link.open) {
         // A caller who gives up waiting does not end the heartbeat.
-        if (fault.retry || fault.code === 'cancelled') this.#later(link, this.#retry.next(), () => this.announce(link));
-        else this.refused = fault;
+        if (fault.retry || fault.code === 'cancelled') {
+          const told =
+            typeof fault.data?.retryAfterMs === 'number' ? Math.min(fault.data.retryAfterMs, MOST_WAIT_MS) : 0;
+          this.#later(link, Math.max(told, this.#retry.next()), () => this.announce(link));
+        } else this.refused = fault;
         this.#log.warn({ code: fault.code, reason: fault.message }, 'a tracker does not take the record');
       }
       throw fault;
@@ -87,7 +96,11 @@ export class Announcer implements Disposable {
 
   async #announceOnce(link: Link, signal: AbortSignal | undefined): Promise<void> {
     const record = this.#own.sign(this.#ttlMs, this.#offsetMs);
-    const { ttlMs, observed, checked } = await link.request(messages.announce, { record }, { signal });
+    const { ttlMs, observed, checked } = await link.request(
+      messages.announce,
+      { record, ...(this.#token !== undefined && { token: this.#token }) },
+      { signal },
+    );
     if (this.#link !== link || (this.#announced && this.#announced.seq > record.seq)) return;
     this.#announced = record;
     this.#ttlMs = Math.max(LEAST_TTL_MS, Math.min(ttlMs, MOST_TTL_MS));
@@ -103,11 +116,22 @@ export class Announcer implements Disposable {
       this.#offsetMs = offset;
       return true;
     }
+    if (fault.code === 'renamed') return this.#renamed(fault);
     if (fault.code !== 'wrong_state') return false;
     const { entry } = await link.request(messages.find, { account: this.#own.account.id }, { signal });
     // Only what this account signed itself may move its seq: else a tracker could use it up.
     if (entry.record.account !== this.#own.account.id || !recordHolds(entry.record)) return false;
     this.#own.seen(entry.record.seq);
+    return true;
+  }
+
+  /** Only to a name of the same zone: a tracker has no say in others. [A-21] */
+  #renamed({ data }: Fault): boolean {
+    const parsed = handle.safeParse(data?.handle);
+    const zoneOf = (name: string): string => name.slice(name.indexOf('@'));
+    if (!parsed.success || zoneOf(parsed.data) !== zoneOf(this.#own.handle)) return false;
+    this.#log.warn({ from: this.#own.handle, to: parsed.data }, 'an admin of the zone has renamed this account');
+    this.#own.rename(parsed.data);
     return true;
   }
 

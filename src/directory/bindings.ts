@@ -1,6 +1,7 @@
 /** What a tracker must not forget: which key owns a handle, and what each account said last. */
 import { Fault } from '../base/fault.ts';
 import type { Statement, Store } from '../base/sqlite.ts';
+import { HandleMarks } from './handle-marks.ts';
 import { type DirectoryRecord, record } from './record.ts';
 
 const SCHEMA = [
@@ -29,9 +30,12 @@ export type Kept = {
 type KeptRow = { record: string; verified: string; observed: string; online: number; last_seen: number };
 
 export class Bindings {
+  /** What admins did to handles. */
+  readonly marks: HandleMarks;
   readonly #store: Store;
   readonly #owner: Statement<{ account: string }>;
   readonly #count: Statement<{ count: number }>;
+  readonly #live: Statement<{ live: number }>;
   readonly #bind: Statement;
   readonly #keep: Statement;
   readonly #forget: Statement;
@@ -40,8 +44,15 @@ export class Bindings {
   constructor(store: Store) {
     this.#store = store;
     store.migrate('directory', SCHEMA);
+    this.marks = new HandleMarks(store);
     this.#owner = store.prepare('SELECT account FROM directory_handles WHERE handle = ?');
     this.#count = store.prepare('SELECT count(*) AS count FROM directory_handles WHERE account = ?');
+    this.#live = store.prepare(
+      `SELECT EXISTS (
+         SELECT 1 FROM directory_handles AS h LEFT JOIN directory_handle_marks AS m ON m.handle = h.handle
+         WHERE h.account = ? AND m.state IS NOT 'revoked'
+       ) AS live`,
+    );
     this.#bind = store.prepare('INSERT INTO directory_handles (handle, account, since) VALUES (?, ?, ?)');
     this.#keep = store.prepare(
       `INSERT OR REPLACE INTO directory_records (account, record, verified, observed, online, last_seen)
@@ -60,18 +71,27 @@ export class Bindings {
     });
   }
 
+  /** Handles that have an owner. */
+  get size(): number {
+    return this.#store.prepare<{ count: number }>('SELECT count(*) AS count FROM directory_handles').get()?.count ?? 0;
+  }
+
   ownerOf(handle: string): string | undefined {
     return this.#owner.get(handle)?.account;
   }
 
+  /** Whether the account has a handle that nobody has revoked. [A-20] */
   isBound(account: string): boolean {
-    return (this.#count.get(account)?.count ?? 0) > 0;
+    return this.#live.get(account)?.live === 1;
   }
 
-  /** Gives the handle to the account for good, if nobody has it. Throws `name_taken` or `too_many`. [D-5] */
-  claim(handle: string, account: string, now: number): void {
+  /**
+   * Gives the handle to the account for good, if nobody has it and `admit`, in the same transaction, throws nothing. Throws
+   * `name_taken`, `too_many`, `revoked` or `renamed`. [D-5]
+   */
+  claim(handle: string, account: string, now: number, admit?: () => void): void {
     const owner = this.ownerOf(handle);
-    if (owner === account) return;
+    if (owner === account) return this.marks.check(handle);
     if (owner !== undefined) {
       throw new Fault(
         'name_taken',
@@ -81,7 +101,10 @@ export class Bindings {
     if ((this.#count.get(account)?.count ?? 0) >= MOST_HANDLES) {
       throw new Fault('too_many', `announcing "${handle}": this account owns ${MOST_HANDLES} names already`);
     }
-    this.#bind.run(handle, account, now);
+    this.#store.transaction(() => {
+      admit?.();
+      this.#bind.run(handle, account, now);
+    });
   }
 
   /** All records that were kept; one that is damaged is left out, for its owner will announce it again. */

@@ -8,6 +8,8 @@ import { type Key, peerId } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import type { Method } from '../link/message.ts';
 import type { Router } from '../link/router.ts';
+import { reannounce } from './admin-wire.ts';
+import { Administration } from './administration.ts';
 import { zoneOf } from './delegation.ts';
 import { Elsewhere, type Mode } from './elsewhere.ts';
 import type { Names } from './finder.ts';
@@ -53,12 +55,16 @@ export type DirectoryClientOptions = {
   log: Log;
   /** A tracker came up, went down, took or refused the record. */
   onTrackers?: () => void;
+  /** An admin of the zone has renamed the own account. [A-21] */
+  onRenamed?: (handle: string) => void;
 };
 
 export class DirectoryClient implements AsyncDisposable {
   readonly #options: DirectoryClientOptions;
   readonly #own: OwnRecord;
   readonly #zone: string;
+  /** What an admin of the zone may ask of its trackers. */
+  readonly administration: Administration;
   readonly #listeners = new Set<(change: PeopleChange) => void>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #upstreams = new Map<string, Upstream>();
@@ -73,6 +79,14 @@ export class DirectoryClient implements AsyncDisposable {
     const { handle, zone } = parseHandle(options.handle, '');
     this.#zone = zone;
     this.#own = new OwnRecord({ ...options, handle });
+    this.#own.onRename = (renamed) => {
+      this.#people?.repin(renamed, this.#own.account.id);
+      options.onRenamed?.(renamed);
+    };
+    this.administration = new Administration({
+      trackers: () => [...this.#upstreams.values()],
+      zone: () => this.#zone,
+    });
     this.#ready.promise.catch(() => {}); // whoever waits for it hears of it; nobody has to wait
   }
 
@@ -85,6 +99,15 @@ export class DirectoryClient implements AsyncDisposable {
         throw new Fault('forbidden', `taking "${messages.changed.name}": this link is not to a tracker of ours`);
       upstream.changed(link, change);
     });
+    // What is refused shows in the tracker's state. [A-22]
+    router.on(
+      reannounce,
+      (_params, { link }) =>
+        void this.#upstreams
+          .get(link.peer)
+          ?.announce()
+          .catch(() => {}),
+    );
     return this;
   }
 
@@ -160,6 +183,11 @@ export class DirectoryClient implements AsyncDisposable {
    */
   ready({ signal }: Wait = {}): Promise<void> {
     return abortable(this.#ready.promise, signal);
+  }
+
+  /** `name@zone` of this node's account, as a tracker of the zone knows it. */
+  get handle(): string {
+    return this.#own.handle;
   }
 
   /** This node's own account. */

@@ -40,6 +40,11 @@ export class DialBack implements Disposable {
     this.#checkMs = options.checkMs ?? CHECK_MS;
   }
 
+  /** Addresses that are being dialled, or wait for it. */
+  get waiting(): number {
+    return this.#pending.size;
+  }
+
   /** Those of the candidates that answered lately. */
   reached(node: string, addresses: readonly string[], observed: string): string[] {
     return candidates(addresses, observed).filter((address) => this.#remembered(node, address) === true);

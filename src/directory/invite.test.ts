@@ -61,3 +61,10 @@ test('garbage is always bad_invite, never another error', () => {
     }),
   );
 });
+
+test('a token goes with the invite, and those who know none read the rest [A-10]', () => {
+  const invite = { peer, addresses: ['10.0.0.1:22236'], zone: 'lab', token: 'abc_-9' };
+  expect(formatInvite(invite)).toBe(`netapp://${peer}@10.0.0.1:22236/?zone=lab&token=abc_-9`);
+  expect(parseInvite(formatInvite(invite))).toEqual(invite);
+  expect(() => parseInvite(`netapp://${peer}@10.0.0.1:1/?zone=lab&token=a%20b`)).toThrow('token is not whole');
+});

@@ -3,6 +3,7 @@ import { Fault } from '../base/fault.ts';
 import { addressText } from '../link/address.ts';
 import { peerId } from '../link/identity.ts';
 import { zone } from './handle.ts';
+import { invitationText } from './invitation.ts';
 import { MOST_ADDRESSES } from './record.ts';
 
 export type Invite = {
@@ -11,14 +12,17 @@ export type Invite = {
   /** 1 to 8 of `host:port`, the likeliest first. */
   addresses: string[];
   zone: string;
+  /** What lets a newcomer in where the zone takes them by invite alone. [A-10] */
+  token?: string | undefined;
 };
 
 const form = /^netapp:\/\/([^@/?#]*)@([^@/?#]*)\/?(?:\?([^#]*))?$/i;
 
 /** `netapp://<peer-id>@host:port/?zone=lab&addr=host2:port2`. */
-export function formatInvite({ peer, addresses, zone }: Invite): string {
+export function formatInvite({ peer, addresses, zone, token }: Invite): string {
   const [first, ...others] = addresses;
-  return `netapp://${peer}@${first ?? ''}/?${[`zone=${zone}`, ...others.map((text) => `addr=${text}`)].join('&')}`;
+  const parameters = [`zone=${zone}`, ...others.map((text) => `addr=${text}`), ...(token ? [`token=${token}`] : [])];
+  return `netapp://${peer}@${first ?? ''}/?${parameters.join('&')}`;
 }
 
 /** Reads an invite link; parameters that it does not know are skipped. Throws `bad_invite` that says what is wrong. */
@@ -36,5 +40,7 @@ export function parseInvite(text: string): Invite {
   if (addresses.length > MOST_ADDRESSES) throw bad(`it names ${addresses.length} addresses, at most ${MOST_ADDRESSES}`);
   const named = zone.safeParse(parameters.get('zone') ?? '');
   if (!named.success) throw bad('it names no zone, or one that is not of its form');
-  return { peer, addresses, zone: named.data };
+  const token = parameters.get('token') ?? undefined;
+  if (token !== undefined && !invitationText.safeParse(token).success) throw bad('its token is not whole');
+  return { peer, addresses, zone: named.data, ...(token !== undefined && { token }) };
 }

@@ -5,6 +5,7 @@ import { peerId } from '../link/identity.ts';
 import { method, notice } from '../link/message.ts';
 import { handle, zone } from './handle.ts';
 import { MOST_HIDDEN_FROM, MOST_SHOWN_TO } from './hiding.ts';
+import { invitationText } from './invitation.ts';
 import { MOST_ADDRESSES, record, renewal } from './record.ts';
 
 /** Milliseconds that a record holds after its last renewal, unless the tracker says otherwise. */
@@ -46,7 +47,11 @@ const gone = z.array(peerId);
 
 /** A record, taken into the list: the textbook's send_info and add_list. */
 export const announce = method('directory.announce', {
-  params: z.object({ record }),
+  params: z.object({
+    record,
+    /** The one of the invite by which the node joined; looked at where a handle is to be bound. */
+    token: invitationText.optional(),
+  }),
   result: z.object({
     version,
     /** Milliseconds until the record is dropped if nothing renews it. */

@@ -7,13 +7,15 @@ import { type DirectoryRecord, MOST_ADDRESSES, type PresentStatus, signRecord } 
 
 export class OwnRecord {
   readonly account: Key;
-  readonly handle: string;
   readonly node: string;
   readonly seal: string;
+  /** Told of a new handle, once it is used. */
+  onRename: (handle: string) => void = () => {};
   status: PresentStatus = 'online';
   text = '';
   readonly #addresses: () => readonly string[];
   readonly #clock: Clock;
+  #handle: string;
   #seq = 0;
 
   constructor(options: {
@@ -24,11 +26,22 @@ export class OwnRecord {
     clock: Clock;
   }) {
     this.account = options.account;
-    this.handle = options.handle;
+    this.#handle = options.handle;
     this.node = options.node;
     this.seal = sealingKey(options.account);
     this.#addresses = options.addresses;
     this.#clock = options.clock;
+  }
+
+  /** `name@zone`, as a tracker of the zone knows it. */
+  get handle(): string {
+    return this.#handle;
+  }
+
+  /** An admin of the zone has renamed it. [A-21] */
+  rename(handle: string): void {
+    this.#handle = handle;
+    this.onRename(handle);
   }
 
   /** `host:port` of this node, the first 8 of them. */
@@ -64,7 +77,12 @@ export class OwnRecord {
 
   /** Whether `record` says what would be said now. */
   isSaidBy(record: DirectoryRecord): boolean {
-    const { addresses, status, text } = this;
-    return record.status === status && record.text === text && record.addresses.join() === addresses.join();
+    const { addresses, status, text, handle } = this;
+    return (
+      record.handle === handle &&
+      record.status === status &&
+      record.text === text &&
+      record.addresses.join() === addresses.join()
+    );
   }
 }

@@ -9,6 +9,7 @@ import { encodeNotice } from '../link/message.ts';
 import { needsAccount, type Router } from '../link/router.ts';
 import { candidates, type DialBack } from './dialback.ts';
 import type { Asker } from './hiding.ts';
+import type { Joining } from './joining.ts';
 import * as messages from './messages.ts';
 import type { DirectoryRecord } from './record.ts';
 import type { DirectoryTable, Row } from './table.ts';
@@ -42,6 +43,7 @@ export class DirectoryServer implements Disposable {
   readonly zones: readonly string[];
   readonly #table: DirectoryTable;
   readonly #dialBack: DialBack;
+  readonly #joining: Joining | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #guests = new WeakMap<Link, Guest>();
@@ -56,12 +58,15 @@ export class DirectoryServer implements Disposable {
   constructor(options: {
     table: DirectoryTable;
     dialBack: DialBack;
+    /** Whom the zones take in; default: anybody. */
+    joining?: Joining | undefined;
     zones: readonly string[];
     clock: Clock;
     log: Log;
   }) {
     this.#table = options.table;
     this.#dialBack = options.dialBack;
+    this.#joining = options.joining;
     this.zones = options.zones;
     this.#clock = options.clock;
     this.#log = options.log;
@@ -71,7 +76,7 @@ export class DirectoryServer implements Disposable {
   /** Puts the methods into the tracker's table. */
   attach(router: Router): this {
     router
-      .handle(messages.announce, ({ record }, { link }) => this.#announce(record, this.#guest(link)), {
+      .handle(messages.announce, ({ record, token }, { link }) => this.#announce(record, token, this.#guest(link)), {
         needs: needsAccount,
       })
       .handle(
@@ -141,6 +146,11 @@ export class DirectoryServer implements Disposable {
     this.#table.sweep();
   }
 
+  /** Links to which changes are pushed. */
+  get watchers(): number {
+    return this.#watchers.size;
+  }
+
   #guest(link: Link): Guest {
     const known = this.#guests.get(link);
     if (known) return known;
@@ -162,10 +172,18 @@ export class DirectoryServer implements Disposable {
   }
 
   #limit(rate: Rate, what: string): void {
-    if (!rate.take()) throw new Fault('too_many', `${what}: too often on this link; wait a minute`);
+    if (rate.take()) return;
+    const retryAfterMs = rate.waitMs;
+    throw new Fault('too_many', `${what}: too often on this link; wait ${Math.ceil(retryAfterMs / 1000)} s`, {
+      data: { retryAfterMs },
+    });
   }
 
-  async #announce(record: DirectoryRecord, guest: Guest): Promise<ReturnType<typeof messages.announce.result.parse>> {
+  async #announce(
+    record: DirectoryRecord,
+    token: string | undefined,
+    guest: Guest,
+  ): Promise<ReturnType<typeof messages.announce.result.parse>> {
     this.#limit(guest.announces, `announcing "${record.handle}"`);
     this.#admit(record, guest.link);
     const { node, addresses } = record;
@@ -174,7 +192,9 @@ export class DirectoryServer implements Disposable {
       const now = this.#table.get(record.account)?.record;
       return now?.node === node ? this.#dialBack.reached(node, now.addresses, observed) : [];
     };
-    this.#table.announce(record, observed, guest, this.#knownGood(record, observed));
+    this.#table.announce(record, observed, guest, this.#knownGood(record, observed), () =>
+      this.#joining?.admit(record.handle, record.account, token),
+    );
     guest.account = record.account;
     // A link may end while its last request waits its turn; its owner would stay online for a whole TTL.
     if (!guest.link.open) this.#table.linkEnded(record.account, guest);

@@ -4,6 +4,7 @@ import { canonical } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import type { Store } from '../base/sqlite.ts';
 import { Bindings } from './bindings.ts';
+import type { HandleRow } from './handle-marks.ts';
 import { type Asker, type Hiding, Hidings } from './hiding.ts';
 import { TTL_MS } from './messages.ts';
 import { type DirectoryRecord, type Renewal, recordHolds, renewed } from './record.ts';
@@ -93,6 +94,15 @@ export class DirectoryTable {
     return this.#rows.size;
   }
 
+  get online(): number {
+    return this.#online.size;
+  }
+
+  /** Handles that are bound. */
+  get bound(): number {
+    return this.#bindings.size;
+  }
+
   /** Whether askers differ in what they may see. */
   get hides(): boolean {
     return this.#hidings.any;
@@ -106,9 +116,15 @@ export class DirectoryTable {
 
   /**
    * Takes a record from the link `owner`. Throws `bad_signature`, `invalid_argument` (its time is over), `wrong_state` (a
-   * newer one is known), `name_taken`, `too_many`.
+   * newer one is known), `name_taken`, `too_many`, `revoked`, `renamed`, and what `admit` does, which is asked before a handle is bound.
    */
-  announce(record: DirectoryRecord, observed: string, owner: object, reached: readonly string[]): Row {
+  announce(
+    record: DirectoryRecord,
+    observed: string,
+    owner: object,
+    reached: readonly string[],
+    admit?: () => void,
+  ): Row {
     const now = this.#clock.now();
     const row = this.#rows.get(record.account);
     this.#check(record, row?.record, now);
@@ -118,7 +134,7 @@ export class DirectoryTable {
         `announcing "${record.handle}": this tracker knows ${MOST_ACCOUNTS} accounts already`,
       );
     }
-    this.#bindings.claim(record.handle, record.account, now);
+    this.#bindings.claim(record.handle, record.account, now, admit);
     if (!row) {
       const fresh = { record, verified: reached, observed, online: true, lastSeen: now, changed: 0, expires: 0, owner };
       this.#rows.set(record.account, fresh);
@@ -232,20 +248,77 @@ export class DirectoryTable {
   /** Takes those out of the list who have not been here for half a year. To be called about once an hour. */
   forget(): void {
     const now = this.#clock.now();
-    for (const [account, row] of this.#rows) {
+    for (const row of this.#rows.values()) {
       if (row.online || now - row.lastSeen < FORGET_MS) continue;
       if (this.#forgotten.length >= MOST_GONE) break; // the rest at the next call: a notice has a bound
-      this.#rows.delete(account);
-      this.#nodes.delete(row.record.node);
-      this.#hidings.forget(account);
-      this.#unsaved.delete(row);
-      this.#forgotten.push(account);
-      this.#gone.push({ account, at: ++this.#counter });
-      for (const listener of this.#listeners) listener(account);
+      this.#drop(row);
     }
+    this.#boundGone();
+    this.flush();
+  }
+
+  /** Out of the list, and told of in `gone`. */
+  #drop(row: LiveRow): void {
+    const { account, node } = row.record;
+    this.#rows.delete(account);
+    this.#online.delete(row);
+    if (this.#nodes.get(node) === account) this.#nodes.delete(node);
+    this.#hidings.forget(account);
+    this.#unsaved.delete(row);
+    this.#forgotten.push(account);
+    this.#gone.push({ account, at: ++this.#counter });
+    for (const listener of this.#listeners) listener(account);
+  }
+
+  #boundGone(): void {
     const dropped = this.#gone.splice(0, Math.max(0, this.#gone.length - MOST_GONE));
     this.#goneSince = dropped.at(-1)?.at ?? this.#goneSince;
-    this.flush();
+  }
+
+  /** Handles of a zone with what became of them, in their order, after `after`. */
+  handles(zone: string, after: string, most: number): HandleRow[] {
+    return this.#bindings.marks.list(zone, after, most);
+  }
+
+  /** Nobody goes by this handle any more, and its owner leaves the list. Throws `unknown_handle`. [A-20] */
+  revoke(handle: string): HandleRow {
+    const { marks } = this.#bindings;
+    const { account } = marks.show(handle);
+    marks.revoke(handle, this.#clock.now());
+    const row = this.#rows.get(account);
+    if (row?.record.handle === handle) {
+      this.#drop(row);
+      this.#boundGone();
+      this.flush();
+    }
+    return marks.show(handle);
+  }
+
+  /** The account goes by another name from its next record on. Throws `unknown_handle`, `name_taken`. [A-21] */
+  rename(handle: string, to: string): HandleRow {
+    const { marks } = this.#bindings;
+    const { account, state } = marks.show(handle);
+    if (state !== 'bound') {
+      throw new Fault('wrong_state', `renaming "${handle}": it was ${state} before; see "netapp handles list"`);
+    }
+    if (handle === to) throw new Fault('invalid_argument', `renaming "${handle}": that is its name`);
+    marks.rename(handle, to, this.#clock.now());
+    const row = this.#rows.get(account);
+    if (row?.record.handle === handle) row.owner = undefined; // the next renewal is refused: it would prolong the old name
+    return marks.show(to);
+  }
+
+  /** Forgets who had a name that is not in use. Throws `unknown_handle`, `wrong_state`. [A-23] */
+  free(handle: string): HandleRow {
+    const row = this.#bindings.marks.show(handle);
+    if (row.state === 'bound') {
+      throw new Fault(
+        'wrong_state',
+        `freeing "${handle}": it has an owner; revoke it first with "netapp handles revoke"`,
+      );
+    }
+    this.#bindings.marks.free(handle);
+    return row;
   }
 
   /** Writes what is not on disk yet. Bindings are there already; the rest its owners would say again. */

@@ -8,7 +8,11 @@ import { Key } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { pair } from '../link/pair.ts';
 import { Router } from '../link/router.ts';
+import { Admins } from './admin.ts';
+import { AdminServer } from './admin-server.ts';
+import { reannounce } from './admin-wire.ts';
 import { type Check, DialBack } from './dialback.ts';
+import { Joining } from './joining.ts';
 import { changed } from './messages.ts';
 import { type Claim, type DirectoryRecord, signRecord } from './record.ts';
 import { DirectoryServer } from './server.ts';
@@ -47,6 +51,8 @@ export class Guest {
   readonly name: string;
   readonly clock: Clock;
   readonly heard: Changed[] = [];
+  /** Settles when the tracker asks it to announce anew. */
+  readonly recalled = Promise.withResolvers<void>();
   readonly #waiting: { until: (heard: readonly Changed[]) => boolean; resolve: () => void }[] = [];
 
   constructor(name: string, clock: Clock) {
@@ -72,10 +78,12 @@ export class Guest {
   }
 
   get router(): Router {
-    return new Router().on(changed, (notice) => {
-      this.heard.push(notice);
-      for (const waiting of this.#waiting) if (waiting.until(this.heard)) waiting.resolve();
-    });
+    return new Router()
+      .on(reannounce, () => this.recalled.resolve())
+      .on(changed, (notice) => {
+        this.heard.push(notice);
+        for (const waiting of this.#waiting) if (waiting.until(this.heard)) waiting.resolve();
+      });
   }
 
   /** Settles when the pushed changes are as `until` wants them. */
@@ -95,6 +103,9 @@ export class Lab {
   readonly table: DirectoryTable;
   readonly server: DirectoryServer;
   readonly router = new Router();
+  readonly admins = new Admins();
+  readonly joining: Joining;
+  readonly #links = new Set<Link>();
 
   constructor(options: { clock?: HandClock; store?: Store; check?: Check; ttlMs?: number } = {}) {
     this.clock = options.clock ?? new HandClock();
@@ -105,7 +116,19 @@ export class Lab {
       ...(options.ttlMs !== undefined && { ttlMs: options.ttlMs }),
     });
     const dialBack = new DialBack({ check: options.check ?? (async () => false), clock: this.clock });
+    const { store, clock, key, admins, table } = this;
+    this.joining = new Joining({ store, clock, key, admins });
+    new AdminServer({
+      table,
+      joining: this.joining,
+      admins,
+      zones: ['lab'],
+      inviteOf: (zone) => ({ peer: key.id, addresses: ['192.0.2.1:22236'], zone }),
+      links: () => this.#links,
+      log: silentLog(),
+    }).attach(this.router);
     this.server = new DirectoryServer({
+      joining: this.joining,
       table: this.table,
       dialBack,
       zones: ['lab'],
@@ -116,10 +139,12 @@ export class Lab {
 
   /** The guest's end of a new link, and the tracker's. */
   async link(guest: Guest, hello: HelloInfo = guest.hello): Promise<[Link, Link]> {
-    return pair(
+    const ends = await pair(
       { router: guest.router, self: hello, id: guest.node.id },
       { router: this.router, self: helloOf('tracker'), id: this.key.id },
       this.clock,
     );
+    this.#links.add(ends[1]);
+    return ends;
   }
 }

@@ -73,7 +73,12 @@ export class Upstream implements AsyncDisposable {
     this.#hiding = options.hiding;
     this.#log = options.log.child({ tracker: options.invite.peer.slice(0, 8) });
     this.#onChange = options.onChange;
-    this.#announcer = new Announcer({ own: options.own, log: this.#log, onChange: this.#onChange });
+    this.#announcer = new Announcer({
+      own: options.own,
+      token: options.invite.token,
+      log: this.#log,
+      onChange: this.#onChange,
+    });
     this.#people.trackerDown(this.invite.peer);
     this.#kept = new KeptLink({
       dial: (signal) => this.#dialAny(signal),
@@ -112,7 +117,7 @@ export class Upstream implements AsyncDisposable {
       peer,
       address: this.link?.address ?? addresses[0] ?? '',
       zone,
-      invite: formatInvite(this.invite),
+      invite: formatInvite({ ...this.invite, token: undefined }), // that was for this node alone
       state: kept.state,
       error: this.#announcer.refused ?? (kept.state === 'down' ? kept.fault : null),
       announced: this.link !== undefined && this.#announcer.isCurrent,

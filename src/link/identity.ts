@@ -33,6 +33,7 @@ export type Purpose =
   | 'membership'
   | 'order'
   | 'capability'
+  | 'invitation'
   | 'apex'
   | 'delegation';
 

@@ -142,6 +142,11 @@ export class Link {
     return this.#remote !== undefined && this.#ending === undefined;
   }
 
+  /** Bytes that wait for the other side to read. */
+  get unsentBytes(): number {
+    return this.#stream.bufferedBytes;
+  }
+
   /** Aborts when the link ends. */
   get signal(): AbortSignal {
     return this.#ended.signal;
@@ -298,8 +303,7 @@ export class Link {
   #notice(name: string, params: unknown, bytes: number): void {
     if (name === cancel.name) {
       const parsed = cancel.params.safeParse(params);
-      if (parsed.success) this.#running.get(parsed.data.id)?.abort();
-      return;
+      if (parsed.success) this.#running.get(parsed.data.id)?.abort(); // and is counted below, as every notice
     }
     if (!this.#remote) throw new Fault('wrong_state', `taking "${name}": hello comes first`); // [L-11]
     this.#router

@@ -2,14 +2,15 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import type { Clock } from '../base/clock.ts';
-import { FAULTS, Fault, toFault } from '../base/fault.ts';
+import { FAULTS, Fault, type FaultCode, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { formatAddress, plainIp } from './address.ts';
 import { type Identity, peerOf } from './certificate.ts';
+import type { Guard } from './guard.ts';
 import { type HelloInfo, SUBPROTOCOL } from './hello.ts';
 import { Link } from './link.ts';
 import { MOST_FRAME_BYTES } from './message.ts';
@@ -35,6 +36,8 @@ export type ListenOptions = {
   log: Log;
   /** Somebody for whom nobody is here: their link is cut without a word. [D-60] */
   refuses?(info: HelloInfo): boolean;
+  /** Bounds what one address and one key may ask; default: nothing does. */
+  guard?: Guard | undefined;
   /** Takes each link once it is greeted. */
   onLink(link: Link): void;
   /** Milliseconds that a stranger has to finish the TLS handshake, and again to say what they want; default 10,000. */
@@ -52,6 +55,7 @@ export class Listener {
   readonly #routes: { prefix: string; handler: HttpHandler }[] = [];
   readonly #links = new Set<Link>();
   #stopping = false;
+  #closedFor: Fault | undefined;
 
   constructor(options: ListenOptions) {
     this.#options = options;
@@ -71,6 +75,7 @@ export class Listener {
       noDelay: true,
     });
     this.#server.maxConnections = MOST_CONNECTIONS;
+    if (options.guard) guardConnections(this.#server, options.guard);
     this.#upgrades = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -137,6 +142,7 @@ export class Listener {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.setHeader('x-content-type-options', 'nosniff');
     try {
+      this.#options.guard?.request(plainIp(request.socket.remoteAddress));
       const url = new URL(request.url ?? '/', 'https://node');
       const route = this.#routes.find(({ prefix }) => url.pathname.startsWith(prefix));
       if (!route)
@@ -148,6 +154,11 @@ export class Listener {
     }
   }
 
+  /** From now on new links are refused with `fault`; those that stand, and plain HTTP, go on. [A-30] */
+  refuseLinks(fault: Fault): void {
+    this.#closedFor = fault;
+  }
+
   #refuse(response: ServerResponse, error: unknown): void {
     const fault = toFault(error);
     if (fault.code === 'internal') this.#options.log.error({ err: error }, 'an HTTP request failed by a defect');
@@ -155,6 +166,8 @@ export class Listener {
       response.destroy(); // what was promised cannot be kept: a cut says so
       return;
     }
+    const wait = retryAfter(fault);
+    if (wait !== undefined) response.setHeader('retry-after', wait);
     const message = fault.code === 'internal' ? 'this request failed here' : fault.message;
     response.writeHead(FAULTS[fault.code].http, { 'content-type': 'application/json', 'x-netapp-fault': fault.code });
     response.end(`${JSON.stringify({ code: fault.code, message })}\n`);
@@ -168,6 +181,15 @@ export class Listener {
     if (request.url !== '/link') return refuseUpgrade(socket, 'unknown_operation');
     if (!peer) return refuseUpgrade(socket, 'unauthenticated');
     if (!offered.includes(SUBPROTOCOL)) return refuseUpgrade(socket, 'unsupported_version');
+    if (this.#closedFor) return refuseUpgrade(socket, this.#closedFor.code, retryAfter(this.#closedFor));
+    let leave = (): void => {};
+    try {
+      leave = this.#options.guard?.link(peer) ?? leave;
+    } catch (error) {
+      const fault = toFault(error);
+      return refuseUpgrade(socket, fault.code, retryAfter(fault));
+    }
+    socket.once('close', leave);
     this.#upgrades.handleUpgrade(request, socket, head, (ws) => {
       const from = formatAddress({ host: plainIp(socket.remoteAddress), port: socket.remotePort ?? 0 });
       const link = new Link({
@@ -202,7 +224,27 @@ export class Listener {
   }
 }
 
-function refuseUpgrade(socket: TLSSocket, code: keyof typeof FAULTS): void {
+function refuseUpgrade(socket: TLSSocket, code: FaultCode, wait?: number): void {
   const { http } = FAULTS[code];
-  socket.end(`HTTP/1.1 ${http} Refused\r\nx-netapp-fault: ${code}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+  const later = wait === undefined ? '' : `retry-after: ${wait}\r\n`;
+  socket.end(
+    `HTTP/1.1 ${http} Refused\r\nx-netapp-fault: ${code}\r\n${later}content-length: 0\r\nconnection: close\r\n\r\n`,
+  );
+}
+
+/** Seconds after which it is worth another try, where the fault says so. */
+function retryAfter({ data }: Fault): number | undefined {
+  return typeof data?.retryAfterMs === 'number' ? Math.max(1, Math.ceil(data.retryAfterMs / 1000)) : undefined;
+}
+
+/** Before a handshake is begun: what is refused costs an accept and a close, no more. [A-40] */
+function guardConnections(server: Server, guard: Guard): void {
+  const begin = server.listeners('connection');
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    const leave = guard.connect(plainIp(socket.remoteAddress));
+    if (!leave) return void socket.destroy();
+    socket.once('close', leave);
+    for (const listener of begin) listener.call(server, socket);
+  });
 }

@@ -1,6 +1,6 @@
 /** What an end answers to: a table of methods and notices, each with its shape, its size and its precondition. */
 import type { z } from 'zod';
-import { Fault } from '../base/fault.ts';
+import { Fault, type FaultCode, toFault } from '../base/fault.ts';
 import type { Link } from './link.ts';
 import type { Method, Notice } from './message.ts';
 
@@ -8,6 +8,14 @@ import type { Method, Notice } from './message.ts';
 export type Precondition = (link: Link) => void;
 
 type Context = { link: Link; signal: AbortSignal };
+
+/** Hears of each request and notice before it is looked at, and of how each request ended. */
+export type Overseer = {
+  /** Throws the fault that refuses a request, or that ends the link of a notice. */
+  admit(link: Link): void;
+  /** `method` is one of the table's, or `unknown`. */
+  ended(method: string, outcome: FaultCode | 'ok'): void;
+};
 
 type Row = {
   params: z.ZodType;
@@ -27,14 +35,20 @@ export class Router {
   readonly #notices = new Map<string, Row>();
   readonly #admit: ((link: Link) => Promise<void> | undefined) | undefined;
   readonly #settled: () => Promise<void> | undefined;
+  readonly #overseer: Overseer | undefined;
 
   /**
    * `admit`: what must be done before a link's requests are looked at; `settled`: what must be done before an
    * answer may rest on what was written here. Both undefined where nothing is left to do.
    */
   constructor(
-    options: { admit?: (link: Link) => Promise<void> | undefined; settled?: () => Promise<void> | undefined } = {},
+    options: {
+      admit?: (link: Link) => Promise<void> | undefined;
+      settled?: () => Promise<void> | undefined;
+      overseer?: Overseer;
+    } = {},
   ) {
+    this.#overseer = options.overseer;
     this.#admit = options.admit;
     this.#settled = options.settled ?? (() => undefined);
   }
@@ -71,17 +85,25 @@ export class Router {
   /** The answer to a request. Throws the fault that refuses it. */
   async answer(name: string, params: unknown, bytes: number, context: Context): Promise<unknown> {
     const row = this.#requests.get(name);
-    if (!row) throw new Fault('unknown_operation', `calling "${name}": there is no such method here`);
-    const admitted = this.#admit?.(context.link);
-    if (admitted) await admitted;
-    const result = await row.run(admit(row, name, params, bytes, context.link), context);
-    const settled = this.#settled();
-    if (settled) await settled;
-    return result;
+    try {
+      this.#overseer?.admit(context.link);
+      if (!row) throw new Fault('unknown_operation', `calling "${name}": there is no such method here`);
+      const admitted = this.#admit?.(context.link);
+      if (admitted) await admitted;
+      const result = await row.run(admit(row, name, params, bytes, context.link), context);
+      const settled = this.#settled();
+      if (settled) await settled;
+      this.#overseer?.ended(name, 'ok');
+      return result;
+    } catch (error) {
+      this.#overseer?.ended(row ? name : 'unknown', toFault(error).code);
+      throw error;
+    }
   }
 
   /** Takes a notice; one that is not in the table is skipped, so that versions can differ. [L-24] */
   async take(name: string, params: unknown, bytes: number, context: Context): Promise<void> {
+    this.#overseer?.admit(context.link);
     const row = this.#notices.get(name);
     if (row) await row.run(admit(row, name, params, bytes, context.link), context);
   }

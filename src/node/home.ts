@@ -31,6 +31,8 @@ const peerIdText = z
   .string()
   .regex(/^[a-z2-7]{52}$/, 'expected an account id, 52 characters, as "netapp status" shows it');
 
+const aLimit = z.number('expected a whole number, 0 or more').int('expected a whole number, 0 or more').nonnegative();
+
 const aPort = z.number().int().min(0).max(65_535);
 
 /** The settings that a home's `config.json` may have. Flags and environment win over them; `up` remembers some there. */
@@ -56,6 +58,28 @@ export const homeConfig = z
     mailbox: z.boolean(),
     /** Account ids of those who administer the zone of a tracker run from this home. */
     admins: z.array(peerIdText),
+    /** Whom that zone takes in, whatever its admins say. */
+    policy: z.enum(['open', 'invite', 'closed'], 'expected open, invite or closed'),
+    /** What one address and one key may ask of that tracker; 0: no bound. */
+    limits: z
+      .strictObject(
+        {
+          connectionsPerAddress: aLimit,
+          handshakesPerAddress: aLimit,
+          requestsPerAddress: aLimit,
+          linksPerKey: aLimit,
+          requestsPerKey: aLimit,
+          loopback: z.boolean('expected true or false'),
+        },
+        'expected limits such as connectionsPerAddress=100,requestsPerKey=6000',
+      )
+      .partial(),
+    /** Where it serves health, readiness and metrics by plain HTTP: PORT, or HOST:PORT. */
+    metrics: z.string(),
+    /** Addresses of other machines at which a tracker with its key answers. */
+    elsewhere: z.array(z.string()),
+    /** The most milliseconds that it waits, once told to end, for its nodes to go elsewhere; null: it does not. */
+    drainMs: z.number().int().min(1000).nullable(),
     /** Who may see that the user is here. */
     presence: z.enum(['zone', 'contacts']),
     /** Milliseconds without a use of any door until the user is away; null: never. */
@@ -91,7 +115,7 @@ export async function readConfig(home: string): Promise<HomeConfig> {
   if (issue?.code === 'unrecognized_keys') {
     const [key = ''] = issue.keys;
     const near = nearest(key, Object.keys(homeConfig.shape));
-    const meant = near === undefined ? '' : `; did you mean "${near}"?`;
+    const meant = near === undefined ? '.' : `; did you mean "${near}"?`;
     throw new Fault('invalid_argument', `${what}: "${key}" is no setting${meant} See "netapp config show" for all`, {
       data: { field: key },
     });

@@ -113,7 +113,7 @@ export class Node implements AsyncDisposable {
     this.since = clock.now();
     this.pin = pinText(identity.id);
 
-    const binding = (): Binding => bind(account, handle, identity.id, clock.now());
+    const binding = (): Binding => bind(account, this.handle, identity.id, clock.now());
     const self = (): HelloInfo => ({
       protocol: PROTOCOL,
       software: options.software,
@@ -179,6 +179,7 @@ export class Node implements AsyncDisposable {
       clock,
       log: log.child({ room: 'directory' }),
       onTrackers: () => this.#trackersChanged(),
+      onRenamed: () => this.events.emit('person.changed', this.personView(this.directory.me())),
     }).attach(router);
     this.zones = new ZoneDesk(this.directory);
     this.chat = new ChatService({
@@ -334,8 +335,9 @@ export class Node implements AsyncDisposable {
       .catch((error: unknown) => this.#options.log.debug({ err: error }, 'people of other zones are not followed'));
   }
 
+  /** As the zone's tracker knows it: an admin may have renamed it. */
   get handle(): string {
-    return this.#options.handle;
+    return this.directory.handle;
   }
 
   get port(): number {
@@ -449,7 +451,7 @@ export class Node implements AsyncDisposable {
     for (const link of this.directory.ownLinks()) this.chat.trackerUp(link);
     this.chat.trackersUp([...this.directory.links(), ...this.directory.foreignLinks()]);
     for (const { peer, address, zone, state, error } of this.directory.states()) {
-      const shown = { peer, address, zone, state, error: error?.message ?? null };
+      const shown = { peer, address, zone, state, error: error?.message ?? null, code: error?.code ?? null };
       const text = JSON.stringify(shown);
       if (this.#trackersShown.get(peer) === text) continue;
       this.#trackersShown.set(peer, text);

@@ -2,21 +2,14 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { createLog, type Log } from '../base/log.ts';
-import type { Invite } from '../directory/invite.ts';
-import { Tracker } from './tracker.ts';
+import { Tracker, type TrackerOptions } from './tracker.ts';
 
-export type RunTrackerOptions = {
-  home: string;
-  host?: string | undefined;
-  port?: number | undefined;
-  zone: string;
-  zones?: readonly string[] | undefined;
-  parents?: readonly Invite[] | undefined;
-  primaries?: readonly Invite[] | undefined;
-  dns?: readonly string[] | null | undefined;
-  mailbox?: boolean | undefined;
-  admins?: readonly string[] | undefined;
-  /** Its abort ends the program gracefully. */
+export type RunTrackerOptions = Omit<TrackerOptions, 'log'> & {
+  /** The most milliseconds that its nodes have to go elsewhere, where it ends by SIGTERM; null, the default: it ends at once. */
+  drainMs?: number | null | undefined;
+  /** Told once it runs. */
+  onUp?(tracker: Tracker): Disposable;
+  /** Its abort ends the program gracefully. The reason is the name of a signal, where one came. */
   signal: AbortSignal;
   stdout: Writable;
   stderr: Writable;
@@ -27,21 +20,15 @@ export type RunTrackerOptions = {
 
 /** Throws what `Tracker.start` throws; settles when the tracker has ended after `signal`. */
 export async function runTracker(options: RunTrackerOptions): Promise<void> {
-  const { signal, stdout, stderr, json: _, log: given, ...rest } = options;
-  const log = given ?? createLog({ name: 'tracker', level: 'warn' });
-  await using tracker = new Tracker({ ...rest, log });
+  const { signal, stdout, stderr, drainMs, onUp } = options;
+  const log = options.log ?? createLog({ name: 'tracker', level: 'warn' });
+  await using tracker = new Tracker({ ...options, log });
   await tracker.start();
-  const { peer, addresses, invite } = tracker;
+  using _hearing = onUp?.(tracker);
+  const { peer, addresses, invite, metrics = null } = tracker;
   if (options.json) {
-    const line = {
-      address: addresses[0],
-      addresses,
-      peer,
-      zone: tracker.zone,
-      zones: tracker.zones,
-      invite,
-      port: tracker.port,
-    };
+    const { zone, zones, port } = tracker;
+    const line = { address: addresses[0], addresses, peer, zone, zones, invite, port, metrics };
     stdout.write(`${JSON.stringify(line)}\n`);
   } else {
     stdout.write(
@@ -50,10 +37,13 @@ export async function runTracker(options: RunTrackerOptions): Promise<void> {
         ...addresses.map((address) => `address  ${address}`),
         `peer id  ${peer}`,
         `invite   ${invite}`,
+        ...(metrics === null ? [] : [`metrics  http://${metrics}/metrics`]),
         '',
       ].join('\n'),
     );
     stderr.write(`Others join with: netapp up --name <name> --join '${invite}'\nStop with ctrl-C.\n`);
   }
   if (!signal.aborted) await once(signal, 'abort');
+  // A person who presses ctrl-C waits; whoever sends SIGTERM has others to think of.
+  if (signal.reason === 'SIGTERM' && drainMs) await tracker.drain({ mostMs: drainMs });
 }

@@ -1,6 +1,5 @@
 /** A tracker, put together: it introduces nodes to each other, and knows nothing of what they say. */
 import { chmodSync, mkdirSync } from 'node:fs';
-import type { ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../base/clock.ts';
@@ -13,27 +12,38 @@ import { MailServer } from '../chat/mailbox-server.ts';
 import { type MailLimits, MailStore } from '../chat/mailbox-store.ts';
 import { Orderer } from '../chat/orderer.ts';
 import { Admins, needsAdmin } from '../directory/admin.ts';
+import { AdminServer } from '../directory/admin-server.ts';
 import { isBelow } from '../directory/delegation.ts';
 import { type Check, DialBack } from '../directory/dialback.ts';
 import { parseZone } from '../directory/handle.ts';
 import { DIRECTORY_PATH, directoryHttp } from '../directory/http.ts';
 import { formatInvite, type Invite } from '../directory/invite.ts';
+import { Joining, type Policy } from '../directory/joining.ts';
 import { MOST_ADDRESSES } from '../directory/record.ts';
 import { DirectoryServer } from '../directory/server.ts';
 import { DirectoryTable } from '../directory/table.ts';
 import type { DialServer } from '../directory/zone-links.ts';
 import type { ZoneTimes } from '../directory/zone-server.ts';
 import type { Served } from '../directory/zones.ts';
-import { formatAddress } from '../link/address.ts';
+import { formatAddress, parseAddress } from '../link/address.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
+import { Guard, type Limits } from '../link/guard.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import type { Link } from '../link/link.ts';
-import { Listener } from '../link/listen.ts';
+import { type HttpHandler, Listener } from '../link/listen.ts';
 import { Router } from '../link/router.ts';
 import { checkWith } from './check.ts';
+import { Metrics } from './metrics.ts';
+import { loadToken, Monitor, parseMonitorAddress } from './monitor.ts';
+import { sendAway } from './moving.ts';
+import { ReadinessCheck } from './readiness.ts';
+import { logRefusals } from './refusals.ts';
 import { Zoning } from './zoning.ts';
 
 export const TRACKER_PORT = 22_236;
+
+/** Milliseconds after which a restarted tracker answers again, mostly: what a refused newcomer is told to wait. */
+const RETRY_MS = 5000;
 
 export type TrackerOptions = {
   /** Folder of `tracker.key`, `tracker.db` and `tracker.lock`; made if missing. */
@@ -53,6 +63,14 @@ export type TrackerOptions = {
   dns?: readonly string[] | null | undefined;
   /** Whether it holds letters for those who are away; default true. */
   mailbox?: boolean | undefined;
+  /** Whom its zone takes in, whatever its admins say; default: what they say, `open` until then. [A-11] */
+  policy?: Policy | undefined;
+  /** What one address and one key may ask; default: `LIMITS`. */
+  limits?: Partial<Limits> | undefined;
+  /** `host:port` of other machines at which a tracker with this one's key answers: they stand in its invites. */
+  elsewhere?: readonly string[] | undefined;
+  /** `PORT` or `HOST:PORT` of plain HTTP for health, readiness and metrics; default none: they stand at its own port alone. */
+  metrics?: string | undefined;
   /** Ids of the accounts that administer its zone; default none. [A-1] */
   admins?: readonly string[] | undefined;
   log: Log;
@@ -74,6 +92,10 @@ type Running = {
   identity: Identity;
   listener: Listener;
   directory: DirectoryServer;
+  joining: Joining;
+  guard: Guard;
+  readiness: ReadinessCheck;
+  monitor: Monitor;
   table: DirectoryTable;
   addresses: string[];
   zoning: Zoning;
@@ -85,6 +107,7 @@ export class Tracker implements AsyncDisposable {
   readonly zones: readonly string[];
   readonly #options: TrackerOptions;
   readonly #clock: Clock;
+  readonly #elsewhere: readonly string[];
   readonly #undo = new AsyncDisposableStack();
   /** Who administers its zone. */
   readonly admins: Admins;
@@ -97,6 +120,7 @@ export class Tracker implements AsyncDisposable {
     this.zone = parseZone(options.zone);
     this.zones = [...new Set([this.zone, ...(options.zones ?? []).map(parseZone)])];
     this.admins = new Admins(options.admins);
+    this.#elsewhere = (options.elsewhere ?? []).map((text) => formatAddress(parseAddress(text)));
   }
 
   /** Throws `agent_running`, `port_taken`, `corrupt` (its key or store), `invalid_argument` (its host), `unwritable`. */
@@ -125,9 +149,30 @@ export class Tracker implements AsyncDisposable {
     });
     let addresses: string[] = [];
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
-    const directory = undo.use(new DirectoryServer({ table, dialBack, zones: this.zones, clock, log }));
-    const router = new Router({ settled: () => store.settled() });
+    const { admins, zones } = this;
+    const joining = new Joining({ store, clock, key: identity.key, admins, given: this.#options.policy });
+    const directory = undo.use(new DirectoryServer({ table, dialBack, joining, zones, clock, log }));
+    const guard = new Guard({ limits: this.#options.limits, clock });
+    undo.use(logRefusals(guard.refused, log));
+    const readiness = new ReadinessCheck({ store, clock });
+    let letters: MailStore | undefined;
+    const metrics = new Metrics({
+      guard,
+      looked: {
+        links: () => listener.links,
+        accounts: () => ({ known: table.size, online: table.online }),
+        handles: () => table.bound,
+        watchers: () => directory.watchers,
+        dialBacks: () => dialBack.waiting,
+        mail: () => letters?.totals('all'),
+        zones: () => zones.map((zone) => ({ zone, policy: joining.policyOf(zone) })),
+        ready: async () => (await readiness.look()).ready,
+      },
+    });
+    const router = new Router({ settled: () => store.settled(), overseer: metrics });
     directory.attach(router);
+    const inviteOf = (zone: string): Invite => ({ ...this.inviteOf(), zone });
+    new AdminServer({ table, joining, admins, zones, inviteOf, links: () => listener.links, log }).attach(router);
     const software = this.#options.software ?? 'netapp';
     const self = (): HelloInfo => ({ protocol: PROTOCOL, software, role: 'tracker', account: null });
     const zoning = undo.use(
@@ -148,7 +193,7 @@ export class Tracker implements AsyncDisposable {
       }),
     );
     if (this.#options.mailbox ?? true) {
-      const letters = new MailStore({ store, key: identity.key, clock, limits: this.#options.mailLimits });
+      letters = new MailStore({ store, key: identity.key, clock, limits: this.#options.mailLimits });
       const isBound = (account: string): boolean => table.isBound(account);
       const confirm = (link: Link): Promise<void> => zoning.guests.confirm(link);
       const mail = undo.use(new MailServer({ letters, isBound, confirm, clock, log }));
@@ -167,20 +212,33 @@ export class Tracker implements AsyncDisposable {
       self,
       clock,
       log,
+      guard,
       onLink: () => {},
     });
-    listener.route(DIRECTORY_PATH, directoryHttp({ table, clock }));
-    listener.route('/healthz', (_request, response) => health(response));
-    listener.route('/invite', (_request, response) => {
+    const token = loadToken(join(home, 'metrics.token'));
+    const monitor = undo.use(new Monitor({ readiness, metrics, token }));
+    const route = (path: string, handler: HttpHandler): void => {
+      listener.route(path, (request, response, context) => {
+        response.once('close', () => metrics.answered(path, response.statusCode));
+        return handler(request, response, context);
+      });
+    };
+    route(DIRECTORY_PATH, directoryHttp({ table, clock }));
+    // Who comes by its own port may have come through a proxy on this machine: the token decides.
+    for (const path of ['/healthz', '/readyz', '/metrics']) {
+      route(path, (request, response, { path }) => monitor.answer(request, response, { path, open: false }));
+    }
+    route('/invite', (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/plain' }).end(`${this.invite}\n`);
     });
     await listener.start();
     undo.use(listener);
+    if (this.#options.metrics !== undefined) await monitor.listen(parseMonitorAddress(this.#options.metrics));
     directory.start();
     addresses = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
     zoning.start();
     log.info({ peer: identity.id, addresses, zone: this.zone }, 'the tracker listens');
-    return { identity, listener, directory, table, addresses, zoning };
+    return { identity, listener, directory, joining, guard, readiness, monitor, table, addresses, zoning };
   }
 
   #now(): Running {
@@ -206,7 +264,37 @@ export class Tracker implements AsyncDisposable {
   }
 
   inviteOf(): Invite {
-    return { peer: this.peer, addresses: [...this.addresses], zone: this.zone };
+    const addresses = [...new Set([...this.addresses, ...this.#elsewhere])].slice(0, MOST_ADDRESSES);
+    return { peer: this.peer, addresses, zone: this.zone };
+  }
+
+  /** `host:port` at which health, readiness and metrics stand by plain HTTP; undefined without an address of their own. */
+  get metrics(): string | undefined {
+    return this.#now().monitor.address;
+  }
+
+  /** What may change while it runs; what is left out falls back to its default. */
+  reload({ admins, policy, limits }: Pick<TrackerOptions, 'admins' | 'policy' | 'limits'>): void {
+    const { guard, joining } = this.#now();
+    this.admins.replace(admins ?? []);
+    joining.settle(policy);
+    guard.limits = limits ?? {};
+  }
+
+  /**
+   * Takes no new links, says so at `/readyz`, and sends its nodes elsewhere; settles when they have gone, or after at most
+   * `mostMs`. What stands is served until then. [A-30]
+   */
+  async drain({ mostMs, signal }: { mostMs: number; signal?: AbortSignal | undefined }): Promise<void> {
+    const { listener, readiness } = this.#now();
+    const { log } = this.#options;
+    readiness.draining = true;
+    listener.refuseLinks(
+      new Fault('tracker_down', 'opening a link: this tracker is about to stop', { data: { retryAfterMs: RETRY_MS } }),
+    );
+    log.info({ links: listener.links.size, to: this.#elsewhere, mostMs }, 'the tracker sends its links elsewhere');
+    const left = await sendAway({ links: listener.links, to: this.#elsewhere, mostMs, clock: this.#clock, signal });
+    log.info({ left }, 'the tracker stops');
   }
 
   /** What it knows of zones, and how it finds people of others. */
@@ -260,9 +348,4 @@ async function hostsOf(host: string | undefined): Promise<string[]> {
   if (host !== undefined && host !== '::' && host !== '0.0.0.0') return [host];
   const ips = host === '0.0.0.0' ? interfaceIps().filter((ip) => isIP(ip) === 4) : interfaceIps();
   return [...new Set([await defaultIp(), ...ips])].slice(0, MOST_ADDRESSES);
-}
-
-function health(response: ServerResponse): void {
-  response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' });
-  response.end('{"status":"ok"}\n');
 }
