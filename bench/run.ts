@@ -4,7 +4,7 @@
  *   node bench/run.ts [row...] [--runs 5] [--size N] [--files N] [--members N] [--messages N]
  *
  * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100), thousands of reads
- * for requests (20); `--files` small files (100000). `--members` (100) and `--messages` (200) are of a room.
+ * for requests (20), hundreds of lookups for zones (2); `--files` small files (100000). `--members` (100) and `--messages` (200) are of a room.
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -25,6 +25,7 @@ import { roomRow } from './room.ts';
 import { smallRow } from './small.ts';
 import { startRow } from './start.ts';
 import { swarmRow } from './swarm.ts';
+import { zonesRow } from './zones.ts';
 
 /** One measured thing: figures of all runs, under the names that the table shows. */
 export type Measured = {
@@ -53,6 +54,7 @@ const rows: Row[] = [
   smallRow,
   startRow,
   swarmRow,
+  zonesRow,
 ];
 
 export function median(values: number[]): number {

@@ -1,6 +1,6 @@
 /** A running node as what the operations need. */
 import type { Backend } from '../api/backend.ts';
-import type { FileInfo, Person, Status } from '../api/shapes.ts';
+import type { FileInfo, Person, Status, Zone } from '../api/shapes.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -16,6 +16,14 @@ import { worldOf } from './needs.ts';
 import { talkOf } from './talk.ts';
 
 type Wait = { signal?: AbortSignal | undefined };
+
+const timeOf = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());
+
+const zoneView = ({ until, seen, ...rest }: Awaited<ReturnType<Node['zones']['revoke']>>): Zone => ({
+  ...rest,
+  until: timeOf(until),
+  seen: timeOf(seen),
+});
 
 /** `invite`: the one to give to others, where it differs from the one by which the node itself finds its tracker. */
 export function backendOf(
@@ -132,7 +140,11 @@ export function backendOf(
         const strangers = node.marks.blocked().filter((id) => !directory.get(id));
         return [...people.map(node.personView), ...strangers.map(person)];
       },
-      find,
+      async find(handle, { mode, trace, ...wait }) {
+        if (mode === undefined && !trace) return { ...(await find(handle, wait)), stale: false, trace: null };
+        const { person, stale, steps } = await directory.trace(handle, { mode, ...wait });
+        return { ...node.personView(person), stale, trace: trace ? steps : null };
+      },
       async setStatus(status, text, wait) {
         if (status === 'offline') {
           throw new Fault('invalid_argument', 'setting the status "offline": stop the agent to be offline');
@@ -177,6 +189,11 @@ export function backendOf(
       ...fileControlOf(node, { account, find }),
     },
 
+    zones: {
+      delegate: async (zone, to, wait) => zoneView(await node.zones.delegate(zone, to, wait)),
+      list: async (wait) => (await node.zones.list(wait)).map(zoneView),
+      revoke: async (zone, wait) => zoneView(await node.zones.revoke(zone, wait)),
+    },
     administration: administrationOf(node),
 
     links: {

@@ -150,7 +150,13 @@ function backendOf(
     settled: () => store.settled(),
     people: {
       list: async () => house.people().map(account.personView),
-      find: async (handle, wait) => account.personView(await account.directory.find(handle, wait)),
+      async find(handle, { mode, trace, ...wait }) {
+        if (mode === undefined && !trace) {
+          return { ...account.personView(await account.directory.find(handle, wait)), stale: false, trace: null };
+        }
+        const { person, stale, steps } = await account.directory.trace(handle, { mode, ...wait });
+        return { ...account.personView(person), stale, trace: trace ? steps : null };
+      },
       async setStatus(status, text) {
         if (status === 'offline') {
           throw new Fault('invalid_argument', 'setting the status "offline": its door says when a hosted account goes');

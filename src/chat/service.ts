@@ -38,10 +38,14 @@ const RELAY_LINKS = 3;
 export type ChatSignal = TypingSignal | { type: 'conversation.read'; conversation: string; upTo: string };
 
 export type ChatOptions = LedgerOptions & {
+  /** By which others find this account, said in letters; without it they find it only if they know it. */
+  handle?: string | undefined;
   /** An open, greeted link to a node that hosts the account. Throws where there is none to be had now. */
   reach: Reach;
   /** Where letters are left for those who are away; without it they wait here. */
   post?: Post | undefined;
+  /** Whether an account is of a zone of which no tracker of this node knows: nobody but this node tells it of an invitation. */
+  abroad?: (account: string) => boolean;
   /** Peer ids of this node's trackers, the preferred one first; none: no rooms can be made. */
   homes?: () => readonly string[];
   /** For tests: milliseconds after which what came from others is offered on. */
@@ -60,6 +64,7 @@ export class ChatService implements AsyncDisposable {
   readonly #ledger: Ledger;
   readonly #marks: ReadMarks;
   readonly #typing: Typing;
+  readonly #abroad: (account: string) => boolean;
   readonly #signal: (signal: ChatSignal) => void;
   readonly #intake: Intake;
   readonly #reader: Reader;
@@ -94,6 +99,7 @@ export class ChatService implements AsyncDisposable {
       post &&
       new Mailbox({
         account,
+        handle: options.handle,
         ledger: this.#ledger,
         intake: this.#intake,
         post,
@@ -128,6 +134,7 @@ export class ChatService implements AsyncDisposable {
         this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] }),
       );
     };
+    this.#abroad = options.abroad ?? (() => false);
     this.#signal = options.signal ?? (() => {});
     this.#marks = new ReadMarks(this.#ledger, this.#exchange, this.#ledger.replica.sql, {
       byLetter: post !== undefined,
@@ -299,9 +306,16 @@ export class ChatService implements AsyncDisposable {
       const met = members.filter((member) => this.#linked.has(member) || this.#wanted.has(member));
       return kind === 'room' && met.length < MEMBER_LINKS;
     });
-    if (!lonely) return;
+    if (!lonely && !this.#isAsked(account)) return;
     this.#wanted.add(account);
     this.#courier.wake(account, { now: true });
+  }
+
+  /** Whether this account asked somebody of elsewhere into a room, who has not answered yet. */
+  #isAsked(account: string): boolean {
+    if (!this.#abroad(account)) return false;
+    const { rooms, self } = this.#ledger;
+    return [...rooms.ids()].some((id) => rooms.state(id)?.invited.get(account)?.by === self);
   }
 
   /** The node's links to trackers that are up. */
@@ -312,6 +326,13 @@ export class ChatService implements AsyncDisposable {
   /** Members may be new, or there may be something that they lack now. */
   #orderChanged(conversation: string): void {
     this.#mailbox?.lookAgain();
+    // Whoever is of another zone learns from a link with this node which tracker to ask about its rooms.
+    for (const [account, { by }] of this.#ledger.rooms.state(conversation)?.invited ?? []) {
+      if (by !== this.#ledger.self || this.#linked.has(account) || this.#wanted.has(account)) continue;
+      if (!this.#abroad(account)) continue;
+      this.#wanted.add(account);
+      this.#courier.wake(account, { now: true });
+    }
     const members = this.#ledger.entries.conversation(conversation)?.members ?? [];
     if (!members.includes(this.#ledger.self)) return;
     let met = 0;

@@ -31,6 +31,8 @@ type Guest = {
   host: string;
   /** Whose record it announced. */
   account: string | undefined;
+  /** Whom alone it watches; undefined: everybody. [Z-30] */
+  only: ReadonlySet<string> | undefined;
   /** Who asks: the account that vouches for the node at its end. */
   asker: Asker;
   announces: Rate;
@@ -117,7 +119,9 @@ export class DirectoryServer implements Disposable {
         this.#limit(guest.reads, 'finding');
         return { entry: entryFor(this.#find(wanted, guest.asker), guest.host) };
       })
-      .handle(messages.watch, ({ since }, { link }) => this.#watch(this.#guest(link), since));
+      .handle(messages.watch, ({ since, accounts }, { link }) =>
+        accounts ? this.#watchSome(this.#guest(link), accounts) : this.#watch(this.#guest(link), since),
+      );
     return this;
   }
 
@@ -159,6 +163,7 @@ export class DirectoryServer implements Disposable {
       link,
       host: hostOf(link.address),
       account: undefined,
+      only: undefined,
       asker: link.account?.account,
       announces: new Rate({ burst: MOST_ANNOUNCES, perSecond: MOST_ANNOUNCES / 60, clock: this.#clock }),
       reads: new Rate({ burst: MOST_READS, perSecond: MOST_READS / 60, clock: this.#clock }),
@@ -261,6 +266,20 @@ export class DirectoryServer implements Disposable {
       }
       guest.link.notify(messages.changed, { version, entries: page.entries, gone, more: false });
     }
+    guest.only = undefined;
+    this.#watchers.add(guest);
+    return { version };
+  }
+
+  /** Whoever is of another zone watches those that it has to do with, and nobody else. [Z-30] */
+  #watchSome(guest: Guest, accounts: readonly string[]): { version: string } {
+    this.#limit(guest.reads, 'watching');
+    this.#flush();
+    const { version } = this.#table;
+    const known = accounts.flatMap((account) => this.#table.get(account) ?? []);
+    const rows = known.flatMap((row) => this.#table.shown(row, guest.asker) ?? []);
+    if (rows.length > 0) for (const frame of this.#encode(rows, [], guest.host)) guest.link.notifyEncoded(frame);
+    guest.only = new Set(accounts);
     this.#watchers.add(guest);
     return { version };
   }
@@ -283,7 +302,17 @@ export class DirectoryServer implements Disposable {
     const rows = accounts.flatMap((account) => this.#table.get(account) ?? []);
     const gone = accounts.filter((account) => !this.#table.get(account));
     const encoded = new Map<string, string[]>();
-    for (const { link, host, asker } of this.#watchers) {
+    for (const { link, host, asker, only } of this.#watchers) {
+      if (only) {
+        const [wanted, left] = [
+          rows.filter(({ record }) => only.has(record.account)),
+          gone.filter((id) => only.has(id)),
+        ];
+        const seen = this.#seen(wanted, asker, before);
+        if (seen.length + left.length > 0)
+          for (const frame of this.#encode(seen, left, host)) link.notifyEncoded(frame);
+        continue;
+      }
       const seen = this.#seen(rows, asker, before);
       if (seen.length + gone.length === 0) continue; // nothing that this one may see has changed
       const key = audience(rows, host);

@@ -34,7 +34,9 @@ export type Purpose =
   | 'order'
   | 'capability'
   | 'invitation'
-  | 'proof';
+  | 'proof'
+  | 'apex'
+  | 'delegation';
 
 const signedBytes = (purpose: Purpose, value: unknown): Buffer =>
   Buffer.from(`netapp.1 ${purpose}\n${canonical(value)}`, 'utf8');

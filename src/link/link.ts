@@ -80,7 +80,7 @@ const cancel = notice('cancel', { params: z.object({ id: z.number().int() }) });
 
 type Asked = { id: number; name: string; params: unknown; bytes: number };
 
-type Waiting = { accept(result: unknown): void; refuse(fault: Fault): void };
+type Waiting = { accept(result: unknown, bytes: number): void; refuse(fault: Fault): void };
 
 export class Link {
   readonly peer: string;
@@ -258,8 +258,12 @@ export class Link {
         this.#trace('asked', spec.name, Buffer.byteLength(text), asked);
       };
       this.#waiting.set(id, {
-        accept: (result) => {
+        accept: (result, bytes) => {
           done();
+          if (bytes > spec.answerBytes) {
+            const what = `calling "${spec.name}": the answer has ${bytes} bytes`;
+            return reject(new Fault('too_large', `${what}, at most ${spec.answerBytes} are taken`));
+          }
           const parsed = spec.result.safeParse(result);
           if (parsed.success) return resolve(parsed.data);
           reject(new Fault('malformed', `calling "${spec.name}": the answer is not of its shape`));
@@ -329,7 +333,7 @@ export class Link {
         case 'notice':
           return this.#notice(frame.method, frame.params, bytes);
         case 'result':
-          return this.#waiting.get(frame.id)?.accept(frame.result); // none waits for an answer that came too late
+          return this.#waiting.get(frame.id)?.accept(frame.result, bytes); // none waits for an answer that came too late
         case 'error':
           return this.#waiting.get(frame.id)?.refuse(frame.fault);
       }

@@ -82,15 +82,23 @@ export type Method<P, R> = {
   readonly result: z.ZodType<R>;
   /** Bytes that the request's frame may have. */
   readonly maxBytes: number;
+  /** Bytes that the answer's frame may have. */
+  readonly answerBytes: number;
   /** Milliseconds until the asker gives up. */
   readonly timeoutMs: number;
 };
 
 export function method<P, R>(
   name: string,
-  spec: { params: z.ZodType<P>; result: z.ZodType<R>; maxBytes?: number; timeoutMs?: number },
+  spec: {
+    params: z.ZodType<P>;
+    result: z.ZodType<R>;
+    maxBytes?: number;
+    answerBytes?: number;
+    timeoutMs?: number;
+  },
 ): Method<P, R> {
-  return { name, maxBytes: FRAME_BYTES, timeoutMs: ANSWER_MS, ...spec };
+  return { name, maxBytes: FRAME_BYTES, answerBytes: MOST_FRAME_BYTES, timeoutMs: ANSWER_MS, ...spec };
 }
 
 /** A message without an answer. */

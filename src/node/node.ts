@@ -14,6 +14,7 @@ import { DirectoryClient, type Person } from '../directory/client.ts';
 import type { ChosenTracker } from '../directory/invite.ts';
 import type { PresentStatus } from '../directory/record.ts';
 import type { TierTimes } from '../directory/tiers.ts';
+import { dialZonesWith, namesWith } from '../directory/zone-dial.ts';
 import { FileService } from '../files/service.ts';
 import type { Transfer } from '../files/transfer.ts';
 import { ACCOUNT_HEADER, encodeAccount, ticket } from '../files/wire.ts';
@@ -38,6 +39,7 @@ import { Peers } from './peers.ts';
 import { Presence } from './presence.ts';
 import { conversationView, fileView, linkView, messageView, personView, roomEventView, roomView } from './views.ts';
 import { Webhooks } from './webhooks.ts';
+import { ZoneDesk } from './zones.ts';
 
 export type NodeOptions = {
   /** Folder of everything that the node knows and is. */
@@ -53,6 +55,8 @@ export type NodeOptions = {
   trackerCa?: string | undefined;
   /** For tests. */
   tierTimes?: TierTimes | undefined;
+  /** DNS servers, IP or IP:port, that are asked for zones out in the world; default: the machine's; null: none. */
+  dns?: readonly string[] | null | undefined;
   /** Who may see that the user is here; default: the zone. */
   presence?: PresenceScope | undefined;
   /** Milliseconds without a use of any door after which the user is away; null, the default: never. */
@@ -89,6 +93,7 @@ export class Node implements AsyncDisposable {
   readonly presence: Presence;
   readonly doorkeeper: Doorkeeper;
   readonly webhooks: Webhooks;
+  readonly zones: ZoneDesk;
   /** Settles when all that was written so far survives a power cut; undefined if it does already. */
   readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
@@ -183,14 +188,20 @@ export class Node implements AsyncDisposable {
       handle,
       node: identity.id,
       addresses: () => this.addresses,
+      zones: {
+        dial: dialZonesWith({ identity, router, self, clock, log }),
+        names: namesWith({ dns: options.dns, identity }),
+      },
       store,
       clock,
       log: log.child({ room: 'directory' }),
       onTrackers: () => this.#trackersChanged(),
       onRenamed: () => this.events.emit('person.changed', this.personView(this.directory.me())),
     }).attach(router);
+    this.zones = new ZoneDesk(this.directory);
     this.chat = new ChatService({
       account,
+      handle,
       store,
       clock,
       log: log.child({ room: 'chat' }),
@@ -200,10 +211,12 @@ export class Node implements AsyncDisposable {
         isAway: (who) => this.directory.isAway(who),
         mailbox: async (who, wait) => {
           if (!this.directory.get(who)) await this.lookUp(who, wait.signal);
-          return this.directory.mailbox(who);
+          return await this.directory.mailboxOf(who, wait);
         },
-        introduce: async (who, { signal }) => {
-          if (!this.directory.get(who)) await this.lookUp(who, signal);
+        introduce: async (who, { signal }, claim) => {
+          if (this.directory.get(who)) return;
+          if (claim !== undefined) await this.directory.meet(who, claim, { signal });
+          else await this.lookUp(who, signal);
         },
       },
       emit: (type, message) => {
@@ -211,6 +224,7 @@ export class Node implements AsyncDisposable {
         if (type === 'message.sent') store.afterCommit(() => this.contacts.wrote(message.to));
       },
       emitRoom: (type, change) => this.events.emit(type, roomEventView(change, this.handleOf)),
+      abroad: (who) => this.directory.isForeign(who),
       homes: () => this.directory.trackers(),
       handleOf: this.handleOf,
       signal: (signal) => this.#signalled(signal),
@@ -335,6 +349,12 @@ export class Node implements AsyncDisposable {
     await this.contacts.start();
     this.#resources.use(this.directory);
     this.directory.start();
+    const stop = new AbortController();
+    this.#resources.defer(() => stop.abort());
+    void this.directory
+      .ready({ signal: stop.signal })
+      .then(() => this.directory.followKnown(stop.signal))
+      .catch((error: unknown) => this.#options.log.debug({ err: error }, 'people of other zones are not followed'));
   }
 
   /** Name and version, said in hello. */
@@ -344,7 +364,7 @@ export class Node implements AsyncDisposable {
 
   /** As the zone's tracker knows it: an admin may have renamed it. */
   get handle(): string {
-    return this.directory.me().handle;
+    return this.directory.handle;
   }
 
   get port(): number {
@@ -435,15 +455,17 @@ export class Node implements AsyncDisposable {
     if (account === undefined || this.directory.get(account)) return undefined;
     let introduced = this.#introductions.get(link);
     if (!introduced) {
-      introduced = this.lookUp(account, link.signal);
+      introduced = this.lookUp(account, link.signal, link.account?.handle);
       this.#introductions.set(link, introduced);
     }
     return introduced;
   }
 
-  /** Asks the trackers who an account is; what they do not know stays unknown. */
-  async lookUp(account: string, signal: AbortSignal | undefined): Promise<void> {
+  /** Asks the trackers who an account is; what they do not know stays unknown. `claim`: the handle that it says of itself. */
+  async lookUp(account: string, signal: AbortSignal | undefined, claim?: string): Promise<void> {
     using limit = deadline(INTRODUCE_MS, 'looking somebody up', signal);
+    if (claim !== undefined) await this.directory.meet(account, claim, { signal: limit });
+    if (this.directory.get(account)) return;
     try {
       await this.directory.find(account, { signal: limit });
     } catch (error) {
@@ -465,7 +487,7 @@ export class Node implements AsyncDisposable {
   #trackersChanged(): void {
     for (const listener of this.#trackerListeners) listener();
     for (const link of this.directory.ownLinks()) this.chat.trackerUp(link);
-    this.chat.trackersUp(this.directory.links());
+    this.chat.trackersUp([...this.directory.links(), ...this.directory.foreignLinks()]);
     for (const { peer, address, zone, tier, state, used, error } of this.directory.states()) {
       const [words, code] = [error?.message ?? null, error?.code ?? null];
       const shown = { peer, address, zone, tier, state, used, error: words, code };
