@@ -194,6 +194,24 @@ test('a room of people of three zones: asked into it, talking, and found by each
   expect(room.name).toBe('thesis');
 });
 
+test('a lookup by the own tracker takes nothing away from what that tracker pushes', async () => {
+  const top = await net.tracker({ name: 'top', zone: 'cse' });
+  const alice = await net.member('alice', top);
+  const bob = await net.member('bob', top);
+  const before = await until(
+    () => alice.client.people.find({ handle: 'bob' }),
+    ({ addresses }) => addresses.length > 0,
+  );
+  for (const mode of ['recursive', 'iterative'] as const) await alice.client.people.find({ handle: 'bob', mode });
+  expect((await alice.client.people.find({ handle: 'bob' })).addresses).toEqual(before.addresses);
+  await net.stop(bob);
+  await alice.event('person.offline', ({ handle }) => handle === 'bob@cse');
+  // What is known of it for some seconds more says that he is here.
+  for (const mode of ['recursive', 'iterative'] as const) {
+    expect((await alice.client.people.find({ handle: 'bob', mode })).status).toBe('offline');
+  }
+});
+
 test('who watches some is told of them alone, at once and when they change [Z-30]', async () => {
   const top = await net.tracker({ name: 'top', zone: 'cse' });
   const alice = await net.member('alice', top);

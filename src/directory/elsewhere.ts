@@ -151,13 +151,14 @@ export class Elsewhere implements AsyncDisposable {
   #take(walked: Walked): Walked {
     const { entry, by, stale } = walked;
     if (!entry || !by || this.#isOver) return walked;
-    const isOwn = this.#options.own().some(({ link }) => link.peer === by.peer);
-    const page = { full: false, entries: [entry], gone: [] };
-    if (isOwn) this.#options.people.take(by.peer, page);
-    else if (!this.#followed.get(by.peer)?.link) {
-      this.#options.people.take(by.peer, page, stale ? 0 : directory.TTL_MS);
-    }
-    if (!isOwn) this.#follow(by, entry.record.account);
+    const { people, own } = this.#options;
+    const { account } = entry.record;
+    const isOwn = own().some(({ link }) => link.peer === by.peer);
+    const isLive = isOwn || this.#followed.get(by.peer)?.link !== undefined;
+    // What a tracker pushes is newer than what was asked for, and meant for this node.
+    if (!isLive) people.take(by.peer, { full: false, entries: [entry], gone: [] }, stale ? 0 : directory.TTL_MS);
+    else if (!people.isListed(account, by.peer)) people.take(by.peer, { full: false, entries: [entry], gone: [] });
+    if (!isOwn) this.#follow(by, account);
     return walked;
   }
 

@@ -275,6 +275,11 @@ export class People {
     return known !== undefined && this.#isOnline(known) && known.record.until > this.#clock.now();
   }
 
+  /** Whether the tracker has said something of the account that still counts. */
+  isListed(account: string, tracker: string): boolean {
+    return this.#known.get(account)?.views.has(tracker) ?? false;
+  }
+
   /** The key to which letters for the account are sealed, and the trackers that list it. */
   mailbox(account: string): { seal: string | null; trackers: string[] } | undefined {
     const known = this.#known.get(account);

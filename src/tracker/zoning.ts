@@ -70,8 +70,11 @@ export class Zoning implements AsyncDisposable {
         const { key } = this.zones.apex(zone);
         return { zone, key, servers: [this.zones.self], scope: 'loopback' };
       },
-      // As to anybody who shows no account: what comes of it is for everybody who asks here.
-      self: { peer: identity.id, answer: (question) => server.answer(question, { host: '', asker: undefined }) },
+      // As to anybody who shows no account: what comes of it is for everybody who asks here. Addresses are left out for each of them.
+      self: {
+        peer: identity.id,
+        answer: (question) => server.answer(question, { host: '127.0.0.1', asker: undefined }),
+      },
     });
     this.guests = new Guests({ find: (handle, deadlineMs) => this.#finder.find({ handle, deadlineMs }), store, clock });
     const { zones, guests } = this;
