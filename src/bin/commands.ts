@@ -1,17 +1,16 @@
 /** The commands that are processes of their own. What they need is loaded when they run. */
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { naming, targetInput } from '../api/operation.ts';
+import type { Log } from '../base/log.ts';
 import type { Verified } from '../chat/export.ts';
 import { type ProcessCommand, processCommand } from '../cli/process-command.ts';
+import type { Shell } from '../cli/shell.ts';
 import { parseSpan } from '../cli/units.ts';
-
-/** 0 takes any free port. */
-const port = z
-  .string()
-  .regex(/^\d{1,5}$/, 'expected a port from 0 to 65535')
-  .transform(Number)
-  .refine((number) => number <= 65_535, 'expected a port from 0 to 65535');
+import type { RunTrackerOptions } from '../tracker/main.ts';
+import type { DoorOptions } from './im.ts';
+import { doorFlags, imCommands } from './im-commands.ts';
+import { port } from './port.ts';
 
 const mailbox = z.boolean().optional().meta({
   negatable: true,
@@ -112,6 +111,10 @@ const tracker = processCommand({
     port: port.optional().describe('default: 22236; 0: any'),
     zone: z.string().optional().describe('zone that it serves; default: lab'),
     mailbox,
+    ...doorFlags,
+    imPort: doorFlags.imPort.describe(
+      'serve clients of the classic IM protocol on this port, too, such as 6666; 0: any',
+    ),
   }),
   async run(input, shell) {
     const [{ runTracker }, { createLog }, { homePaths, readConfig }, { settle }] = await Promise.all([
@@ -121,8 +124,9 @@ const tracker = processCommand({
       import('./settings.ts'),
     ]);
     const { home, signal, stdout, stderr, json, env } = shell;
-    const { port, ...given } = input;
-    const { settings } = settle({ ...given, trackerPort: port }, env, await readConfig(home));
+    const { port, host, zone, mailbox, ...door } = input;
+    const given = { host, zone, mailbox, trackerPort: port };
+    const { settings } = settle(given, env, await readConfig(home));
     const log = createLog({ name: 'netapp', level: settings.log });
     await runTracker({
       zone: settings.zone,
@@ -135,10 +139,34 @@ const tracker = processCommand({
       stderr,
       json,
       log,
+      beside: door.imPort === undefined ? undefined : await besideTracker(door, shell, settings.host, log),
     });
     return 0;
   },
 });
+
+/** The door for IM clients in the tracker's own process. */
+async function besideTracker(
+  door: DoorOptions,
+  shell: Shell,
+  host: string | undefined,
+  log: Log,
+): Promise<NonNullable<RunTrackerOptions['beside']>> {
+  const [{ openImDoor }, { homePaths }, { parseInvite }] = await Promise.all([
+    import('./im.ts'),
+    import('../node/home.ts'),
+    import('../directory/invite.ts'),
+  ]);
+  return async (tracker) => {
+    const invite = parseInvite(tracker.invite);
+    // Over loopback, whatever network the machine is on, unless it listens elsewhere alone.
+    const addresses = host === undefined ? [`127.0.0.1:${tracker.port}`] : invite.addresses;
+    const identity = join(homePaths(shell.home).tracker, 'tracker.key');
+    const opened = await openImDoor(door, { shell, trackers: [{ ...invite, addresses }], host, log, identity });
+    const { address, port } = opened.gateway;
+    return { says: { im: address, imPort: port }, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+  };
+}
 
 const demo = processCommand({
   name: 'demo',
@@ -281,4 +309,5 @@ export const processCommands: readonly ProcessCommand[] = [
   demo,
   restore,
   verifyExport,
+  ...imCommands,
 ];

@@ -41,7 +41,8 @@ export class Flush {
     const write = (): void => {
       for (const outlet of due) outlet.flush();
     };
-    if (settled) settled.then(write, () => due.forEach((outlet) => void outlet.cut('what it was to hear could not be kept')));
+    if (settled)
+      settled.then(write, () => due.forEach((outlet) => void outlet.cut('what it was to hear could not be kept')));
     else write();
   }
 }

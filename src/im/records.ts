@@ -77,7 +77,9 @@ export class Records {
 
   /** How each name that was used here was spelt last, by the name in small letters. */
   spellings(): Map<string, string> {
-    const rows = this.#store.prepare<{ name: string; spelling: string }>('SELECT name, spelling FROM im_spellings').all();
+    const rows = this.#store
+      .prepare<{ name: string; spelling: string }>('SELECT name, spelling FROM im_spellings')
+      .all();
     return new Map(rows.map(({ name, spelling }) => [name, spelling]));
   }
 
@@ -106,7 +108,10 @@ export class Records {
   async setPassword(name: string, password: string): Promise<void> {
     const bytes = Buffer.byteLength(password);
     if (bytes < PASSWORD_BYTES.least || bytes > PASSWORD_BYTES.most) {
-      throw new Fault('invalid_argument', `setting the password of "${name}": expected 1 to ${PASSWORD_BYTES.most} bytes`);
+      throw new Fault(
+        'invalid_argument',
+        `setting the password of "${name}": expected 1 to ${PASSWORD_BYTES.most} bytes`,
+      );
     }
     const salt = randomBytes(16);
     const hash = await derive(password, salt, HASH_BYTES, COST);
@@ -119,7 +124,8 @@ export class Records {
   /** Anybody may use the name again. Throws `unknown_handle`. */
   removeUser(name: string): void {
     const { changes } = this.#store.prepare('DELETE FROM im_users WHERE name = ?').run(name);
-    if (changes === 0) throw new Fault('unknown_handle', `removing the user "${name}": no password is set for this name`);
+    if (changes === 0)
+      throw new Fault('unknown_handle', `removing the user "${name}": no password is set for this name`);
   }
 
   users(): User[] {

@@ -17,6 +17,8 @@ export type RunTrackerOptions = {
   /** One JSON line instead of text. */
   json?: boolean;
   log?: Log;
+  /** What runs beside the tracker in its process, from its start to its end; what it says is printed with the tracker's own. */
+  beside?: ((tracker: Tracker) => Promise<{ says: Record<string, string | number> } & AsyncDisposable>) | undefined;
 };
 
 /** Throws what `Tracker.start` throws; settles when the tracker has ended after `signal`. */
@@ -25,9 +27,18 @@ export async function runTracker(options: RunTrackerOptions): Promise<void> {
   const log = options.log ?? createLog({ name: 'tracker', level: 'warn' });
   await using tracker = new Tracker({ home, host, port, zone, mailbox, log });
   await tracker.start();
+  await using beside = await options.beside?.(tracker);
   const { peer, addresses, invite } = tracker;
   if (options.json) {
-    const line = { address: addresses[0], addresses, peer, zone: tracker.zone, invite, port: tracker.port };
+    const line = {
+      address: addresses[0],
+      addresses,
+      peer,
+      zone: tracker.zone,
+      invite,
+      port: tracker.port,
+      ...beside?.says,
+    };
     stdout.write(`${JSON.stringify(line)}\n`);
   } else {
     stdout.write(
@@ -36,6 +47,7 @@ export async function runTracker(options: RunTrackerOptions): Promise<void> {
         ...addresses.map((address) => `address  ${address}`),
         `peer id  ${peer}`,
         `invite   ${invite}`,
+        ...(beside ? [`im       ${beside.says.im}`] : []),
         '',
       ].join('\n'),
     );
