@@ -126,9 +126,7 @@ export class Client {
   fail(error: unknown, { end = false } = {}): void {
     const fault = toFault(error);
     if (fault.code === 'internal') this.#options.onTrouble(this, error);
-    this.tell(
-      new Notice('ERROR', fault.code === 'internal' ? 'this failed here, and was written down' : fault.message),
-    );
+    this.tell(new Notice('ERROR', sentenceOf(fault)));
     if (end) this.end();
   }
 
@@ -260,6 +258,11 @@ export class Client {
   destroy(): void {
     this.#socket.destroy();
   }
+}
+
+function sentenceOf({ code, message }: Fault): string {
+  if (code === 'internal') return 'this failed here, and was written down';
+  return code === 'malformed' ? `malformed message: ${message}; the connection ends` : message;
 }
 
 function formOf(protocol: number): Form {
