@@ -1,25 +1,14 @@
 /** Accounts hosted by one node: among themselves, and with people on nodes of their own. */
-import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openHosting } from '../src/agent/hosting.ts';
 import type { HostedEvent, Hosting } from '../src/api/hosting.ts';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLog } from '../src/base/log.ts';
-import { parseInvite } from '../src/directory/invite.ts';
 import { TestNet, until } from './testnet.ts';
 
-function host(net: TestNet, tracker: { invite: string }, folder = 'host'): Promise<Hosting> {
-  const invite = parseInvite(tracker.invite);
-  return openHosting({
-    home: join(net.folder, folder),
-    zone: invite.zone,
-    host: '127.0.0.1',
-    trackers: [invite],
-    software: 'netapp/test',
-    version: 'test',
-    clock: systemClock,
-    log: silentLog(),
-  });
+async function host(net: TestNet, tracker: { invite: string }, name = 'gateway'): Promise<Hosting> {
+  const { node } = await net.member(name, tracker);
+  return await openHosting(node, { clock: systemClock, log: silentLog() });
 }
 
 test('hosted accounts and somebody on a node of their own talk in one room', async () => {

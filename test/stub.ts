@@ -27,6 +27,7 @@ export const alice: Person = {
   blocked: false,
   keyChanged: null,
   former: false,
+  hosted: false,
 };
 
 /** `bob` tries to write on the reader’s terminal: a colour, a title, a bell, a line of his own, a reversal. */

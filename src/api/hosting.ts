@@ -3,7 +3,9 @@ import type { Backend } from './backend.ts';
 import type { Person, Presence } from './shapes.ts';
 
 /** What a hosted account can do: it has no home of its own, so no files, jobs, webhooks, tokens and backups. */
-export type HostedBackend = Pick<Backend, 'people' | 'messages' | 'conversations' | 'rooms' | 'events' | 'settled'>;
+export type HostedBackend = Pick<Backend, 'messages' | 'conversations' | 'rooms' | 'events' | 'settled'> & {
+  people: Pick<Backend['people'], 'list' | 'find' | 'setStatus'>;
+};
 
 /** How somebody who is here presents themself. */
 export type Present = Exclude<Presence, 'offline'>;

@@ -35,6 +35,10 @@ export const person = z.object({
     .nullable()
     .default(null)
     .describe('another key that a tracker shows for this handle: nothing is sent to it until I accept the key'),
+  hosted: z
+    .boolean()
+    .default(false)
+    .describe('one of many accounts of its node, such as a gateway for old clients: the node reads what is said to it'),
   former: z.boolean().default(false).describe('this key has lost its handle to another one, which I accepted'),
 });
 

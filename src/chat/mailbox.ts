@@ -89,13 +89,16 @@ export class Mailbox implements AsyncDisposable {
     this.#log = options.log;
   }
 
-  attach(router: Router): void {
-    router.on(waiting, (_params, { link }) => {
-      const box = this.#boxes.get(link); // of a link that is not to an own tracker it is of no interest
-      if (!box) return;
-      box.news = true;
-      box.nap.abort();
-    });
+  static attach(router: Router, of: (link: Link) => Mailbox | undefined): void {
+    router.on(waiting, (_params, { link }) => of(link)?.news(link));
+  }
+
+  /** A tracker says that there is something to take. */
+  news(link: Link): void {
+    const box = this.#boxes.get(link); // of a link that is not to an own tracker it is of no interest
+    if (!box) return;
+    box.news = true;
+    box.nap.abort();
   }
 
   start(): void {

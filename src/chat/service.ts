@@ -12,11 +12,13 @@ import { type ExportOptions, exportLines } from './export.ts';
 import { checkText, History } from './history.ts';
 import { Intake } from './intake.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
+import type { Stored } from './log.ts';
 import { Mailbox, type Post } from './mailbox.ts';
 import { ReadMarks } from './marks.ts';
 import type { Evidence, Message } from './message.ts';
 import { Reader } from './reader.ts';
 import type { Reading } from './reading.ts';
+import type { Chain } from './receipt.ts';
 import { giveOrder, orderedNotice } from './room-wire.ts';
 import { Rooms } from './rooms.ts';
 import { Exchange } from './sync.ts';
@@ -30,6 +32,9 @@ const RELAY_MS = 15_000;
 const READ_MS = 2000;
 /** Links to members of a room that a node looks for, so that what one of them has reaches it. [R-20] */
 const MEMBER_LINKS = 3;
+/** Milliseconds after which the author of an entry hears from everybody else who is hosted here: one look for all that came. */
+const VOUCH_MS = 50;
+const RECEIPTS_AT_ONCE = 64;
 /** Links on which that is offered at once; others, on which nothing was exchanged since, follow after the same while. [R-20] */
 const RELAY_LINKS = 3;
 
@@ -47,6 +52,8 @@ export type ChatOptions = LedgerOptions & {
   relayMs?: number;
   /** For tests: milliseconds within which what is read in rooms is told together. */
   readMs?: number;
+  /** Where several accounts share a replica: who of them looks after a room of which something new is known. */
+  speaker?: ((conversation: string) => ChatService) | undefined;
   /** Like `emit`, for what is no message. */
   signal?: (signal: ChatSignal) => void;
 };
@@ -76,6 +83,9 @@ export class ChatService implements AsyncDisposable {
   #reading: NodeJS.Timeout | undefined;
   /** Authors of what was read in rooms, who are to be told. */
   readonly #readOf = new Set<string>();
+  /** Chains of which others who are hosted here have something new. */
+  readonly #unvouched = new Map<string, Chain>();
+  #vouching: NodeJS.Timeout | undefined;
   readonly rooms: Rooms;
 
   constructor(options: ChatOptions) {
@@ -115,7 +125,7 @@ export class ChatService implements AsyncDisposable {
       ledger: this.#ledger,
       homes: options.homes ?? (() => []),
       log: options.log,
-      onOrder: (state) => this.#orderChanged(state.id),
+      onOrder: ({ id }) => (options.speaker?.(id) ?? this).#orderChanged(id),
     });
     this.#ledger.onForeignReceipt = (receipt) => {
       // The author may have no link with who signed it.
@@ -138,6 +148,11 @@ export class ChatService implements AsyncDisposable {
     this.#ledger.viewer.trouble = (account) => this.#courier.trouble(account);
   }
 
+  /** For the others who stand on the same replica. */
+  get ledger(): Ledger {
+    return this.#ledger;
+  }
+
   /** Makes the tables where they are missing, and goes on with what waits from the last run. */
   start(): void {
     this.#ledger.migrate();
@@ -149,17 +164,23 @@ export class ChatService implements AsyncDisposable {
 
   /** Adds the methods of chat to a node's table. */
   attach(router: Router): void {
-    this.#mailbox?.attach(router);
+    ChatService.attachAll(router, () => this);
+  }
+
+  /** As `attach`, where the links of several accounts share a table: `of` says whose a link is. */
+  static attachAll(router: Router, of: (link: Link) => ChatService): void {
+    Mailbox.attach(router, (link) => of(link).#mailbox);
     const needs = { needs: needsAccount };
     router.handle(
       deliver,
       ({ entries }, { link, signal }) => {
-        const from = this.#admit(link);
-        const reading = this.#reader.read(link, entries);
-        if (!(reading instanceof Promise)) return this.#taken(link, from, reading);
+        const chat = of(link);
+        const from = chat.#admit(link);
+        const reading = chat.#reader.read(link, entries);
+        if (!(reading instanceof Promise)) return chat.#taken(link, from, reading);
         return reading.then((later) => {
           if (signal.aborted) throw new Fault('cancelled', 'taking entries: the link ended, or nobody waits for it');
-          return this.#taken(link, from, later);
+          return chat.#taken(link, from, later);
         });
       },
       needs,
@@ -167,10 +188,11 @@ export class ChatService implements AsyncDisposable {
     router.handle(
       sync,
       ({ conversations, more }, { link }) => {
-        const from = this.#admit(link);
-        const answer = this.#exchange.answer(from, link, conversations, more === true);
-        if (more !== true) this.#unoffered.delete(link);
-        this.#courier.use(from, link);
+        const chat = of(link);
+        const from = chat.#admit(link);
+        const answer = chat.#exchange.answer(from, link, conversations, more === true);
+        if (more !== true) chat.#unoffered.delete(link);
+        chat.#courier.use(from, link);
         return { conversations: answer };
       },
       needs,
@@ -178,34 +200,37 @@ export class ChatService implements AsyncDisposable {
     router.handle(
       giveOrder,
       ({ creation, ordered }, { link }) => {
-        this.#admit(link);
-        const { conversation, number } = this.rooms.order.given(creation, ordered);
-        this.#exchange.sawOrder(link, conversation, number);
+        const chat = of(link);
+        chat.#admit(link);
+        const { conversation, number } = chat.rooms.order.given(creation, ordered);
+        chat.#exchange.sawOrder(link, conversation, number);
         return { number };
       },
       needs,
     );
-    router.on(orderedNotice, ({ home, ordered }, { link }) => this.rooms.order.pushed(link, home, ordered));
+    router.on(orderedNotice, ({ home, ordered }, { link }) => of(link).rooms.order.pushed(link, home, ordered));
     router.on(
       receiptNotice,
       ({ receipts }, { link }) => {
-        this.#admit(link);
-        this.#ledger.takeReceipts(receipts);
+        const chat = of(link);
+        chat.#admit(link);
+        chat.#ledger.takeReceipts(receipts);
       },
       needs,
     );
     router.on(
       typingNotice,
       (params, { link }) => {
-        const from = this.#admit(link);
+        const chat = of(link);
+        const from = chat.#admit(link);
         // Somebody who is no member learns nothing from being skipped.
-        if (!this.#ledger.sharedWith(from, params.conversation)) return;
-        const signal = this.#typing.take(link, from, params);
+        if (!chat.#ledger.sharedWith(from, params.conversation)) return;
+        const signal = chat.#typing.take(link, from, params);
         if (!signal) return;
         try {
-          this.#signal(signal);
+          chat.#signal(signal);
         } catch (error) {
-          this.#log.debug({ err: error }, 'nobody was told that somebody is writing'); // a full disk, perhaps
+          chat.#log.debug({ err: error }, 'nobody was told that somebody is writing'); // a full disk, perhaps
         }
       },
       needs,
@@ -221,9 +246,48 @@ export class ChatService implements AsyncDisposable {
     for (const receipt of answer.receipts) {
       if (receipt.author !== from) this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] });
     }
+    if (this.#ledger.replica.isShared) this.#vouchForOthers(link, from, seen);
     // Own entries that were given back want their receipts.
     if (seen.some((chain) => chain.author === this.#ledger.self)) this.#courier.wake(from, { now: true });
     return answer;
+  }
+
+  /**
+   * Who else is hosted here has it too: their author hears so in a moment, by this link, and need not give it to each of
+   * them. [R-50]
+   */
+  #vouchForOthers(link: Link, from: string, seen: readonly (Chain & { seq: number })[]): void {
+    for (const { conversation, author } of seen) {
+      if (author === from && this.rooms.has(conversation))
+        this.#unvouched.set(`${conversation} ${author}`, { conversation, author });
+    }
+    if (this.#unvouched.size === 0 || this.#vouching) return;
+    this.#vouching = setTimeout(() => {
+      this.#vouching = undefined;
+      const chains = [...this.#unvouched.values()];
+      this.#unvouched.clear();
+      this.#vouchNow(link, chains).catch((error: unknown) => {
+        this.#log.info({ err: error }, 'receipts of others hosted here are left to be asked for');
+      });
+    }, VOUCH_MS).unref();
+  }
+
+  async #vouchNow(link: Link, chains: readonly Chain[]): Promise<void> {
+    const { store, entries, replica, self } = this.#ledger;
+    const receipts = store.transaction(() =>
+      chains.flatMap((chain) => {
+        const head = entries.head(chain.conversation, chain.author);
+        const members = entries.conversation(chain.conversation)?.members ?? [];
+        return members.flatMap((account) => {
+          if (!head || account === self || account === chain.author) return [];
+          return replica.ledgerOf(account, this.#ledger)?.vouch(chain, 'delivered', head.seq) ?? [];
+        });
+      }),
+    );
+    await store.settled(); // a receipt says that what it is for is on the disk
+    for (let at = 0; at < receipts.length; at += RECEIPTS_AT_ONCE) {
+      link.notify(receiptNotice, { receipts: receipts.slice(at, at + RECEIPTS_AT_ONCE) });
+    }
   }
 
   /** The account behind the link. Throws `too_many` past the rate. [C-19] */
@@ -271,6 +335,7 @@ export class ChatService implements AsyncDisposable {
   /** Presence says that the account is there: what waits for it is tried now. */
   peerOnline(account: string): void {
     if (this.#waits(account)) return this.#courier.wake(account, { now: true });
+    if (this.#ledger.replica.isShared) return;
     if (account === this.#ledger.self || this.#linked.has(account)) return;
     // Somebody may hold what another, who is gone by now, wrote to this account: so it meets a few of each room.
     const lonely = this.#ledger.entries.shared(account).some(({ kind, members }) => {
@@ -297,7 +362,7 @@ export class ChatService implements AsyncDisposable {
       const link = this.#linked.get(account);
       if (link && !this.#exchange.knows(link, conversation)) this.#renew(account, link);
       if (link || this.#wanted.has(account)) met += 1;
-      return account !== this.#ledger.self && !link && !this.#wanted.has(account);
+      return !this.#isHere(account) && !link && !this.#wanted.has(account);
     });
     for (; met < MEMBER_LINKS && strangers.length > 0; met++) {
       const [account] = strangers.splice(Math.floor(Math.random() * strangers.length), 1);
@@ -306,6 +371,11 @@ export class ChatService implements AsyncDisposable {
       this.#courier.wake(account, { now: true });
     }
     this.#relaySoon();
+  }
+
+  /** Whether an account stands on this side's log. */
+  #isHere(account: string): boolean {
+    return this.#ledger.replica.ledgerOf(account, this.#ledger) !== undefined;
   }
 
   #renew(account: string, link: Link): void {
@@ -377,7 +447,21 @@ export class ChatService implements AsyncDisposable {
     return this.#writeIn(room ?? direct(this.#ledger.self, account), kind, body);
   }
 
+  /**
+   * Signs a text for a conversation that is known here, without a look at how far it has come with whom. Throws
+   * `unknown_id`, and as `say`.
+   */
+  post(conversation: string, text: string): Stored {
+    const known = this.history.known(conversation);
+    if (!known) throw new Fault('unknown_id', `writing to the conversation "${conversation}": there is none`);
+    return this.#append(known, 'text', checkText({ text }));
+  }
+
   #writeIn(conversation: Conversation, kind: string, body: Record<string, unknown>): Message {
+    return this.#ledger.viewer.message(this.#append(conversation, kind, body));
+  }
+
+  #append(conversation: Conversation, kind: string, body: Record<string, unknown>): Stored {
     const blocked = conversation.kind === 'direct' ? conversation.members.find(this.#ledger.blocked) : undefined;
     if (blocked !== undefined) {
       throw new Fault(
@@ -385,13 +469,13 @@ export class ChatService implements AsyncDisposable {
         `writing to "${blocked}": you have blocked this account; let it in again first, with "netapp people unblock"`,
       );
     }
-    const message = this.#ledger.write(conversation, kind, body);
+    const stored = this.#ledger.append(conversation, kind, body);
     this.#ledger.store.afterCommit(() => {
       for (const account of conversation.members) {
-        if (account !== this.#ledger.self) this.#courier.wake(account, { now: false });
+        if (!this.#isHere(account)) this.#courier.wake(account, { now: false });
       }
     });
-    return message;
+    return stored;
   }
 
   /** In a room each reader tells each author, so what is read within a while is told together. [H-8] */
@@ -409,7 +493,7 @@ export class ChatService implements AsyncDisposable {
   }
 
   #roomOf(id: string): Conversation | undefined {
-    const found = this.#ledger.entries.conversation(id);
+    const found = this.history.known(id);
     return found?.kind === 'room' ? found : undefined;
   }
 
@@ -449,7 +533,7 @@ export class ChatService implements AsyncDisposable {
 
   /** Id of the conversation in which an entry stands; undefined where it is not here. */
   conversationOf(id: string): string | undefined {
-    return this.#ledger.entries.get(id)?.entry.conversation;
+    return this.history.find(id)?.entry.conversation;
   }
 
   /** Members, now, of the conversation in which an entry stands; nobody where it is not here. */
@@ -460,7 +544,9 @@ export class ChatService implements AsyncDisposable {
 
   /** One message, with the receipts that its state rests on. Throws `unknown_id`. */
   show(id: string): Evidence {
-    return this.#ledger.viewer.evidence(this.history.stored(id));
+    const stored = this.history.stored(id);
+    this.#ledger.prove(stored);
+    return this.#ledger.viewer.evidence(stored);
   }
 
   /** The lines of a conversation, as signed entries or for people. Throws `unknown_id`. */
@@ -501,6 +587,7 @@ export class ChatService implements AsyncDisposable {
     await this.#mailbox?.[Symbol.asyncDispose]();
     clearTimeout(this.#relay);
     clearTimeout(this.#reading);
+    clearTimeout(this.#vouching);
     await this.#reader[Symbol.asyncDispose]();
     await this.rooms[Symbol.asyncDispose]();
     await this.#courier[Symbol.asyncDispose]();

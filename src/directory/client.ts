@@ -147,7 +147,18 @@ export class DirectoryClient implements AsyncDisposable {
     const { handle, account, node, status, text, addresses } = this.#own;
     // To the minute: a list in which nothing else changed stays the same, for those who ask whether it did.
     const lastSeen = Math.floor(this.#own.now() / 60_000) * 60_000;
-    return { handle, account: account.id, node, status, text, addresses, lastSeen, me: true, former: false };
+    return {
+      handle,
+      account: account.id,
+      node,
+      status,
+      text,
+      addresses,
+      lastSeen,
+      me: true,
+      former: false,
+      hosted: false,
+    };
   }
 
   /** Somebody by account id, as far as is known here; asks nobody. */

@@ -10,6 +10,7 @@ export class OwnRecord {
   readonly handle: string;
   readonly node: string;
   readonly seal: string;
+  readonly hosted: boolean;
   status: PresentStatus = 'online';
   text = '';
   readonly #addresses: () => readonly string[];
@@ -22,11 +23,14 @@ export class OwnRecord {
     node: string;
     addresses: () => readonly string[];
     clock: Clock;
+    /** One of many accounts of the node. */
+    hosted?: boolean;
   }) {
     this.account = options.account;
     this.handle = options.handle;
     this.node = options.node;
     this.seal = sealingKey(options.account);
+    this.hosted = options.hosted ?? false;
     this.#addresses = options.addresses;
     this.#clock = options.clock;
   }
@@ -56,6 +60,7 @@ export class OwnRecord {
       addresses,
       status,
       text,
+      ...(this.hosted && { hosted: true as const }),
       seal,
       seq: this.#seq,
       until: this.#clock.now() + offsetMs + ttlMs,

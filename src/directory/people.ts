@@ -27,6 +27,8 @@ export type Person = {
   me: boolean;
   /** The handle belongs to another key by now: the user has accepted it. */
   former: boolean;
+  /** One of many accounts of its node, which reads what is said to it. [D-70] */
+  hosted: boolean;
 };
 
 export type PeopleChange =
@@ -294,6 +296,7 @@ export class People {
       lastSeen: seen,
       me: false,
       former: this.isFormer(account),
+      hosted: known.record.hosted === true,
     };
   }
 

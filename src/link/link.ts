@@ -48,6 +48,8 @@ export type LinkOptions = {
   /** Id that the other side proved below. */
   peer: string;
   dialled: boolean;
+  /** The link that its frames travel on, where it is a channel; it looks after signs of life. [L-40] */
+  carrier?: Link | undefined;
   clock: Clock;
   log: Log;
   /** Asked before hello is answered: true for somebody for whom this side is not there. [D-60] */
@@ -66,6 +68,8 @@ const HELLO_MS = 10_000;
 const KEEP_ALIVE_MS = 15_000;
 /** A close code is this plus the fault's exit code; 1000 is a goodbye. [L-27] */
 const CLOSE_BASE = 4000;
+/** A frame of a channel begins with a digit, as no message does. [L-42] */
+const isDigit = (code: number): boolean => code >= 48 && code <= 57;
 
 /** [L-23] */
 const cancel = notice('cancel', { params: z.object({ id: z.number().int() }) });
@@ -77,6 +81,8 @@ type Waiting = { accept(result: unknown): void; refuse(fault: Fault): void };
 export class Link {
   readonly peer: string;
   readonly dialled: boolean;
+  /** The link that this one is a channel of. */
+  readonly carrier: Link | undefined;
   readonly address: string;
   /** Unix milliseconds at which the link was made. */
   readonly since: number;
@@ -88,6 +94,8 @@ export class Link {
   rttMs: number | null = null;
   sentBytes = 0;
   receivedBytes = 0;
+  /** Takes the frames of channels; without it, one is malformed. */
+  onChannel: ((text: string) => void) | undefined;
 
   readonly #stream: MessageStream;
   readonly #router: Router;
@@ -106,11 +114,13 @@ export class Link {
   readonly #backlog: Asked[] = [];
   #heard = true;
   #pingedAt = 0;
-  readonly #keepAlive: NodeJS.Timeout;
+  #holds = 0;
+  readonly #keepAlive: NodeJS.Timeout | undefined;
 
   constructor(options: LinkOptions) {
     this.peer = options.peer;
     this.dialled = options.dialled;
+    this.carrier = options.carrier;
     this.address = options.stream.address;
     this.since = options.clock.now();
     this.#stream = options.stream;
@@ -118,10 +128,11 @@ export class Link {
     this.#self = options.self;
     this.#refuses = options.refuses;
     this.#clock = options.clock;
-    this.#log = options.log.child({ peer: options.peer.slice(0, 8) });
+    this.#log = options.carrier ? options.log : options.log.child({ peer: options.peer.slice(0, 8) });
     this.ready = this.#ready.promise;
     this.closed = this.#closed.promise;
     this.ready.catch(() => {}); // whoever waits for it hears of it; nobody has to wait
+    if (options.carrier) return;
     const keepAliveMs = options.keepAliveMs ?? KEEP_ALIVE_MS;
     this.#keepAlive = setInterval(() => this.#checkLife(), keepAliveMs * (0.9 + Math.random() * 0.2));
     this.#keepAlive.unref();
@@ -136,6 +147,11 @@ export class Link {
   /** The account that the other side hosts and that vouches for it; null for a tracker. */
   get account(): Binding | null {
     return this.#remote?.account ?? null;
+  }
+
+  /** The account that this side speaks for here. */
+  get own(): Binding | null {
+    return this.#self.account;
   }
 
   get open(): boolean {
@@ -254,6 +270,22 @@ export class Link {
     this.#send(text);
   }
 
+  /** Sends a frame of a channel. */
+  sendFrame(text: string): void {
+    this.#send(text);
+  }
+
+  /** Reads no more until each who holds it has released it. */
+  hold(): void {
+    this.#holds += 1;
+    if (this.#holds === 1) this.#stream.pause();
+  }
+
+  release(): void {
+    this.#holds -= 1;
+    if (this.#holds === 0) this.#stream.resume();
+  }
+
   /** Ends the link with a goodbye or a fault that the other side is told. */
   close(fault?: Fault): void {
     if (fault) this.#fail(fault);
@@ -275,6 +307,7 @@ export class Link {
     const bytes = Buffer.byteLength(text);
     this.receivedBytes += bytes;
     try {
+      if (this.onChannel && isDigit(text.charCodeAt(0))) return this.onChannel(text);
       const frame = parseFrame(text);
       switch (frame.kind) {
         case 'request':
@@ -309,7 +342,7 @@ export class Link {
     if (this.#running.size < MOST_IN_FLIGHT) return this.#run({ id, name, params, bytes });
     // What was read already waits here; pausing the stream bounds it to one read of the socket.
     this.#backlog.push({ id, name, params, bytes });
-    if (this.#backlog.length === 1) this.#stream.pause();
+    if (this.#backlog.length === 1) this.hold();
   }
 
   #run({ id, name, params, bytes }: Asked): void {
@@ -331,7 +364,7 @@ export class Link {
         const next = this.#backlog.shift();
         if (!next || this.#ending) return;
         this.#run(next);
-        if (this.#backlog.length === 0) this.#stream.resume();
+        if (this.#backlog.length === 0) this.release();
       })
       .catch((error: unknown) => this.#fail(toFault(error, `answering "${name}"`)));
   }
@@ -367,7 +400,7 @@ export class Link {
 
   /** [L-28] */
   #checkLife(): void {
-    if (this.#backlog.length > 0) return; // the stream is paused: a sign of life could not be heard
+    if (this.#holds > 0) return; // the stream is paused: a sign of life could not be heard
     if (!this.#heard && this.#pingedAt > 0)
       return this.#fail(new Fault('timeout', 'the other side gives no sign of life'));
     this.#heard = false;

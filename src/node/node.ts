@@ -19,6 +19,7 @@ import { ACCOUNT_HEADER, encodeAccount, ticket } from '../files/wire.ts';
 import { formatAddress } from '../link/address.ts';
 import { type Binding, bind } from '../link/binding.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
+import { acceptChannels, type ChannelEnd } from '../link/channel.ts';
 import { dialLink } from '../link/dial.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import { type Key, loadOrCreateKey, pinOf } from '../link/identity.ts';
@@ -58,6 +59,9 @@ export type NodeOptions = {
   log: Log;
 };
 
+/** Another account that is hosted here, as whoever opens a channel to it meets it. */
+export type HostedEnd = ChannelEnd & { onLink(link: Link): void };
+
 /** Milliseconds that the first request of an unknown account waits for the directory to say who it is. */
 const INTRODUCE_MS = 2000;
 
@@ -85,10 +89,15 @@ export class Node implements AsyncDisposable {
   readonly #binding: () => Binding;
   readonly #options: NodeOptions;
   readonly store: Store;
+  readonly identity: Identity;
+  readonly accountKey: Key;
   #backingUp = false;
   readonly #resources: AsyncDisposableStack;
   readonly #introductions = new WeakMap<Link, Promise<void>>();
   readonly #trackersShown = new Map<string, string>();
+  readonly #trackerListeners = new Set<() => void>();
+  /** Who else is hosted here, beside the account that is this node's own. */
+  hosts: (account: string) => HostedEnd | undefined = () => undefined;
 
   private constructor(parts: {
     options: NodeOptions;
@@ -101,6 +110,8 @@ export class Node implements AsyncDisposable {
     const { clock, log, handle } = options;
     this.#options = options;
     this.store = store;
+    this.identity = identity;
+    this.accountKey = account;
     this.#resources = resources;
     this.account = account.id;
     this.id = identity.id;
@@ -115,7 +126,7 @@ export class Node implements AsyncDisposable {
       role: 'node',
       account: binding(),
     });
-    const router = new Router({ admit: (link) => this.#introduce(link), settled: () => store.settled() });
+    const router = new Router({ admit: (link) => this.introduce(link), settled: () => store.settled() });
 
     this.#binding = binding;
     this.settled = () => store.settled();
@@ -130,17 +141,13 @@ export class Node implements AsyncDisposable {
     });
     this.marks = new Marks(store, clock);
     const blocked = (who: string): boolean => this.marks.of(who).blocked;
-    this.#listener = new Listener({
-      host: options.host,
-      port: options.port,
-      identity,
+    const own: HostedEnd = {
       router,
       self,
-      clock,
-      log,
       refuses: (info) => info.account !== null && blocked(info.account.account),
       onLink: (link) => this.peers.take(link),
-    });
+    };
+    this.#listener = new Listener({ host: options.host, port: options.port, identity, clock, log, ...own });
     this.peers = new Peers({
       identity,
       router,
@@ -181,11 +188,11 @@ export class Node implements AsyncDisposable {
       post: {
         isAway: (who) => this.directory.isAway(who),
         mailbox: async (who, wait) => {
-          if (!this.directory.get(who)) await this.#lookUp(who, wait.signal);
+          if (!this.directory.get(who)) await this.lookUp(who, wait.signal);
           return this.directory.mailbox(who);
         },
         introduce: async (who, { signal }) => {
-          if (!this.directory.get(who)) await this.#lookUp(who, signal);
+          if (!this.directory.get(who)) await this.lookUp(who, signal);
         },
       },
       emit: (type, message) => {
@@ -251,6 +258,11 @@ export class Node implements AsyncDisposable {
     });
     this.chat.attach(router);
     this.files.attach(router);
+    acceptChannels(router, {
+      end: (to) => (to === account.id ? own : this.hosts(to ?? '')),
+      clock,
+      log,
+    });
     this.#listener.route('/blobs/', this.files.handler);
   }
 
@@ -312,6 +324,11 @@ export class Node implements AsyncDisposable {
     await this.contacts.start();
     this.#resources.use(this.directory);
     this.directory.start();
+  }
+
+  /** Name and version, said in hello. */
+  get software(): string {
+    return this.#options.software;
   }
 
   get handle(): string {
@@ -401,18 +418,19 @@ export class Node implements AsyncDisposable {
   }
 
   /** So that a message of somebody new is shown with a handle that a tracker confirmed, if one can be asked. */
-  #introduce(link: Link): Promise<void> | undefined {
+  introduce(link: Link): Promise<void> | undefined {
     const account = link.account?.account;
     if (account === undefined || this.directory.get(account)) return undefined;
     let introduced = this.#introductions.get(link);
     if (!introduced) {
-      introduced = this.#lookUp(account, link.signal);
+      introduced = this.lookUp(account, link.signal);
       this.#introductions.set(link, introduced);
     }
     return introduced;
   }
 
-  async #lookUp(account: string, signal: AbortSignal): Promise<void> {
+  /** Asks the trackers who an account is; what they do not know stays unknown. */
+  async lookUp(account: string, signal: AbortSignal | undefined): Promise<void> {
     using limit = deadline(INTRODUCE_MS, 'looking somebody up', signal);
     try {
       await this.directory.find(account, { signal: limit });
@@ -423,6 +441,7 @@ export class Node implements AsyncDisposable {
 
   /** Tells of what changed for those who look at trackers from outside; an upstream's own steps are not their concern. */
   #trackersChanged(): void {
+    for (const listener of this.#trackerListeners) listener();
     for (const link of this.directory.ownLinks()) this.chat.trackerUp(link);
     this.chat.trackersUp(this.directory.links());
     for (const { peer, address, zone, state, error } of this.directory.states()) {
@@ -432,6 +451,12 @@ export class Node implements AsyncDisposable {
       this.#trackersShown.set(peer, text);
       this.events.emit('tracker.changed', shown);
     }
+  }
+
+  /** Calls `listener` when a tracker came up or went down. The result ends it. */
+  onTrackers(listener: () => void): () => void {
+    this.#trackerListeners.add(listener);
+    return () => this.#trackerListeners.delete(listener);
   }
 
   /** Writes all of this home to one file, while it is used. Throws `exists`, `unwritable`, `disk_full`, `too_many`. */

@@ -21,7 +21,8 @@ import { DirectoryServer } from '../directory/server.ts';
 import { DirectoryTable } from '../directory/table.ts';
 import { formatAddress } from '../link/address.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
-import { PROTOCOL } from '../link/hello.ts';
+import { acceptChannels } from '../link/channel.ts';
+import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import { Listener } from '../link/listen.ts';
 import { Router } from '../link/router.ts';
 import { checkWith } from './check.ts';
@@ -110,12 +111,14 @@ export class Tracker implements AsyncDisposable {
     orderer.start();
     orderer.attach(router);
     const software = this.#options.software ?? 'netapp';
+    const self = (): HelloInfo => ({ protocol: PROTOCOL, software, role: 'tracker', account: null });
+    acceptChannels(router, { end: (to) => (to === null ? { router, self, onLink: () => {} } : undefined), clock, log });
     const listener = new Listener({
       host,
       port: this.#options.port ?? TRACKER_PORT,
       identity,
       router,
-      self: () => ({ protocol: PROTOCOL, software, role: 'tracker', account: null }),
+      self,
       clock,
       log,
       onLink: () => {},
