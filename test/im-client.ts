@@ -3,9 +3,9 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
-import { openHosting } from '../src/agent/hosting.ts';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLog } from '../src/base/log.ts';
+import { startHostingNode } from '../src/bin/hosting-node.ts';
 import { parseInvite } from '../src/directory/invite.ts';
 import { openDoor } from '../src/im/door.ts';
 import type { Gateway, GatewayOptions } from '../src/im/gateway.ts';
@@ -31,12 +31,12 @@ export async function door(
     clock: systemClock,
     log: silentLog(),
     startHosting: (home) =>
-      openHosting({
+      startHostingNode({
         home,
         zone: invite.zone,
         host: '127.0.0.1',
+        port: 0,
         trackers: [invite],
-        software: 'netapp/test',
         version: 'test',
         clock: systemClock,
         log: silentLog(),

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
-import { openHosting } from '../agent/hosting.ts';
 import { systemClock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
@@ -16,6 +15,7 @@ import { LIMITS } from '../im/limits.ts';
 import { Records } from '../im/records.ts';
 import { loadIdentity } from '../link/certificate.ts';
 import { homePaths, readConfig } from '../node/home.ts';
+import { startHostingNode } from './hosting-node.ts';
 import { readTracker } from './invited.ts';
 import { settle } from './settings.ts';
 import { readVersion } from './version.ts';
@@ -40,7 +40,7 @@ export type ImOptions = DoorOptions & {
 
 /** Answers with the exit code once it has ended cleanly; throws a `Fault` where it cannot run. */
 export async function im(options: ImOptions, shell: Shell): Promise<number> {
-  const { join, host, port: _port, ...door } = options;
+  const { join, host, port, ...door } = options;
   const kept = await readConfig(shell.home);
   const { settings } = settle({ host, trackers: join === undefined ? undefined : [join] }, shell.env, kept);
   const log = createLog({ name: 'netapp', level: settings.log });
@@ -51,7 +51,7 @@ export async function im(options: ImOptions, shell: Shell): Promise<number> {
       'opening the door for IM clients: it needs a tracker; name one with --join INVITE, or run "netapp tracker --im-port 6666"',
     );
   }
-  await using opened = await openImDoor(door, { shell, trackers, host: settings.host, log });
+  await using opened = await openImDoor(door, { shell, trackers, host: settings.host, port, log });
   await say(shell, opened.gateway, trackers);
   if (!shell.signal.aborted) await once(shell.signal, 'abort');
   return 0;
@@ -64,6 +64,7 @@ export async function openImDoor(
     shell,
     trackers,
     host,
+    port,
     log,
     identity,
   }: {
@@ -71,6 +72,7 @@ export async function openImDoor(
     trackers: readonly Invite[];
     /** Where nodes reach the hosting one. */
     host: string | undefined;
+    port?: number | undefined;
     log: Log;
     /** Key file whose certificate `--im-tls` shows; default: one of the gateway's own. */
     identity?: string;
@@ -91,12 +93,12 @@ export async function openImDoor(
     clock: systemClock,
     log: log.child({ room: 'im' }),
     startHosting: (folder) =>
-      openHosting({
+      startHostingNode({
         home: folder,
         zone,
         host,
+        port: port ?? 0,
         trackers,
-        software: `netapp/${version}`,
         version,
         clock: systemClock,
         log: log.child({ room: 'hosting' }),

@@ -1,6 +1,7 @@
 /** A gateway with its home: what it keeps, and the socket by which its owner asks it. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Hosting } from '../api/hosting.ts';
 import { toFault } from '../base/fault.ts';
 import { Lock } from '../base/lock.ts';
 import { Store } from '../base/sqlite.ts';
@@ -28,13 +29,14 @@ export async function createDoorHome(home: string): Promise<void> {
 }
 
 /**
- * Opens the door. `hosting` is started once the home is this program's alone, and ended with it. Throws `agent_running`,
- * `port_taken`, `corrupt`, `unwritable`, `disk_full`.
+ * Opens the door. What hosts its users is started once the home is this program's alone, and ended with it. Throws
+ * `agent_running`, `port_taken`, `corrupt`, `unwritable`, `disk_full`.
  */
 export async function openDoor(
   home: string,
   options: Omit<GatewayOptions, 'hosting' | 'store'> & {
-    startHosting: (home: string) => Promise<GatewayOptions['hosting']>;
+    /** In its own folder. */
+    startHosting: (home: string) => Promise<{ hosting: Hosting } & AsyncDisposable>;
   },
 ): Promise<{ gateway: Gateway } & AsyncDisposable> {
   await using opened = new AsyncDisposableStack();
@@ -43,7 +45,7 @@ export async function openDoor(
   opened.use(Lock.take(paths.lock, 'gateway'));
   const store = opened.use(new Store(paths.store));
   const { startHosting, ...rest } = options;
-  const hosting = opened.use(await startHosting(paths.node));
+  const { hosting } = opened.use(await startHosting(paths.node));
   const gateway = new Gateway({ ...rest, hosting, store });
   await gateway.start();
   opened.use(gateway);
