@@ -6,7 +6,10 @@ import type { HostedAccount } from '../node/hosted-account.ts';
 import { House, type HouseEvent, type HouseOptions } from '../node/hosting.ts';
 import type { Node } from '../node/node.ts';
 import { JobStore } from './job-store.ts';
-import { talkOf } from './talk.ts';
+import { type Kept, talkOf } from './talk.ts';
+
+/** Milliseconds from one look for keys that are old to the next. */
+const TRIM_MS = 3_600_000;
 
 /**
  * Hosts accounts on a running node, in the zone of its own handle; to be ended before it. Throws `corrupt`, `unwritable`,
@@ -21,11 +24,21 @@ class HouseDoor implements Hosting {
   readonly #kept: JobStore;
   readonly #options: HouseOptions;
   readonly #hosted = new Map<string, Hosted>();
+  readonly #trimmer: NodeJS.Timeout;
 
   constructor(house: House, options: HouseOptions) {
     this.#house = house;
     this.#options = options;
     this.#kept = new JobStore(house.store);
+    const trim = (): void => {
+      try {
+        this.#kept.trim(options.clock.now());
+      } catch (error) {
+        options.log.error({ err: error }, 'what was done for old keys cannot be let go of; it is tried again');
+      }
+    };
+    trim();
+    this.#trimmer = setInterval(trim, TRIM_MS).unref();
   }
 
   get zone(): string {
@@ -66,6 +79,7 @@ class HouseDoor implements Hosting {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#trimmer);
     await this.#house[Symbol.asyncDispose]();
   }
 }
@@ -122,7 +136,12 @@ function backendOf(
   house: House,
   parts: { kept: JobStore; clock: HouseOptions['clock'] },
 ): HostedBackend {
-  const { resolved, messages, conversations, rooms } = talkOf(account, parts);
+  // Keys are each account's own, as on nodes of their own.
+  const kept: Kept = {
+    effect: (key) => parts.kept.effect(`${account.account} ${key}`),
+    record: (key, value, at) => parts.kept.record(`${account.account} ${key}`, value, at),
+  };
+  const { resolved, messages, conversations, rooms } = talkOf(account, { kept, clock: parts.clock });
   const { events, store } = house;
   return {
     messages,

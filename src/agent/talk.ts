@@ -5,6 +5,9 @@ import type { Clock } from '../base/clock.ts';
 import type { Node } from '../node/node.ts';
 import type { JobStore } from './job-store.ts';
 
+/** What was done for which key. */
+export type Kept = Pick<JobStore, 'effect' | 'record'>;
+
 const DAY_MS = 86_400_000;
 const WHOLE_ID = /^[a-z2-7]{52}$/;
 
@@ -22,7 +25,7 @@ export type Talker = Pick<Node, 'chat' | 'store' | 'messageView' | 'roomView' | 
   };
 };
 
-export function talkOf(node: Talker, { kept, clock }: { kept: JobStore; clock: Clock }) {
+export function talkOf(node: Talker, { kept, clock }: { kept: Kept; clock: Clock }) {
   const { directory, chat } = node;
   const messageId = (text: string): string => chat.history.idOf(text);
   const cursor = (text: string | undefined): string | undefined => (text === undefined ? undefined : messageId(text));

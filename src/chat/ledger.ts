@@ -351,8 +351,7 @@ export class Ledger {
       }
       const stored = this.entries.append(parsed, now, { proven: true });
       if (room) this.rooms.note(parsed.id, room.number);
-      for (const recipient of conversation.members) {
-        if (this.#isOwn(recipient)) continue;
+      for (const recipient of this.replica.elsewhere(conversation, this.self)) {
         // One member who is away for ever must not silence a room: past the bound they get it when they greet a member.
         if (room && !this.outbox.hasRoom(recipient, parsed.bytes)) continue;
         this.outbox.checkRoom(recipient, parsed.bytes);

@@ -255,7 +255,15 @@ export class Orderer {
     const text = encodeNotice(orderedNotice.name, { home: this.#key.id, ordered });
     const { target, author } = ordered.change;
     const accounts = new Set([...state.members.keys(), ...state.invited.keys(), target ?? author, author]);
-    for (const account of accounts) for (const link of this.#links.get(account) ?? []) link.notifyEncoded(text);
+    // A node that hosts many of them keeps one order for all: one of its channels is enough.
+    const told = new Set<Link>();
+    for (const account of accounts) {
+      for (const link of this.#links.get(account) ?? []) {
+        if (link.carrier && told.has(link.carrier)) continue;
+        if (link.carrier) told.add(link.carrier);
+        link.notifyEncoded(text);
+      }
+    }
     this.#log.debug({ conversation: state.id, number: ordered.number }, 'a change of a room was ordered');
   }
 

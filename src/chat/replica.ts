@@ -3,6 +3,7 @@
  * there or thousands. Each account has a ledger of its own on it: what it writes, what waits for whom, what it may see.
  */
 import type { Store } from '../base/sqlite.ts';
+import type { Conversation } from './conversation.ts';
 import type { Ledger } from './ledger.ts';
 import { LETTER_STEPS } from './letters.ts';
 import { EntryLog, type Stored } from './log.ts';
@@ -35,6 +36,8 @@ export class Replica {
   readonly receipts: ReceiptBook;
   readonly rooms: RoomBook;
   readonly #household: Household | undefined;
+  /** By the members of a conversation, which are another array whenever they change; an account is hosted before it is a member. */
+  readonly #outside = new WeakMap<readonly string[], readonly string[]>();
   #isMigrated = false;
 
   /** Without a household it is one account's alone. */
@@ -72,6 +75,18 @@ export class Replica {
   ledgerOf(account: string, asker: Ledger): Ledger | undefined {
     if (account === asker.self) return asker;
     return this.#household?.hosts(account) ? this.#household.ledger(account) : undefined;
+  }
+
+  /** Members to whom entries of an account are to be given: all who do not stand on this log. */
+  elsewhere({ members }: Conversation, self: string): readonly string[] {
+    const household = this.#household;
+    if (!household) return members.filter((account) => account !== self);
+    let outside = this.#outside.get(members);
+    if (!outside) {
+      outside = members.filter((account) => !household.hosts(account));
+      this.#outside.set(members, outside);
+    }
+    return outside;
   }
 
   /** Whether an account other than the asker's is hosted here: what is in the log is with it. */

@@ -375,7 +375,7 @@ export class ChatService implements AsyncDisposable {
 
   /** Whether an account stands on this side's log. */
   #isHere(account: string): boolean {
-    return this.#ledger.replica.ledgerOf(account, this.#ledger) !== undefined;
+    return account === this.#ledger.self || this.#ledger.replica.hostsOther(account);
   }
 
   #renew(account: string, link: Link): void {
@@ -471,8 +471,8 @@ export class ChatService implements AsyncDisposable {
     }
     const stored = this.#ledger.append(conversation, kind, body);
     this.#ledger.store.afterCommit(() => {
-      for (const account of conversation.members) {
-        if (!this.#isHere(account)) this.#courier.wake(account, { now: false });
+      for (const account of this.#ledger.replica.elsewhere(conversation, this.#ledger.self)) {
+        this.#courier.wake(account, { now: false });
       }
     });
     return stored;
