@@ -184,7 +184,7 @@ test('a letter for a hosted account waits at the tracker while the gateway is go
   if (alice) await has(alice.backend, 'carol', ['hello', 'while you were away']);
 });
 
-test('one who is offline at the gateway gets what is said all the same, and is shown as offline', async () => {
+test('one who is offline at the gateway gets what is said all the same, and is shown as offline and hosted [D-90]', async () => {
   await using net = await TestNet.create();
   const tracker = await net.tracker();
   const carol = await net.member('carol', tracker);
@@ -231,7 +231,7 @@ test('a name that a node’s user owns is refused, and its user is not disturbed
   await expect(net.member('alice', tracker)).rejects.toMatchObject({ code: 'name_taken' });
 });
 
-test('each hosted account sees its own conversations and nobody else’s', async () => {
+test('each hosted account sees its own conversations and nobody else’s [R-53]', async () => {
   await using net = await TestNet.create();
   const tracker = await net.tracker();
   await using gateway = await Gateway.start(net, tracker);

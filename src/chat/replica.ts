@@ -153,7 +153,7 @@ export class Replica {
     return room.members.has(account) || room.former.get(account)?.first != null;
   }
 
-  /** Whether an entry is for an account's eyes: of those in the log, what the account would have in a log of its own. */
+  /** Whether an entry is for an account's eyes: of those in the log, what the account would have in a log of its own. */
   sees(ledger: Ledger, { entry }: Stored): boolean {
     const { self } = ledger;
     if (!this.isShared || entry.author === self) return true;

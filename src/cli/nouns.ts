@@ -53,6 +53,7 @@ function marksOf(p: Person): string[] {
     ...(p.keyChanged ? ['KEY CHANGED'] : []),
     ...(p.verifiedAt ? ['verified'] : []),
     ...(p.blocked ? ['blocked'] : []),
+    ...(p.hosted ? ['hosted'] : []),
   ];
 }
 

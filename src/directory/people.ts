@@ -27,7 +27,7 @@ export type Person = {
   me: boolean;
   /** The handle belongs to another key by now: the user has accepted it. */
   former: boolean;
-  /** One of many accounts of its node, which reads what is said to it. [D-70] */
+  /** One of many accounts of its node, which reads what is said to it. [D-90] */
   hosted: boolean;
 };
 

@@ -35,7 +35,7 @@ export const record = z.looseObject({
   addresses: z.array(addressText).max(MOST_ADDRESSES),
   status,
   text: statusText,
-  /** The account is one of many on its node, which reads what is said to it: its key is not the user's alone. [D-70] */
+  /** The account is one of many on its node, which reads what is said to it: its key is not the user's alone. [D-90] */
   hosted: z.literal(true).optional(),
   /** Grows with each statement; Unix milliseconds at the time of signing, or the last one plus 1. [D-4] */
   seq: millis,

@@ -1,6 +1,6 @@
 /**
  * Links that share one connection: a node that hosts many accounts speaks for each of them on a channel of its own. A
- * channel is a whole link, greeted like any other; only its frames travel on another link, its carrier. [L-40]
+ * channel is a whole link, greeted like any other; only its frames travel on another link, its carrier. [L-60]
  */
 import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
@@ -12,7 +12,7 @@ import { Link, type MessageStream } from './link.ts';
 import { method } from './message.ts';
 import type { Router } from './router.ts';
 
-/** Channels of one carrier: an account of a large gateway each. [L-43] */
+/** Channels of one carrier: an account of a large gateway each. [L-63] */
 const MOST_CHANNELS = 20_000;
 
 /** `to`: the account that is wanted at the other end; null at a tracker. */
@@ -125,24 +125,22 @@ class Carried {
     });
   }
 
-  /** A number that this side gives: odd ones are the dialler's. [L-41] */
+  /** A number that this side gives: odd ones are the dialler's. [L-61] */
   next(): ChannelStream {
     this.#last += 2;
     return this.#add(this.#last);
   }
 
   /** A number that the other side gave. Throws `malformed`, `too_many`. */
-  given(id: number): ChannelStream {
+  given(id: number, most: number): ChannelStream {
     if ((id % 2 === 1) === this.#carrier.dialled || this.#streams.has(id)) {
       throw new Fault('malformed', `opening channel ${id}: it is not the other side’s to open, or open already`);
     }
+    if (this.#streams.size >= most) throw new Fault('too_many', `opening channel ${id}: ${most} are open on this link`);
     return this.#add(id);
   }
 
   #add(id: number): ChannelStream {
-    if (this.#streams.size >= MOST_CHANNELS) {
-      throw new Fault('too_many', `opening channel ${id}: ${MOST_CHANNELS} are open on this link`);
-    }
     const stream = new ChannelStream(id, this.#carrier, () => this.#streams.delete(id));
     this.#streams.set(id, stream);
     return stream;
@@ -183,7 +181,8 @@ export async function openChannel(
   try {
     await carrier.request(open, { channel: stream.id, to }, { signal });
   } catch (error) {
-    stream.cut();
+    // Not a frame more: to a side that knows no channels it would be malformed. One that opened it hears no hello on it.
+    stream.over(1006, 'it was not opened');
     throw error;
   }
   const link = new Link({
@@ -208,13 +207,15 @@ export function acceptChannels(
     end(to: string | null): (ChannelEnd & { onLink(link: Link): void }) | undefined;
     clock: Clock;
     log: Log;
+    /** For tests. */
+    most?: number;
   },
 ): void {
   router.handle(open, ({ channel, to }, { link: carrier }) => {
     if (carrier.carrier) throw new Fault('forbidden', `opening channel ${channel}: a channel carries no others`);
     const end = options.end(to);
     if (!end) throw new Fault('unknown_id', `opening channel ${channel}: "${to}" is not hosted here`);
-    const stream = carriedBy(carrier).given(channel);
+    const stream = carriedBy(carrier).given(channel, options.most ?? MOST_CHANNELS);
     const { router, self, refuses, onLink } = end;
     const { clock, log } = options;
     const link = new Link({

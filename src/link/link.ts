@@ -48,7 +48,7 @@ export type LinkOptions = {
   /** Id that the other side proved below. */
   peer: string;
   dialled: boolean;
-  /** The link that its frames travel on, where it is a channel; it looks after signs of life. [L-40] */
+  /** The link that its frames travel on, where it is a channel; it looks after signs of life. [L-60] */
   carrier?: Link | undefined;
   clock: Clock;
   log: Log;
@@ -68,7 +68,7 @@ const HELLO_MS = 10_000;
 const KEEP_ALIVE_MS = 15_000;
 /** A close code is this plus the fault's exit code; 1000 is a goodbye. [L-27] */
 const CLOSE_BASE = 4000;
-/** A frame of a channel begins with a digit, as no message does. [L-42] */
+/** A frame of a channel begins with a digit, as no message does. [L-62] */
 const isDigit = (code: number): boolean => code >= 48 && code <= 57;
 
 /** [L-23] */
