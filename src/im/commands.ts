@@ -293,7 +293,7 @@ export class Desk {
   }
 
   async #since(backend: Hosted['backend'], target: string, seen: string | undefined): Promise<Message[]> {
-    if (seen === undefined) return await backend.messages.list(target, { limit: REPLAYED });
+    if (seen === undefined) return await backend.messages.list(target, { limit: MISSED });
     try {
       return await backend.messages.list(target, { limit: MISSED, after: seen });
     } catch (error) {
