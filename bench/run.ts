@@ -17,6 +17,7 @@ import { parseArgs } from 'node:util';
 import { busyRow } from './busy.ts';
 import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
+import { hostingRow } from './hosting.ts';
 import { imRow } from './im.ts';
 import { messageRow } from './message.ts';
 import { othersRow } from './others.ts';
@@ -45,6 +46,7 @@ const rows: Row[] = [
   busyRow,
   catchupRow,
   fileRow,
+  hostingRow,
   imRow,
   messageRow,
   othersRow,

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, test } from 'vitest';
@@ -10,6 +11,7 @@ import type { Hosted, HostedBackend, HostedEvent, Hosting } from '../src/api/hos
 import { systemClock } from '../src/base/clock.ts';
 import { silentLog } from '../src/base/log.ts';
 import { receiptVerified } from '../src/chat/receipt.ts';
+import { restore } from '../src/node/restore.ts';
 import type { Tracker } from '../src/tracker/tracker.ts';
 import { type Member, TestNet, until } from './testnet.ts';
 
@@ -216,17 +218,51 @@ test('one who is offline at the gateway gets what is said all the same, and is s
   );
 });
 
+test('the account of the gateway itself and those that it hosts talk as any others', async () => {
+  await using net = await TestNet.create();
+  const tracker = await net.tracker();
+  await using gateway = await Gateway.start(net, tracker);
+  const own = gateway.member.backend;
+  const [alice, bob] = await gateway.online('alice', 'bob');
+  if (!alice || !bob) throw new Error('not both are here');
+  const said = await own.messages.say('alice', 'welcome', {});
+  await has(alice.backend, 'gateway', ['welcome']);
+  await until(
+    () => own.messages.show(said.id),
+    ({ state }) => state === 'delivered',
+  );
+  await bob.backend.messages.say('gateway', 'hello', {});
+  await has(own, 'bob', ['hello']);
+  // Of one connection of the node with itself, and of no link to somebody.
+  const links = gateway.member.node.links().filter(({ peer }) => peer === gateway.member.node.id);
+  expect(links.map(({ carrier, account }) => [carrier !== undefined, account?.handle]).sort()).toEqual([
+    [true, 'alice@lab'],
+    [true, 'bob@lab'],
+  ]);
+  const room = await own.rooms.create('all', { members: ['alice', 'bob'], history: 'all' });
+  await gather(room.id, [own, alice.backend, bob.backend], [alice.backend, bob.backend]);
+  const inRoom = await own.messages.say(room.id, 'to both', {});
+  await alice.say(room.id, 'to all');
+  for (const each of [own, alice.backend, bob.backend]) await has(each, room.id, ['to both', 'to all']);
+  await until(
+    () => own.messages.show(inRoom.id),
+    ({ state }) => state === 'delivered',
+  );
+});
+
 test('a name that a node’s user owns is refused, and its user is not disturbed', async () => {
   await using net = await TestNet.create();
   const tracker = await net.tracker();
   const carol = await net.member('carol', tracker);
   await using gateway = await Gateway.start(net, tracker);
   await expect(gateway.hosting.open('carol')).rejects.toMatchObject({ code: 'name_taken' });
+  await expect(gateway.hosting.open('alice@elsewhere')).rejects.toMatchObject({ code: 'invalid_argument' });
   await expect(gateway.hosting.open('not a name')).rejects.toMatchObject({ code: 'invalid_argument' });
   expect(gateway.hosting.names()).toEqual([]);
   const [alice] = await gateway.online('alice');
   await alice?.backend.messages.say('carol', 'to the one on a node', {});
   await has(carol.backend, 'alice', ['to the one on a node']);
+  expect((await gateway.hosting.open('Alice')).account).toBe(alice?.account);
   // And the other way round.
   await expect(net.member('alice', tracker)).rejects.toMatchObject({ code: 'name_taken' });
 });
@@ -287,6 +323,97 @@ test('each hosted account sees its own conversations and nobody else’s [R-53]'
   await expect(eve.say(open.id, 'x')).rejects.toMatchObject({ code: 'forbidden' });
 });
 
+test('a hosted account that joins a room of others has its history, and one that is removed gets no more', async () => {
+  await using net = await TestNet.create();
+  const tracker = await net.tracker();
+  const carol = await net.member('carol', tracker);
+  await using gateway = await Gateway.start(net, tracker);
+  const [alice, bob] = await gateway.online('alice', 'bob');
+  if (!alice || !bob) throw new Error('not both are here');
+  const room = await carol.backend.rooms.create('old', { members: [], history: 'all' });
+  for (const text of ['one', 'two', 'three']) await carol.backend.messages.say(room.id, text, {});
+  await carol.backend.rooms.invite(room.id, 'alice', 'member', {});
+  await gather(room.id, [carol.backend, alice.backend], [alice.backend]);
+  await has(alice.backend, room.id, ['one', 'two', 'three']);
+  // The second one finds it on the log that the first one stands on.
+  await carol.backend.rooms.invite(room.id, 'bob', 'member', {});
+  await gather(room.id, [carol.backend, alice.backend, bob.backend], [bob.backend]);
+  expect(await textsOf(bob.backend, room.id)).toEqual(['one', 'two', 'three']);
+  await bob.say(room.id, 'four');
+  await has(carol.backend, room.id, ['one', 'two', 'three', 'four']);
+  await carol.backend.rooms.remove(room.id, 'bob', {});
+  await until(
+    () => bob.backend.rooms.show(room.id),
+    ({ standing }) => standing === 'removed',
+  );
+  await expect(bob.say(room.id, 'still here?')).rejects.toMatchObject({ code: 'forbidden' });
+  await carol.backend.messages.say(room.id, 'without bob', {});
+  await has(alice.backend, room.id, ['one', 'two', 'three', 'four', 'without bob']);
+  expect(await textsOf(bob.backend, room.id)).toEqual(['one', 'two', 'three', 'four']);
+  await carol.backend.rooms.close(room.id);
+  await until(
+    () => alice.backend.rooms.show(room.id),
+    ({ closed }) => closed,
+  );
+  await expect(alice.say(room.id, 'x')).rejects.toMatchObject({ code: 'wrong_state' });
+});
+
+test('all write at once, the tracker restarts meanwhile: in the end everybody has all of it, in one order', {
+  timeout: 120_000,
+}, async () => {
+  await using net = await TestNet.create();
+  let tracker = await net.tracker();
+  const { port } = tracker;
+  const [carol, dave] = [await net.member('carol', tracker), await net.member('dave', tracker)];
+  await using gateway = await Gateway.start(net, tracker);
+  const [alice, bob, eve] = await gateway.online('alice', 'bob', 'eve');
+  if (!alice || !bob || !eve) throw new Error('not all are here');
+  const room = await alice.backend.rooms.create('all', { members: ['bob', 'carol', 'dave'], history: 'all' });
+  const first = [alice.backend, bob.backend, carol.backend, dave.backend];
+  await gather(room.id, first, first.slice(1));
+  const count = 15;
+  const speak = async (name: string, say: (text: string) => Promise<unknown>): Promise<void> => {
+    for (let n = 0; n < count; n++) await say(`${name} ${n}`);
+  };
+  const speaking = [
+    speak('alice', (text) => alice.say(room.id, text)),
+    speak('bob', (text) => bob.say(room.id, text)),
+    speak('carol', (text) => carol.backend.messages.say(room.id, text, {})),
+    speak('dave', (text) => dave.backend.messages.say(room.id, text, {})),
+  ];
+  await net.stop(tracker);
+  await bob.setOffline();
+  tracker = await net.tracker({ port });
+  await Promise.all(speaking);
+  // One who comes late, when those who asked them in may have lost sight of the tracker for a moment.
+  await alice.backend.rooms.invite(room.id, 'eve', 'member', {});
+  const all = [...first, eve.backend];
+  await gather(room.id, all, [eve.backend]);
+  await eve.say(room.id, 'eve 0');
+  const orders = await Promise.all(
+    all.map((who) =>
+      until(
+        () => textsOf(who, room.id),
+        (texts) => texts.length === 4 * count + 1,
+        60_000,
+      ),
+    ),
+  );
+  for (const order of orders) expect(order).toEqual(orders[0]);
+  await until(
+    () => carol.backend.people.list({}),
+    (people) => people.some(({ handle, status }) => handle === 'alice@lab' && status === 'online'),
+  );
+  // Each state comes true: what hosted ones wrote, and what others wrote for all hosted ones.
+  for (const who of all) {
+    await until(
+      () => who.messages.list(room.id, { limit: 100 }),
+      (messages) => messages.every(({ state }) => state === 'received' || state === 'delivered'),
+      60_000,
+    );
+  }
+});
+
 test('unread, read, edits, reactions and events are each account’s own', async () => {
   await using net = await TestNet.create();
   const tracker = await net.tracker();
@@ -322,6 +449,31 @@ test('unread, read, edits, reactions and events are each account’s own', async
   const first = await alice.backend.messages.say('bob', 'once', once);
   expect((await alice.backend.messages.say('bob', 'once', once)).id).toBe(first.id);
   expect((await bob.backend.messages.say('alice', 'mine', once)).text).toBe('mine');
+});
+
+test('a backup of the gateway has its hosted accounts, and what was said since comes back', async () => {
+  await using net = await TestNet.create();
+  const tracker = await net.tracker();
+  const carol = await net.member('carol', tracker);
+  const file = join(net.folder, 'backup.tar');
+  {
+    await using gateway = await Gateway.start(net, tracker);
+    const [alice] = await gateway.online('alice');
+    await alice?.backend.messages.say('carol', 'before', {});
+    await has(carol.backend, 'alice', ['before']);
+    await gateway.member.backend.backup({ file });
+    const lost = await alice?.backend.messages.say('carol', 'after, by alice', {});
+    await carol.backend.messages.say('alice', 'after, by carol', {});
+    await has(carol.backend, 'alice', ['before', 'after, by alice', 'after, by carol']);
+    if (alice) await has(alice.backend, 'carol', ['before', 'after, by alice', 'after, by carol']);
+    expect(lost?.id).toBeDefined();
+  }
+  await rm(join(net.folder, 'gateway'), { recursive: true });
+  await restore({ file, home: join(net.folder, 'gateway'), passphrase: async () => undefined });
+  await using gateway = await Gateway.start(net, tracker);
+  expect(gateway.hosting.names()).toEqual(['alice']);
+  const [alice] = await gateway.online('alice');
+  if (alice) await has(alice.backend, 'carol', ['before', 'after, by alice', 'after, by carol']);
 });
 
 test('200 accounts in one room: a node’s user hears each of them once, and each hears the user', {

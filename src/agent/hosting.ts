@@ -84,8 +84,8 @@ class HouseDoor implements Hosting {
   }
 }
 
-function eventOf({ handleOf, replica }: House, happened: HouseEvent): HostedEvent | undefined {
-  if (happened.type === 'people') return happened;
+function eventOf({ handleOf, personView, replica }: House, happened: HouseEvent): HostedEvent | undefined {
+  if (happened.type === 'people') return { type: 'people', person: personView(happened.person) };
   if (happened.type === 'invited') {
     const { event, account } = happened;
     return { type: 'invited', conversation: event.conversation, room: event.name, account, from: handleOf(event.by) };

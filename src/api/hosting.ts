@@ -43,8 +43,8 @@ export type HostedEvent =
     }
   /** A room has other members, invited ones or another standing now. `to`: hosted accounts that were or are in it. */
   | { type: 'room'; conversation: string; to: readonly string[] }
-  /** Who is here, or how, changed. */
-  | { type: 'people' };
+  /** Somebody came, went or changed, as the trackers list them: a hosted one, perhaps. */
+  | { type: 'people'; person: Person };
 
 /** One hosted account. */
 export interface Hosted {

@@ -23,6 +23,20 @@ export function askAllAgain(store: Store, self: string): void {
     .run(self);
 }
 
+/** As `askAllAgain`, of a store that many accounts share: for each of them those who are not among them. */
+export function askAllOfHosted(store: Store, hosted: readonly string[]): void {
+  store.define('fold', fold);
+  store.migrate('chat', STEPS);
+  store
+    .prepare(
+      `INSERT OR IGNORE INTO untold (account, conversation, seq)
+       SELECT h.account || '/' || m.account, m.conversation, 0
+       FROM members h JOIN members m ON m.conversation = h.conversation
+       WHERE h.account IN (SELECT value FROM json_each(?1)) AND m.account NOT IN (SELECT value FROM json_each(?1))`,
+    )
+    .run(JSON.stringify(hosted));
+}
+
 export class ReadMarks {
   readonly #ledger: Ledger;
   readonly #exchange: Exchange;

@@ -104,9 +104,10 @@ export class Replica {
   authorsWaitingFor(recipient: string): string[] {
     const end = `/${recipient}`;
     return this.sql
-      .of<{ recipient: string }>('SELECT recipient FROM outbox_totals WHERE entries > 0')
-      .all()
-      .filter((row) => row.recipient.endsWith(end))
+      .of<{ recipient: string }>(
+        'SELECT recipient FROM outbox_totals WHERE entries > 0 AND substr(recipient, -length(?1)) = ?1',
+      )
+      .all(end)
       .map((row) => row.recipient.slice(0, -end.length));
   }
 

@@ -322,6 +322,13 @@ export class RoomBook {
     return row && waitingOf(row);
   }
 
+  /** Whether a change of an account waits for any tracker. */
+  isWaiting(account: string): boolean {
+    return (
+      this.#sql.of('SELECT 1 FROM room_waiting WHERE coalesce(author, ?1) = ?1 LIMIT 1').get(account) !== undefined
+    );
+  }
+
   /** What waits at this place is ordered, or never will be. */
   settle(position: number): void {
     this.#sql.of('DELETE FROM room_waiting WHERE position = ?').run(position);

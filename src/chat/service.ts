@@ -5,6 +5,7 @@ import { Rate } from '../base/rate.ts';
 import { peerId } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { needsAccount, type Router } from '../link/router.ts';
+import { Beside } from './beside.ts';
 import { type Conversation, direct } from './conversation.ts';
 import { Courier, type Reach } from './courier.ts';
 import { type Entry, type Ticket, ticket } from './entry.ts';
@@ -18,11 +19,9 @@ import { ReadMarks } from './marks.ts';
 import type { Evidence, Message } from './message.ts';
 import { Reader } from './reader.ts';
 import type { Reading } from './reading.ts';
-import type { Chain } from './receipt.ts';
 import { giveOrder, orderedNotice } from './room-wire.ts';
 import { Rooms } from './rooms.ts';
 import { Exchange } from './sync.ts';
-import { Statements } from './tables.ts';
 import { Typing, type TypingSignal } from './typing.ts';
 import { CALLS_BURST, CALLS_PER_SECOND, type Deliver, deliver, receiptNotice, sync, typingNotice } from './wire.ts';
 
@@ -32,9 +31,6 @@ const RELAY_MS = 15_000;
 const READ_MS = 2000;
 /** Links to members of a room that a node looks for, so that what one of them has reaches it. [R-20] */
 const MEMBER_LINKS = 3;
-/** Milliseconds after which the author of an entry hears from everybody else who is hosted here: one look for all that came. */
-const VOUCH_MS = 50;
-const RECEIPTS_AT_ONCE = 64;
 /** Links on which that is offered at once; others, on which nothing was exchanged since, follow after the same while. [R-20] */
 const RELAY_LINKS = 3;
 
@@ -67,6 +63,7 @@ export class ChatService implements AsyncDisposable {
   readonly #signal: (signal: ChatSignal) => void;
   readonly #intake: Intake;
   readonly #reader: Reader;
+  readonly #beside: Beside;
   readonly #exchange: Exchange;
   readonly #courier: Courier;
   readonly #mailbox: Mailbox | undefined;
@@ -83,9 +80,6 @@ export class ChatService implements AsyncDisposable {
   #reading: NodeJS.Timeout | undefined;
   /** Authors of what was read in rooms, who are to be told. */
   readonly #readOf = new Set<string>();
-  /** Chains of which others who are hosted here have something new. */
-  readonly #unvouched = new Map<string, Chain>();
-  #vouching: NodeJS.Timeout | undefined;
   readonly rooms: Rooms;
 
   constructor(options: ChatOptions) {
@@ -93,6 +87,7 @@ export class ChatService implements AsyncDisposable {
     this.#ledger = new Ledger(options);
     this.#intake = new Intake(this.#ledger, options.log);
     this.#reader = new Reader(options.log);
+    this.#beside = new Beside(this.#ledger, options.log);
     this.#exchange = new Exchange(this.#ledger, options.log);
     const { account, log, post } = options;
     this.#mailbox =
@@ -134,7 +129,7 @@ export class ChatService implements AsyncDisposable {
       );
     };
     this.#signal = options.signal ?? (() => {});
-    this.#marks = new ReadMarks(this.#ledger, this.#exchange, new Statements(options.store), {
+    this.#marks = new ReadMarks(this.#ledger, this.#exchange, this.#ledger.replica.sql, {
       byLetter: post !== undefined,
     });
     this.#typing = new Typing(options.clock);
@@ -246,48 +241,10 @@ export class ChatService implements AsyncDisposable {
     for (const receipt of answer.receipts) {
       if (receipt.author !== from) this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] });
     }
-    if (this.#ledger.replica.isShared) this.#vouchForOthers(link, from, seen);
+    this.#beside.took(link, from, seen);
     // Own entries that were given back want their receipts.
     if (seen.some((chain) => chain.author === this.#ledger.self)) this.#courier.wake(from, { now: true });
     return answer;
-  }
-
-  /**
-   * Who else is hosted here has it too: their author hears so in a moment, by this link, and need not give it to each of
-   * them. [R-50]
-   */
-  #vouchForOthers(link: Link, from: string, seen: readonly (Chain & { seq: number })[]): void {
-    for (const { conversation, author } of seen) {
-      if (author === from && this.rooms.has(conversation))
-        this.#unvouched.set(`${conversation} ${author}`, { conversation, author });
-    }
-    if (this.#unvouched.size === 0 || this.#vouching) return;
-    this.#vouching = setTimeout(() => {
-      this.#vouching = undefined;
-      const chains = [...this.#unvouched.values()];
-      this.#unvouched.clear();
-      this.#vouchNow(link, chains).catch((error: unknown) => {
-        this.#log.info({ err: error }, 'receipts of others hosted here are left to be asked for');
-      });
-    }, VOUCH_MS).unref();
-  }
-
-  async #vouchNow(link: Link, chains: readonly Chain[]): Promise<void> {
-    const { store, entries, replica, self } = this.#ledger;
-    const receipts = store.transaction(() =>
-      chains.flatMap((chain) => {
-        const head = entries.head(chain.conversation, chain.author);
-        const members = entries.conversation(chain.conversation)?.members ?? [];
-        return members.flatMap((account) => {
-          if (!head || account === self || account === chain.author) return [];
-          return replica.ledgerOf(account, this.#ledger)?.vouch(chain, 'delivered', head.seq) ?? [];
-        });
-      }),
-    );
-    await store.settled(); // a receipt says that what it is for is on the disk
-    for (let at = 0; at < receipts.length; at += RECEIPTS_AT_ONCE) {
-      link.notify(receiptNotice, { receipts: receipts.slice(at, at + RECEIPTS_AT_ONCE) });
-    }
   }
 
   /** The account behind the link. Throws `too_many` past the rate. [C-19] */
@@ -576,6 +533,13 @@ export class ChatService implements AsyncDisposable {
     if (first !== undefined) this.#ledger.withdraw(id, first, why);
   }
 
+  /** Whether nothing of this account waits for anybody: no entry, receipt, letter or change of a room. */
+  isIdle(): boolean {
+    const { outbox, letters, rooms, self } = this.#ledger;
+    const waiting = [...outbox.recipients(), ...letters.recipients(), ...this.#marks.accounts()];
+    return waiting.length === 0 && !rooms.isWaiting(self);
+  }
+
   /** Own entries that lack a receipt and have not failed. */
   waiting(): number {
     return this.#ledger.outbox.size();
@@ -587,7 +551,7 @@ export class ChatService implements AsyncDisposable {
     await this.#mailbox?.[Symbol.asyncDispose]();
     clearTimeout(this.#relay);
     clearTimeout(this.#reading);
-    clearTimeout(this.#vouching);
+    this.#beside[Symbol.dispose]();
     await this.#reader[Symbol.asyncDispose]();
     await this.rooms[Symbol.asyncDispose]();
     await this.#courier[Symbol.asyncDispose]();

@@ -82,6 +82,7 @@ const people = noun<Person>(person, {
     ...(p.verifiedAt
       ? [['verified', `${showTime(p.verifiedAt)}, by ${p.verifiedBy ?? 'number'}`] satisfies [string, Cell]]
       : []),
+    ...(p.hosted ? [['hosted', 'its node reads what is said to it'] satisfies [string, Cell]] : []),
     ...(p.blocked ? [['blocked', { text: 'yes', style: 'red' }] as [string, Cell]] : []),
     ...(p.keyChanged ? [['key changed', { text: p.keyChanged, style: 'red' }] as [string, Cell]] : []),
     ...(p.me ? [] : [['takes files', takes(p)] as [string, Cell]]),

@@ -85,7 +85,7 @@ export class Gateway implements AsyncDisposable {
     this.#records = new Records(store, clock);
     this.#names = new Names(hosting.zone, this.#records.spellings());
     this.#addresses = new Addresses(options.limits ?? LIMITS, clock);
-    this.#flush = new Flush({ settled: () => this.#records.settled(), before: () => this.#crowd.settle() });
+    this.#flush = new Flush({ settled: () => this.#settled(), before: () => this.#crowd.settle() });
     this.#crowd = new Crowd({ clients: this.#clients, soon: () => this.#flush.soon() });
     this.#roster = new Roster({
       who: () => this.#who(),
@@ -281,6 +281,13 @@ export class Gateway implements AsyncDisposable {
     }
     this.#here = here;
     return here;
+  }
+
+  /** A number and a message that somebody has seen are there also after a power cut: an echo is its author's receipt. */
+  #settled(): Promise<void> | undefined {
+    const [any] = this.#clients.values();
+    const [numbers, messages] = [this.#records.settled(), any?.user?.hosted.backend.settled()];
+    return numbers && messages ? Promise.all([numbers, messages]).then(() => {}) : (numbers ?? messages);
   }
 
   #heard(event: HostedEvent): void {

@@ -16,6 +16,8 @@ export function homePaths(home: string) {
     nodeKey: join(home, 'node.key'),
     lock: join(home, 'agent.lock'),
     store: join(home, 'netapp.db'),
+    /** Of accounts that the node hosts beside its own. */
+    hosted: join(home, 'hosted.db'),
     config: join(home, 'config.json'),
     socket: join(home, 'agent.sock'),
     token: join(home, 'token'),

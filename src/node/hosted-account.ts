@@ -13,7 +13,6 @@ import { type PresentStatus, statusText } from '../directory/record.ts';
 import { type Binding, bind } from '../link/binding.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import type { Key } from '../link/identity.ts';
-import type { Link } from '../link/link.ts';
 import type { HostedRow } from './hosted-keys.ts';
 import { HostedPresence } from './hosted-presence.ts';
 import type { House } from './hosting.ts';
@@ -54,14 +53,6 @@ export class HostedAccount implements AsyncDisposable {
     return this.#wake().chat;
   }
 
-  get peers(): Peers {
-    return this.#wake().peers;
-  }
-
-  get isAwake(): boolean {
-    return this.#awake !== undefined;
-  }
-
   get online(): boolean {
     return this.#awake?.presence.isWanted ?? false;
   }
@@ -71,7 +62,7 @@ export class HostedAccount implements AsyncDisposable {
     return {
       router: this.#house.router,
       self: this.#self,
-      onLink: (link) => this.peers.take(link),
+      onLink: (link) => this.#wake().peers.take(link),
     };
   }
 
@@ -182,7 +173,13 @@ export class HostedAccount implements AsyncDisposable {
   }
 
   async setOffline(): Promise<void> {
-    await this.#awake?.presence.offline();
+    const awake = this.#awake;
+    if (!awake) return;
+    await awake.presence.offline();
+    // Nobody is here, and nothing waits: it is made anew when somebody comes, or something does.
+    if (this.#awake !== awake || awake.presence.isWanted || !awake.chat.isIdle()) return;
+    this.#awake = undefined;
+    await end(awake);
   }
 
   trackersChanged(): void {
@@ -235,16 +232,13 @@ export class HostedAccount implements AsyncDisposable {
     };
   }
 
-  /** The links of the account to others and to trackers. */
-  links(): Link[] {
-    return this.#awake ? [...this.#awake.presence.links, ...this.#awake.peers.links.values()] : [];
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#awake) return;
-    const { presence, chat, peers } = this.#awake;
-    await presence[Symbol.asyncDispose]();
-    await chat[Symbol.asyncDispose]();
-    await peers[Symbol.asyncDispose]();
+    if (this.#awake) await end(this.#awake);
   }
+}
+
+async function end({ presence, chat, peers }: Awake): Promise<void> {
+  await presence[Symbol.asyncDispose]();
+  await chat[Symbol.asyncDispose]();
+  await peers[Symbol.asyncDispose]();
 }

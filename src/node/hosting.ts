@@ -1,5 +1,4 @@
 /** Many accounts on one node: one store, one replica of each conversation, one connection to each other node and tracker. */
-import { join } from 'node:path';
 import { Budget } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
@@ -13,6 +12,7 @@ import type { Person } from '../directory/client.ts';
 import { parseHandle } from '../directory/handle.ts';
 import { Router } from '../link/router.ts';
 import { EventLog, type Follow, type NodeEvent } from './events.ts';
+import { homePaths } from './home.ts';
 import { HostedAccount } from './hosted-account.ts';
 import { HostedKeys } from './hosted-keys.ts';
 import type { Node } from './node.ts';
@@ -23,7 +23,7 @@ export type HouseEvent =
   | { type: 'message'; stored: Stored; to: readonly string[] }
   | { type: 'invited'; event: RoomEvent; account: string }
   | { type: 'room'; event: RoomEvent; to: readonly string[] }
-  | { type: 'people' };
+  | { type: 'people'; person: Person };
 
 /** Channels to trackers that are opened at once: each costs both sides a signature and a check of one. */
 const OPENING = 64;
@@ -82,7 +82,7 @@ export class House implements AsyncDisposable {
 
   /** Opens the store beside that of the node, which is to be ended after this. Throws `corrupt`, `unwritable`, `disk_full`. */
   static async start(node: Node, options: HouseOptions): Promise<House> {
-    const store = new Store(join(node.home, 'hosted.db'));
+    const store = new Store(homePaths(node.home).hosted);
     const house = new House(node, options, store);
     try {
       house.#start();
@@ -114,7 +114,7 @@ export class House implements AsyncDisposable {
     this.#resources.defer(
       this.node.directory.onChange((change) => {
         if (change.type === 'key_changed') return;
-        this.#tell({ type: 'people' });
+        this.#tell({ type: 'people', person: change.person });
         if (change.person.status === 'offline' || this.#byAccount.has(change.person.account)) return;
         this.#isThere(change.person.account);
       }),
@@ -141,8 +141,12 @@ export class House implements AsyncDisposable {
   }
 
   /** See `Hosting.open`. */
-  async open(name: string): Promise<HostedAccount> {
-    parseHandle(name, this.zone); // throws what is wrong with it
+  async open(given: string): Promise<HostedAccount> {
+    const { handle, zone } = parseHandle(given, this.zone); // throws what is wrong with it
+    if (zone !== this.zone) {
+      throw new Fault('invalid_argument', `hosting "${given}": names of the zone "${this.zone}" are hosted here`);
+    }
+    const name = handle.slice(0, handle.indexOf('@'));
     const known = this.#byName.get(name);
     if (known?.row.isClaimed) return known;
     let claiming = this.#claims.get(name);
@@ -189,7 +193,7 @@ export class House implements AsyncDisposable {
 
   /** A hosted account by its id, its handle or its name. */
   personOf(who: string): Person | undefined {
-    const text = who.trim();
+    const text = who.trim().toLowerCase();
     const [name = '', zone = this.zone] = text.split('@');
     const found = this.#byAccount.get(text) ?? (zone === this.zone ? this.#byName.get(name) : undefined);
     return found?.row.isClaimed ? found.me : undefined;
@@ -254,7 +258,13 @@ export class House implements AsyncDisposable {
   }
 
   #tell(event: HouseEvent): void {
-    for (const listener of this.#listeners) listener(event);
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        this.log.error({ err: error, type: event.type }, 'a door failed at what it was told'); // others still hear of it
+      }
+    }
   }
 
   /** Events of one account, each with the view that it has now. */

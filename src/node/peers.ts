@@ -203,6 +203,11 @@ export class Peers {
       link.close(); // blocked while it was greeted
       return undefined;
     }
+    if (link.peer === this.#options.identity.id && !link.carrier) {
+      // To this very node, for accounts that it hosts beside its own: only channels are used of it.
+      if (link.dialled) this.#carry(link);
+      return link;
+    }
     const present = this.#links.get(account);
     if (present?.open && present.peer === link.peer && present.dialled !== link.dialled && this.#isPreferred(present)) {
       retire(link);
