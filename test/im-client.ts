@@ -81,9 +81,19 @@ export class RawClient implements AsyncDisposable {
   /** One that has registered, and has seen itself among those who are here. */
   static async in(port: number, name: string, password?: string): Promise<RawClient> {
     const client = await RawClient.open(port);
-    client.say('REGISTER', password === undefined ? [name, 'online'] : [name, 'online', password]);
-    await client.hears('ONLINE_USERS', (people) => Object.hasOwn(people as object, name)); // a dict of them
-    return client;
+    const isIn = (told: Told): boolean => told.word === 'ONLINE_USERS' && Object.hasOwn(told.argument as object, name); // a dict of them
+    for (;;) {
+      const from = client.heard.length;
+      client.say('REGISTER', password === undefined ? [name, 'online'] : [name, 'online', password]);
+      const answer = await client.#until(
+        () => client.heard.slice(from).find((told) => told.word === 'ERROR' || isIn(told)),
+        `"${name}" to be in`,
+      );
+      if (answer.word !== 'ERROR') return client;
+      // Who was here by this name has just gone, and the server does not know it yet.
+      if (!String(answer.argument).startsWith('username taken: somebody is here'))
+        throw new Error(String(answer.argument));
+    }
   }
 
   #takeJson(bytes: Uint8Array): void {

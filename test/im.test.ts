@@ -1,5 +1,7 @@
 /** The door for clients of the classic protocol: what each command does, what naive and hostile clients get. */
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -185,6 +187,26 @@ describe('what it says', () => {
     await until(heard, (text) => text.includes('ERROR \x80\x04\x8c'));
     socket.destroy();
   });
+});
+
+test('a file is shown as its name and a link, which any browser fetches, and nobody guesses [P-39]', {
+  timeout: 60_000,
+}, async () => {
+  await using anna = await RawClient.in(port, 'anna');
+  const path = join(net.folder, 'läsung.bin');
+  const content = randomBytes(2_500_000);
+  await writeFile(path, content);
+  await nora.client.files.send({ handle: 'anna', path });
+  const [, sender, text] = await anna.hears<Said>('MESSAGE', ([, , said]) => said.startsWith('läsung.bin'));
+  expect(sender).toBe('nora');
+  const [, link = ''] = /^läsung.bin \(2500000 bytes\): (http:\S+)$/.exec(text) ?? [];
+  const answer = await fetch(link);
+  expect(answer.status).toBe(200);
+  expect(answer.headers.get('content-disposition')).toMatch(/^attachment; filename\*=UTF-8''l%C3%A4sung.bin$/);
+  expect(Buffer.from(await answer.arrayBuffer()).equals(content)).toBe(true);
+  const forged = await fetch(link.replace(/\.(\d+)\./, (_, until) => `.${Number(until) + 1}.`));
+  expect([forged.status, await forged.text()]).toEqual([403, expect.stringContaining('was not made here')]);
+  expect((await fetch(link, { method: 'HEAD' }).catch(() => undefined))?.status).not.toBe(200); // no client says so
 });
 
 describe('errors, each a sentence, after which the connection stays [P-33]', () => {

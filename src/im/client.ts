@@ -18,6 +18,9 @@ const MOST_UNSAID = 256;
 /** Bytes that are taken of a client while a command of it is under way; beyond it the network waits. */
 const MOST_HELD = 65_536;
 
+/** What a browser begins with that follows a link to a file; no client says so. */
+const HTTP = Buffer.from('GET /files/');
+
 /** Who a connection is, once it has registered. */
 export type User = {
   hosted: Hosted;
@@ -37,6 +40,8 @@ export type ClientOptions = {
   flush: Flush;
   carry: Carry;
   onEnd: (client: Client) => void;
+  /** It is a browser that fetches a file: the connection, with what came first, is another's from now on. */
+  onHttp: (bytes: Buffer) => void;
   /** Hears of what is a defect, and of why a client was cut. */
   onTrouble: (client: Client, error: unknown) => void;
 };
@@ -66,6 +71,7 @@ export class Client {
   #unsaid = 0;
   #ended = false;
   #saidAll = false;
+  #isNew = true;
   #silence: NodeJS.Timeout | undefined;
   readonly #nameless: NodeJS.Timeout;
 
@@ -191,11 +197,19 @@ export class Client {
 
   #came(bytes: Buffer): void {
     if (this.#ended) return;
+    if (this.#isNew && bytes.subarray(0, HTTP.length).equals(HTTP)) return this.#handOver(bytes);
+    this.#isNew = false;
     clearTimeout(this.#silence);
     this.#silence = undefined;
     this.#reader.push(bytes);
     this.#read();
     if (this.#waits && this.#reader.held > MOST_HELD) this.#socket.pause();
+  }
+
+  #handOver(bytes: Buffer): void {
+    for (const event of ['data', 'error', 'end', 'close', 'drain']) this.#socket.removeAllListeners(event);
+    this.#close();
+    this.#options.onHttp(bytes);
   }
 
   get #waits(): boolean {

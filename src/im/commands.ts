@@ -324,8 +324,9 @@ export class Desk {
   async #tell(client: Client, conversation: string, message: Message): Promise<void> {
     if (message.deleted) return;
     const { names, records, files } = this.#options;
-    const hosted = client.user?.hosted;
-    const text = message.file === null ? message.text : await files.textOf(hosted, message.id, message.text);
+    const { id, text: said, at } = message;
+    const account = client.user?.hosted.account ?? '';
+    const text = files.textOf({ id, at: Date.parse(at), account }) ?? said;
     client.tell(noticeOf({ number: records.numberOf(conversation), from: names.show(message.from), text }));
   }
 }

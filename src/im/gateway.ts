@@ -5,6 +5,7 @@ import type { HostedEvent, Hosting } from '../api/hosting.ts';
 import { Budget } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
+import { interfaceIps } from '../base/interfaces.ts';
 import type { Log } from '../base/log.ts';
 import type { Store } from '../base/sqlite.ts';
 import { Client } from './client.ts';
@@ -92,7 +93,7 @@ export class Gateway implements AsyncDisposable {
       clients: () => this.#clients.values(),
       periodMs: options.rosterMs,
     });
-    this.#files = new Files({ hosting, clock, base: () => this.#base });
+    this.#files = new Files({ hosting, clock, secret: this.#records.secret(), base: () => this.#base });
     this.#desk = new Desk({
       hosting,
       records: this.#records,
@@ -139,6 +140,7 @@ export class Gateway implements AsyncDisposable {
       clearInterval(told);
     });
     this.#undo.use(this.#roster);
+    this.#undo.use(this.#files);
   }
 
   get port(): number {
@@ -148,11 +150,14 @@ export class Gateway implements AsyncDisposable {
   /** `host:port`. */
   get address(): string {
     const { address } = this.#server.address() as AddressInfo; // as above
-    return isIP(address) === 6 ? `[${address}]:${this.port}` : `${address}:${this.port}`;
+    return formatAddress(address, this.port);
   }
 
   get #base(): string {
-    return `${this.#options.tls ? 'https' : 'http'}://${this.address}`;
+    const { address, port } = this.#server.address() as AddressInfo; // as above
+    const isAny = address === '::' || address === '0.0.0.0';
+    const host = isAny ? (interfaceIps()[0] ?? address) : address;
+    return `${this.#options.tls ? 'https' : 'http'}://${formatAddress(host, port)}`;
   }
 
   clients(): ClientInfo[] {
@@ -170,7 +175,7 @@ export class Gateway implements AsyncDisposable {
 
   #take(socket: Socket): void {
     const ip = plainIp(socket.remoteAddress ?? '');
-    const address = `${isIP(ip) === 6 ? `[${ip}]` : ip}:${socket.remotePort ?? 0}`;
+    const address = formatAddress(ip, socket.remotePort ?? 0);
     const share = this.#addresses.admit(ip);
     if (!share) {
       const refusal = new Notice('ERROR', `too many connections from ${ip}: end one of them first`);
@@ -188,6 +193,7 @@ export class Gateway implements AsyncDisposable {
         share[Symbol.dispose]();
         this.#ended(ended);
       },
+      onHttp: (bytes) => this.#files.take(socket, bytes),
       onTrouble: (_, error) => this.#trouble(address, error),
     });
     client.onDrain(() => this.#roster.drained(client));
@@ -303,7 +309,7 @@ export class Gateway implements AsyncDisposable {
       case 'message': {
         const { id, conversation, room, from, kind, to } = event;
         const number = this.#records.numberOf(conversation);
-        const text = kind === 'file' ? this.#files.announce(event) : event.text;
+        const text = (kind === 'file' && this.#files.textOf({ ...event, account: to[0] ?? '' })) || event.text;
         this.#crowd.say({ id, conversation, number, from: this.#names.show(from), text, isRoom: room !== null, to });
         return;
       }
@@ -349,7 +355,7 @@ export class Gateway implements AsyncDisposable {
 async function listen(server: Server, host: string, port: number): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException): void => {
-      const what = `listening for IM clients on "${isIP(host) === 6 ? `[${host}]` : host}:${port}"`;
+      const what = `listening for IM clients on "${formatAddress(host, port)}"`;
       if (error.code !== 'EADDRINUSE') return reject(toFault(error, what, 'invalid_argument'));
       reject(new Fault('port_taken', `${what}: another program uses this port; choose another one, or 0 for any`));
     };
@@ -360,6 +366,8 @@ async function listen(server: Server, host: string, port: number): Promise<void>
     });
   });
 }
+
+const formatAddress = (host: string, port: number): string => `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
 
 /** An IPv4 address that came in through an IPv6 socket is what it was. */
 const plainIp = (ip: string): string => (ip.startsWith('::ffff:') ? ip.slice(7) : ip);

@@ -39,7 +39,8 @@ export class Records {
        ) STRICT, WITHOUT ROWID;
        CREATE TABLE im_told (
          name TEXT NOT NULL, conversation TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (name, conversation)
-       ) STRICT, WITHOUT ROWID`,
+       ) STRICT, WITHOUT ROWID;
+       CREATE TABLE im_secret (secret BLOB NOT NULL) STRICT`,
     ]);
     this.#insertNumber = store.prepare('INSERT OR IGNORE INTO im_conversations (id) VALUES (?)');
     this.#number = store.prepare('SELECT number FROM im_conversations WHERE id = ?');
@@ -49,6 +50,18 @@ export class Records {
     this.#tell = store.prepare('INSERT OR REPLACE INTO im_told (name, conversation, message) VALUES (?, ?, ?)');
     this.#told = store.prepare('SELECT message FROM im_told WHERE name = ? AND conversation = ?');
     this.#forget = store.prepare('DELETE FROM im_told WHERE name = ? AND conversation = ?');
+  }
+
+  /** Signs what is to be known again after a restart. */
+  secret(): Uint8Array {
+    const read = this.#store.prepare<{ secret: Uint8Array }>('SELECT secret FROM im_secret');
+    return this.#store.transaction(() => {
+      const kept = read.get();
+      if (kept) return kept.secret;
+      const made = randomBytes(32);
+      this.#store.prepare('INSERT INTO im_secret (secret) VALUES (?)').run(made);
+      return made;
+    });
   }
 
   /** What was written so far survives a power cut once this settles; undefined if it does already. */
