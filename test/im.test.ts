@@ -201,7 +201,7 @@ test('a file is shown as its name and a link, which any browser fetches, and nob
   expect(sender).toBe('nora');
   const [, link = ''] = /^läsung.bin \(2500000 bytes\): (http:\S+)$/.exec(text) ?? [];
   const answer = await fetch(link);
-  expect(answer.status).toBe(200);
+  if (answer.status !== 200) throw new Error(await answer.text());
   expect(answer.headers.get('content-disposition')).toMatch(/^attachment; filename\*=UTF-8''l%C3%A4sung.bin$/);
   expect(Buffer.from(await answer.arrayBuffer()).equals(content)).toBe(true);
   const forged = await fetch(link.replace(/\.(\d+)\./, (_, until) => `.${Number(until) + 1}.`));

@@ -29,7 +29,9 @@ export type HostingNodeOptions = {
 };
 
 /** Throws what `Node.start` and `openHosting` throw, and a refusal of the tracker's that will not mend by itself. */
-export async function startHostingNode(options: HostingNodeOptions): Promise<{ hosting: Hosting } & AsyncDisposable> {
+export async function startHostingNode(
+  options: HostingNodeOptions,
+): Promise<{ hosting: Hosting; own: string } & AsyncDisposable> {
   const { home, zone, host, port, trackers, version, clock, log } = options;
   await using opened = new AsyncDisposableStack();
   await createHome(home);
@@ -49,7 +51,7 @@ export async function startHostingNode(options: HostingNodeOptions): Promise<{ h
   await firstWord(node, log);
   const hosting = opened.use(await openHosting(node, { clock, log }));
   const resources = opened.move();
-  return { hosting, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+  return { hosting, own: node.handle, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }
 
 async function firstWord(node: Node, log: Log): Promise<void> {

@@ -34,9 +34,9 @@ export async function createDoorHome(home: string): Promise<void> {
  */
 export async function openDoor(
   home: string,
-  options: Omit<GatewayOptions, 'hosting' | 'store'> & {
+  options: Omit<GatewayOptions, 'hosting' | 'store' | 'own'> & {
     /** In its own folder. */
-    startHosting: (home: string) => Promise<{ hosting: Hosting } & AsyncDisposable>;
+    startHosting: (home: string) => Promise<{ hosting: Hosting; own: string } & AsyncDisposable>;
   },
 ): Promise<{ gateway: Gateway } & AsyncDisposable> {
   await using opened = new AsyncDisposableStack();
@@ -45,8 +45,8 @@ export async function openDoor(
   opened.use(Lock.take(paths.lock, 'gateway'));
   const store = opened.use(new Store(paths.store));
   const { startHosting, ...rest } = options;
-  const { hosting } = opened.use(await startHosting(paths.node));
-  const gateway = new Gateway({ ...rest, hosting, store });
+  const { hosting, own } = opened.use(await startHosting(paths.node));
+  const gateway = new Gateway({ ...rest, hosting, own, store });
   await gateway.start();
   opened.use(gateway);
   opened.use(await openControl(paths.control, () => gateway.clients()));

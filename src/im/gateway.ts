@@ -33,6 +33,8 @@ const PASSWORDS = { together: 2, waiting: 64 };
 
 export type GatewayOptions = {
   hosting: Hosting;
+  /** Handle of the hosting node itself, which is nobody to talk to. */
+  own: string;
   store: Store;
   /** IP to listen at; default: this machine alone. */
   host?: string | undefined;
@@ -282,7 +284,13 @@ export class Gateway implements AsyncDisposable {
     for (const { user } of this.#clients.values()) if (user) here.set(user.shown, user.status);
     for (const { id, handle, status, text } of hosting.people()) {
       // Of users of this door it is known better than trackers have it.
-      if (status === 'offline' || hosting.get(id) || this.#claims.has(handle.split('@')[0] ?? '')) continue;
+      if (
+        status === 'offline' ||
+        handle === this.#options.own ||
+        hosting.get(id) ||
+        this.#claims.has(handle.split('@')[0] ?? '')
+      )
+        continue;
       here.set(this.#names.show(handle), text === '' ? status : `${status}: ${text}`);
     }
     this.#here = here;

@@ -34,7 +34,7 @@ export function hostedFile(
         for (const [index, expected] of chunks.entries()) {
           const start = index * chunk;
           const end = start + chunkLength(size, chunk, index);
-          const part = await whole(client, `/blobs/${manifestHash}/0`, end - start, { start, end });
+          const part = await whole(client, `/blobs/${manifestHash}/0`, end - start, { start, end, total: size });
           if (hash(part) !== expected) {
             throw new Fault('hash_mismatch', `fetching "${name}": chunk ${index} is not what was offered`);
           }
@@ -51,13 +51,13 @@ async function whole(
   client: BlobClient,
   path: string,
   mostBytes: number,
-  range?: { start: number; end: number },
+  part?: { start: number; end: number; total: number },
 ): Promise<Buffer> {
   const pieces: Buffer[] = [];
   await client.get({
     path,
     mostBytes,
-    ...(range && { range }),
+    ...(part && { range: { start: part.start, end: part.end }, total: part.total }),
     body: (buffer, from, to) => void pieces.push(Buffer.from(buffer.subarray(from, to))),
   });
   return Buffer.concat(pieces);
