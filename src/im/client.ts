@@ -31,7 +31,7 @@ export type User = {
 };
 
 /** Carries out a command; a promise where the next one is to wait for it. Throws what the client is told. */
-export type Carry = (client: Client, said: Said) => Promise<void> | undefined;
+type Carry = (client: Client, said: Said) => Promise<void> | undefined;
 
 export type ClientOptions = {
   socket: Socket;

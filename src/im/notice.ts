@@ -38,7 +38,7 @@ function write(word: Word, argument: Pickled, form: Form): Buffer {
 }
 
 /** Keys of JSON objects are text: a conversation's number, too. */
-export function toJson(value: Pickled): unknown {
+function toJson(value: Pickled): unknown {
   if (value instanceof Map) return Object.fromEntries([...value].map(([key, held]) => [String(key), toJson(held)]));
   if (Array.isArray(value)) return value.map(toJson);
   if (typeof value === 'bigint') return value.toString();

@@ -21,7 +21,7 @@ const BARE = [...COMMANDS].filter(([, hasArgument]) => !hasArgument).map(([word]
 const WORD_MAX = 32;
 
 /** How a client writes, so that it is answered likewise [P-23]. */
-export type Dialect = { form: 'json' } | { form: 'pickle'; protocol: number };
+type Dialect = { form: 'json' } | { form: 'pickle'; protocol: number };
 
 export type Said = {
   word: string;
