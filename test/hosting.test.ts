@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, test } from 'vitest';
@@ -449,6 +449,23 @@ test('unread, read, edits, reactions and events are each account’s own', async
   const first = await alice.backend.messages.say('bob', 'once', once);
   expect((await alice.backend.messages.say('bob', 'once', once)).id).toBe(first.id);
   expect((await bob.backend.messages.say('alice', 'mine', once)).text).toBe('mine');
+});
+
+test('a file that is offered to a hosted account is a message with its name, and talk goes on', async () => {
+  await using net = await TestNet.create();
+  const tracker = await net.tracker();
+  const carol = await net.member('carol', tracker);
+  await using gateway = await Gateway.start(net, tracker);
+  const [alice] = await gateway.online('alice');
+  if (!alice) throw new Error('nobody is here');
+  const path = join(net.folder, 'notes.txt');
+  await writeFile(path, 'a few words');
+  await carol.backend.files.send('alice', path, {});
+  await has(alice.backend, 'carol', ['notes.txt']);
+  expect(gateway.events).toContainEqual(expect.objectContaining({ type: 'message', kind: 'file', text: 'notes.txt' }));
+  await carol.backend.messages.say('alice', 'did it arrive?', {});
+  await alice.backend.messages.say('carol', 'its name did', {});
+  await has(carol.backend, 'alice', ['notes.txt', 'did it arrive?', 'its name did']);
 });
 
 test('a backup of the gateway has its hosted accounts, and what was said since comes back', async () => {

@@ -44,7 +44,7 @@ export class Replica {
   constructor(store: Store, household?: Household) {
     this.store = store;
     this.sql = new Statements(store);
-    this.entries = new EntryLog(this.sql);
+    this.entries = new EntryLog(this.sql, { isShared: household !== undefined });
     this.receipts = new ReceiptBook(this.sql);
     this.rooms = new RoomBook(this.sql, store, { isShared: household !== undefined });
     this.#household = household;

@@ -36,6 +36,8 @@ export class HostedPresence implements AsyncDisposable {
   /** By the node's own link to the tracker. */
   readonly #places = new Map<Link, Promise<Place>>();
   readonly #up = new Set<Place>();
+  /** Links on which it is tried until it is announced. */
+  readonly #keeping = new Set<Link>();
   readonly #stop = new AbortController();
   #isWanted = false;
 
@@ -71,7 +73,14 @@ export class HostedPresence implements AsyncDisposable {
   async online(): Promise<void> {
     this.#isWanted = true;
     if (this.#options.directory.links().length === 0) return; // it is announced when one is up
-    await this.#atAny((carrier) => this.#announce(carrier));
+    await this.#atAny(async (carrier) => {
+      try {
+        await this.#announce(carrier);
+      } catch (error) {
+        if (toFault(error).retry) void this.#keep(carrier); // whoever waits hears of it, and it goes on
+        throw error;
+      }
+    });
   }
 
   async offline(): Promise<void> {
@@ -111,15 +120,22 @@ export class HostedPresence implements AsyncDisposable {
 
   /** Tries until the tracker has the record, or its link ends. */
   async #keep(carrier: Link): Promise<void> {
+    if (this.#keeping.has(carrier)) return;
+    this.#keeping.add(carrier);
+    await this.#try(carrier).finally(() => this.#keeping.delete(carrier));
+  }
+
+  async #try(carrier: Link): Promise<void> {
     const backoff = new Backoff(RETRY);
-    while (this.#isWanted && carrier.open && !this.#stop.signal.aborted) {
+    for (let first = true; this.#isWanted && carrier.open && !this.#stop.signal.aborted; first = false) {
+      if (!first) await sleep(backoff.next(), AbortSignal.any([this.#stop.signal, carrier.signal])).catch(() => {});
+      if (!this.#isWanted || !carrier.open) return;
       try {
         return await this.#announce(carrier);
       } catch (error) {
         const fault = toFault(error, 'announcing a hosted account');
         this.#options.log.info({ code: fault.code, reason: fault.message }, 'a hosted account is not announced yet');
         if (!fault.retry) return;
-        await sleep(backoff.next(), AbortSignal.any([this.#stop.signal, carrier.signal])).catch(() => {});
       }
     }
   }
