@@ -4,7 +4,8 @@
  *   node bench/run.ts [row...] [--runs 5] [--size N] [--files N] [--members N] [--messages N]
  *
  * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100), thousands of reads
- * for requests (20), hundreds of lookups for zones (2); `--files` small files (100000). `--members` (100) and `--messages` (200) are of a room.
+ * for requests (20), hundreds of lookups for zones (2); `--files` small files (100000). `--members` (100) and `--messages` (200) are of a
+ * room. For im: `--members` (1000) of the larger room, `--size` (10000) idle clients.
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -17,6 +18,7 @@ import { busyRow } from './busy.ts';
 import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
 import { hostingRow } from './hosting.ts';
+import { imRow } from './im.ts';
 import { messageRow } from './message.ts';
 import { othersRow } from './others.ts';
 import { requestsRow } from './requests.ts';
@@ -46,6 +48,7 @@ const rows: Row[] = [
   catchupRow,
   fileRow,
   hostingRow,
+  imRow,
   messageRow,
   othersRow,
   requestsRow,

@@ -10,9 +10,11 @@ import { ChatService } from '../chat/service.ts';
 import type { DirectoryClient, Person } from '../directory/client.ts';
 import { OwnRecord } from '../directory/own.ts';
 import { type PresentStatus, statusText } from '../directory/record.ts';
+import { ticket } from '../files/wire.ts';
 import { type Binding, bind } from '../link/binding.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import type { Key } from '../link/identity.ts';
+import { type HostedFile, hostedFile } from './hosted-file.ts';
 import type { HostedRow } from './hosted-keys.ts';
 import { HostedPresence } from './hosted-presence.ts';
 import type { House } from './hosting.ts';
@@ -196,6 +198,21 @@ export class HostedAccount implements AsyncDisposable {
     const { id, entry } = await this.store.grouped(() => this.chat.post(conversation, text));
     await this.store.settled();
     return { id, at: msOf(entry.at) };
+  }
+
+  /** What a message of somebody on a node offers. Throws `unknown_id`, `wrong_state`. */
+  file(message: string): HostedFile {
+    const stored = this.chat.history.find(message);
+    const parsed = ticket.safeParse(stored?.entry.body);
+    if (stored?.entry.kind !== 'file' || !parsed.success) {
+      throw new Fault('unknown_id', `looking for the file of the message "${message}": there is none`);
+    }
+    const { author } = stored.entry;
+    return hostedFile(parsed.data, {
+      author,
+      bulk: (who, wait) => this.#wake().peers.bulk(who, wait),
+      binding: () => this.#bound(),
+    });
   }
 
   readonly handleOf = (account: string): string => this.#house.handleOf(account);
