@@ -233,6 +233,31 @@ describe.each(DOORS)('%s', (name) => {
     });
   });
 
+  test('a file is handed over in pieces, one of them twice, and sent', async () => {
+    const bytes = Buffer.from(`piece by piece by ${name}`.repeat(4));
+    const piece = (from: number, to?: number): string => bytes.subarray(from, to).toString('base64');
+    const { upload, size, path: none } = await door().files.stage({ data: piece(0, 10) });
+    expect([size, none]).toEqual([10, null]);
+    await door().files.stage({ upload, at: 10, data: piece(10, 20) });
+    expect(await door().files.stage({ upload, at: 10, data: piece(10, 20) })).toMatchObject({ size: 20 });
+    await expect(door().files.stage({ upload, at: 30, data: piece(30) })).rejects.toMatchObject({
+      code: 'wrong_state',
+      data: { size: 20 },
+    });
+    const { path } = await door().files.stage({ upload, at: 20, data: piece(20), last: true });
+    const offered = `staged ${name}.txt`;
+    await door().files.send({ handle: 'bob', path: path ?? '', name: offered });
+    const offer = await bob.event('file.offered', (data) => data.name === offered && data.direction === 'in');
+    const { id } = await bob.client.files.accept({ id: String(offer.data.id) });
+    const done = await bob.event('file.done', (data) => data.id === id);
+    expect((await readFile(String(done.data.path))).equals(bytes)).toBe(true);
+    await door().files.gc({});
+    const gone = await door()
+      .files.stage({ upload: '00000000-0000-4000-8000-000000000000' })
+      .catch((error) => error);
+    expect(gone).toMatchObject({ code: 'unknown_id' });
+  });
+
   test('an offer is declined', async () => {
     const path = join(net.folder, `declined-${name.replaceAll(' ', '-')}.txt`);
     await writeFile(path, name);

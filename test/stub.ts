@@ -268,6 +268,10 @@ export class StubBackend implements Backend {
       this.calls.push(['files.send', this.#person(handle).handle, path]);
       return this.#file('f1', { state: 'preparing', direction: 'out' });
     },
+    stage: async ({ at, data, last }) => {
+      const size = at + Buffer.from(data, 'base64').length;
+      return { upload: 'u1', size, path: last ? '/home/outgoing/u1' : null };
+    },
     list: async () => [this.#file('f1')],
     show: async (id) => this.#file(id),
     accept: async (id, options) => {

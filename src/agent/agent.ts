@@ -11,6 +11,7 @@ import { LIMITS, type Limits } from './limits.ts';
 import { loadToken, Session } from './session.ts';
 import { SharedMemory } from './shared-memory.ts';
 import { listenOnSocket } from './socket.ts';
+import { WebPage } from './web.ts';
 
 export type AgentOptions = {
   backend: Backend;
@@ -70,7 +71,7 @@ export class Agent {
       if (!http) return;
       const token = await loadToken(tokenPath, log);
       const session = new Session({ token, access: backend.access, port: () => this.#httpPort ?? 0 });
-      const server = createDoor({ ...door, session });
+      const server = createDoor({ ...door, session, page: new WebPage() });
       this.#httpPort = await listenOnPort(server, http.port, http.host ?? '127.0.0.1');
       this.#servers.push(server);
     } catch (error) {

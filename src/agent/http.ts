@@ -17,6 +17,7 @@ import { codeOf, indexPage, OPEN_PAGE, SIGN_IN_PAGE } from './pages.ts';
 import { asPreferred, type Preference, preferenceOf, withPreference } from './prefer.ts';
 import type { Session } from './session.ts';
 import { cutSlowFollower } from './stream.ts';
+import type { WebPage } from './web.ts';
 
 export type Door = {
   backend: Backend;
@@ -25,6 +26,8 @@ export type Door = {
   limits: Limits;
   /** Where browsers reach the agent; undefined without an HTTP door. */
   origin: () => string | undefined;
+  /** The page for people, if this door shows it. */
+  page?: WebPage | undefined;
   /** Rules of admission; none on the socket, whose file mode is the rule. */
   session?: Session | undefined;
 };
@@ -45,7 +48,7 @@ export function createDoor(door: Door): Server {
     clientInterceptors: [asPreferred],
     customErrorResponseBodyEncoder: (error) => problemOf(faultOf(error) ?? new Fault('internal', 'a defect in NetApp')),
   });
-  const { backend, log, closing, limits, origin, session } = door;
+  const { backend, log, closing, limits, origin, page, session } = door;
   const followers = new Set<ServerResponse>();
   const asking = new Asking(closing);
 
@@ -58,9 +61,12 @@ export function createDoor(door: Door): Server {
     if (asked === 'GET /healthz') return sendJson(response, 200, { status: 'ok' });
     if (asked === 'GET /open') return sendPage(response, 200, OPEN_PAGE);
     if (asked === 'POST /open' && session) return await openSession(session, request, response);
+    // Files of the page tell nothing of anybody; the page itself is for who has a session, as others could only be refused.
+    if (path !== '/' && (await page?.answer(request, response, path))) return;
     const caller = admit(request, response);
     if (caller === 'refused') return;
-    if (asked === 'GET /') return sendPage(response, 200, await indexPage(backend, caller));
+    if (path === '/' && (await page?.answer(request, response, path))) return;
+    if (asked === 'GET /api' || asked === 'GET /') return sendPage(response, 200, await indexPage(backend, caller));
     if (asked === 'GET /openapi.json') return sendTagged(request, response, await openApi());
     const body = await readBody(request, limits.bodyBytes);
     const admitStream = () => {

@@ -29,6 +29,7 @@ import type {
   Room,
   Safety,
   SessionLink,
+  Staged,
   Status,
   Token,
   TokenMade,
@@ -157,6 +158,8 @@ export interface Backend {
   files: {
     /** Answers at once with an id in state `preparing`; hashing and offering go on by themselves. `path` is absolute. */
     send(handle: string, path: string, options: Once & { name?: string | undefined }): Promise<FileInfo>;
+    /** Takes a piece of a file that is to be sent; `data` is base64. `path` in the answer once the last one is here. */
+    stage(piece: { upload?: string | undefined; at: number; data: string; last: boolean }): Promise<Staged>;
     list(): Promise<FileInfo[]>;
     show(id: string): Promise<FileInfo>;
     /** Consents to an offer and starts the fetch; answers at once. `to`: absolute folder, default the home's downloads. */

@@ -56,6 +56,7 @@ export const contract = {
   },
   files: {
     send: files.send,
+    stage: files.stage,
     list: files.list,
     show: files.show,
     get: files.get,

@@ -174,6 +174,7 @@ export const operations = os.router({
     send: os.files.send.handler(({ context: { backend, signal, key }, input }) =>
       backend.files.send(input.handle, input.path, { name: input.name, signal, key }),
     ),
+    stage: os.files.stage.handler(({ context: { backend }, input }) => backend.files.stage(input)),
     list: os.files.list.handler(({ context: { backend } }) => backend.files.list()),
     show: os.files.show.handler(({ context: { backend }, input }) => backend.files.show(input.id)),
     accept: os.files.accept.handler(({ context: { backend }, input: { id, ...options } }) =>

@@ -246,6 +246,12 @@ export const file = z.object({
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
 
+export const staged = z.object({
+  upload: z.string().describe('by which further pieces name it'),
+  size: z.number().int().nonnegative().describe('bytes that are here'),
+  path: z.string().nullable().describe('what to send, once the last piece is here'),
+});
+
 const bound = z.number().nullable();
 
 export const fileLimits = z.object({
@@ -455,6 +461,7 @@ export type MessageInFull = z.infer<typeof messageInFull>;
 export type Conversation = z.infer<typeof conversation>;
 export type BackupInfo = z.infer<typeof backupInfo>;
 export type FileInfo = z.infer<typeof file>;
+export type Staged = z.infer<typeof staged>;
 export type Conflict = z.infer<typeof conflict>;
 export type Priority = z.infer<typeof priority>;
 export type FileLimits = z.infer<typeof fileLimits>;
