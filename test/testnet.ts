@@ -50,7 +50,8 @@ export class TestNet implements AsyncDisposable {
     tracker: { invite: string } | undefined,
     options: {
       port?: number;
-      http?: boolean;
+      /** Its HTTP door: at this port, or at any. */
+      http?: boolean | number;
       sharedMemory?: { path: string; size: number };
       presence?: PresenceScope;
       awayAfterMs?: number;
@@ -78,7 +79,7 @@ export class TestNet implements AsyncDisposable {
       backend,
       socketPath: paths.socket,
       tokenPath: paths.token,
-      http: options.http ? { port: 0 } : undefined,
+      http: options.http ? { port: options.http === true ? 0 : options.http } : undefined,
       sharedMemory: options.sharedMemory,
       log: silentLog(),
     });

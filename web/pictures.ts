@@ -43,9 +43,7 @@ for (const theme of ['light', 'dark'] as const) {
 
 function views(): Record<string, (page: Page, shape: 'desk' | 'phone') => Promise<void>> {
   const at = async (page: Page, hash: string) => {
-    await page.evaluate((to) => {
-      location.hash = to;
-    }, hash);
+    await page.evaluate(`location.hash = ${JSON.stringify(hash)}`);
   };
   return {
     chats: async (page) => {

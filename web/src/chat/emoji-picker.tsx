@@ -13,12 +13,12 @@ export function EmojiPicker({ onPick }: { onPick: (emoji: string) => void }) {
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: COLUMNS, ArrowUp: -COLUMNS }[event.key];
     if (step === undefined) return;
     const buttons = [...event.currentTarget.querySelectorAll('button')];
-    const at = buttons.findIndex((button) => button === document.activeElement);
+    const at = buttons.indexOf(document.activeElement as HTMLButtonElement) /* -1 for what is none of them */;
     buttons[at < 0 ? 0 : at + step]?.focus();
     event.preventDefault();
   };
   return (
-    <div className={styles.picker} onKeyDown={walk} role="presentation">
+    <div className={styles.picker} onKeyDown={walk} role="toolbar" aria-label="Emoji">
       <TextInput
         data-autofocus
         size="xs"

@@ -44,7 +44,6 @@ export const Entry = memo(function Entry({ message, me, inRoom, first, last, fla
     event.preventDefault();
   };
   return (
-    // biome-ignore lint/a11y/noNoninteractiveElementInteractions: keys for what its buttons do, too
     <article
       className={styles.entry}
       data-entry={id}

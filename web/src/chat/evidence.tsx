@@ -43,7 +43,7 @@ function Facts({ message, me }: { message: MessageInFull; me: string }) {
       <dl>
         <dt>Written</dt>
         <dd>
-          {showMoment(at)}, by <bdi>{from === me ? 'you' : showName(from, me)}</bdi>’s clock
+          {showMoment(at)}, by {from === me ? 'your' : <bdi>{showName(from, me)}’s</bdi>} clock
         </dd>
         {deliveredAt !== null && (
           <>

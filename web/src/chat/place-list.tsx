@@ -85,18 +85,18 @@ export function PlaceList({ places, chosen }: { places: readonly Place[]; chosen
         />
       </div>
       <div className={styles.list} ref={list}>
-        <div role="list" className={styles.rows} style={{ height: virtual.getTotalSize() }} onKeyDown={walk}>
+        <ul className={styles.rows} style={{ height: virtual.getTotalSize() }} onKeyDown={walk}>
           {virtual.getVirtualItems().map(({ index, start, key }) => {
             const place = shown[index];
             return (
               place && (
-                <div key={key} role="listitem" className={styles.row} style={{ transform: `translateY(${start}px)` }}>
+                <li key={key} className={styles.row} style={{ transform: `translateY(${start}px)` }}>
                   <Row place={place} me={me} isChosen={place.target === chosen} />
-                </div>
+                </li>
               )
             );
           })}
-        </div>
+        </ul>
         {wanted !== '' && <FoundList words={words} />}
         {shown.length === 0 && wanted === '' && <p className={styles.empty}>Nobody is here yet. Invite somebody.</p>}
       </div>

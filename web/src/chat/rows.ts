@@ -1,12 +1,22 @@
-/** A conversation as rows: days, the mark where the unread begins, and messages, grouped by who wrote them. */
+/**
+ * A conversation as rows: one for each message, with what stands above it. A row has the key of its message and nothing else
+ * has one, so that what somebody reads keeps its place when older ones come in above.
+ */
 import type { Message } from '../../../src/api/shapes.ts';
 import { dayOf } from '../words/show.ts';
 
-export type Row =
-  | { kind: 'start'; key: string }
-  | { kind: 'day'; key: string; at: string }
-  | { kind: 'unread'; key: string }
-  | { kind: 'message'; key: string; message: Message; first: boolean; last: boolean };
+export type Row = {
+  message: Message;
+  /** There is nothing before it. */
+  start: boolean;
+  /** It is the first of its day. */
+  newDay: boolean;
+  /** The unread begin here. */
+  unread: boolean;
+  /** Of what one person wrote in a row. */
+  first: boolean;
+  last: boolean;
+};
 
 /** Milliseconds within which what one person writes stands together. */
 const TOGETHER_MS = 5 * 60_000;
@@ -15,21 +25,17 @@ export function rowsOf(
   messages: readonly Message[],
   options: { complete: boolean; unreadFrom: string | undefined },
 ): Row[] {
-  const rows: Row[] = options.complete ? [{ kind: 'start', key: 'start' }] : [];
-  let before: Message | undefined;
-  let group: Extract<Row, { kind: 'message' }> | undefined;
+  const rows: Row[] = [];
+  let before: Row | undefined;
   for (const message of messages) {
-    const newDay = before === undefined || dayOf(before.at) !== dayOf(message.at);
+    const newDay = before === undefined || dayOf(before.message.at) !== dayOf(message.at);
     const unread = message.id === options.unreadFrom;
-    if (newDay) rows.push({ kind: 'day', key: `day ${message.id}`, at: message.at });
-    if (unread) rows.push({ kind: 'unread', key: 'unread' });
-    const first = newDay || unread || before === undefined || !isTogether(before, message);
-    if (first && group) group.last = true;
-    group = { kind: 'message', key: message.id, message, first, last: false };
-    rows.push(group);
-    before = message;
+    const first = newDay || unread || before === undefined || !isTogether(before.message, message);
+    if (first && before) before.last = true;
+    before = { message, start: before === undefined && options.complete, newDay, unread, first, last: false };
+    rows.push(before);
   }
-  if (group) group.last = true;
+  if (before) before.last = true;
   return rows;
 }
 

@@ -56,7 +56,7 @@ export function TimelineView({ timeline, place, goal, ...actions }: Props) {
     count: rows.length,
     getScrollElement: () => scroll.current,
     estimateSize: () => ROW_PX,
-    getItemKey: useCallback((index: number) => rows[index]?.key ?? index, [rows]),
+    getItemKey: useCallback((index: number) => rows[index]?.message.id ?? index, [rows]),
     anchorTo: 'end',
     followOnAppend: timeline.live,
     scrollEndThreshold: AT_END_PX,
@@ -77,7 +77,7 @@ export function TimelineView({ timeline, place, goal, ...actions }: Props) {
       scrolledTo.current = wanted;
       return;
     }
-    const index = rows.findIndex(({ key }) => key === goal);
+    const index = rows.findIndex(({ message }) => message.id === goal);
     if (index < 0) return;
     scrolledTo.current = wanted;
     virtual.scrollToIndex(index, { align: 'center' });
@@ -103,11 +103,11 @@ export function TimelineView({ timeline, place, goal, ...actions }: Props) {
     if (element.scrollTop < AHEAD_PX) void timeline.older();
     if (fromEnd < AHEAD_PX) void timeline.newer();
   };
-  // A first page that does not fill the screen is followed by the next one without a scroll.
+  // What does not fill the screen, or ends where one looks, is followed by more without a scroll.
   useEffect(() => {
     const element = scroll.current;
-    if (loaded && element && element.scrollHeight <= element.clientHeight + AHEAD_PX / 2) void timeline.older();
-  }, [loaded, timeline]);
+    if (loaded && rows.length > 0 && element && element.scrollTop < AHEAD_PX / 4) void timeline.older();
+  }, [loaded, rows, timeline]);
 
   const toEnd = async () => {
     await timeline.toEnd();
@@ -178,41 +178,37 @@ type RowProps = Omit<Props, 'timeline' | 'goal'> & {
 };
 
 function RowView({ row, place, me, flash, mayModerate, ...actions }: RowProps) {
-  if (row.kind === 'start') {
-    return (
-      <p className={styles.start}>
-        {place.isRoom
-          ? 'This is where your part of the room begins.'
-          : `This is the beginning of what you and ${showName(place.name, me)} said.`}
-      </p>
-    );
-  }
-  if (row.kind === 'day') {
-    return (
-      <div className={styles.day}>
-        <span>{showDay(row.at)}</span>
-      </div>
-    );
-  }
-  if (row.kind === 'unread') {
-    return (
-      <div className={styles.unread}>
-        <span>New</span>
-      </div>
-    );
-  }
-  const { message, first, last } = row;
+  const { message, start, newDay, unread, first, last } = row;
   return (
-    <Entry
-      message={message}
-      me={me}
-      inRoom={place.isRoom}
-      first={first}
-      last={last}
-      flashes={flash === message.id}
-      mayDelete={message.from === me || mayModerate}
-      {...actions}
-    />
+    <>
+      {start && (
+        <p className={styles.start}>
+          {place.isRoom
+            ? 'This is where your part of the room begins.'
+            : `This is the beginning of what you and ${showName(place.name, me)} said.`}
+        </p>
+      )}
+      {newDay && (
+        <div className={styles.day}>
+          <span>{showDay(message.at)}</span>
+        </div>
+      )}
+      {unread && (
+        <div className={styles.unread}>
+          <span>New</span>
+        </div>
+      )}
+      <Entry
+        message={message}
+        me={me}
+        inRoom={place.isRoom}
+        first={first}
+        last={last}
+        flashes={flash === message.id}
+        mayDelete={message.from === me || mayModerate}
+        {...actions}
+      />
+    </>
   );
 }
 

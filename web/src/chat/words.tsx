@@ -40,9 +40,9 @@ const components: Components = {
   pre: ({ children }) => <pre tabIndex={0}>{children}</pre>,
   table: ({ children }) => (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard
-    <div className={styles.table} tabIndex={0} role="group" aria-label="Table">
+    <section className={styles.table} tabIndex={0} aria-label="Table">
       <table>{children}</table>
-    </div>
+    </section>
   ),
   input: ({ checked }) => <span aria-hidden="true">{checked ? '☑' : '☐'} </span>,
 };

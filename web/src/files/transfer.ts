@@ -3,9 +3,6 @@ import type { FileInfo } from '../../../src/api/shapes.ts';
 import { client } from '../agent/client.ts';
 import { showBytes, showRate, showSpan } from '../words/show.ts';
 
-export const isMoving = ({ state, rate }: FileInfo): boolean =>
-  (state === 'fetching' || state === 'serving') && rate > 0;
-
 export const isOpen = ({ state }: FileInfo): boolean =>
   state === 'preparing' || state === 'offered' || state === 'accepted' || state === 'fetching' || state === 'serving';
 

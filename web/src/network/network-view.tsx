@@ -1,7 +1,8 @@
+import type { LinkInfo } from '../../../src/api/shapes.ts';
 import { useLinks, useStatus } from '../agent/queries.ts';
 import { useMe } from '../shell/agent.tsx';
 import { cleanLine } from '../words/clean.ts';
-import { plural, showAgo, showBytes, showName } from '../words/show.ts';
+import { plural, showAgo, showBytes, showMoment, showName } from '../words/show.ts';
 import { Graph } from './graph.tsx';
 import styles from './network-view.module.css';
 
@@ -10,13 +11,17 @@ export default function NetworkView() {
   const { data: links = [] } = useLinks();
   const me = useMe();
   if (!status) return null;
+  const nameOf = ({ role, peer, handle }: LinkInfo): string => {
+    if (role === 'node') return handle === null ? 'not known yet' : showName(handle, me);
+    return `tracker of ${cleanLine(status.trackers.find((tracker) => tracker.peer === peer)?.zone ?? 'another zone')}`;
+  };
   const { queue, trackers, addresses, version, since, node } = status;
   return (
     <div className={styles.view}>
       <header className={styles.head}>
         <h1>Network</h1>
         <p>
-          Up since {showAgo(since)}, version {version}
+          Up since {showMoment(since)}, version {version}
         </p>
       </header>
       <div className={styles.body}>
@@ -50,13 +55,7 @@ export default function NetworkView() {
             {links.map((link) => (
               <li key={link.peer}>
                 <span className={styles.dot} data-state="up" />
-                <strong>
-                  {link.role === 'tracker'
-                    ? 'a tracker'
-                    : link.handle === null
-                      ? 'not known yet'
-                      : showName(link.handle, me)}
-                </strong>
+                <strong>{nameOf(link)}</strong>
                 {', '}
                 {link.rung}
                 {link.rttMs !== null && `, ${link.rttMs.toFixed(1)} ms`}
