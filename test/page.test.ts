@@ -34,7 +34,11 @@ beforeAll(async () => {
   if (noBrowser) return;
   net = await TestNet.create();
   tracker = await net.tracker({ name: 'tracker' });
-  [alice, bob, browser] = await Promise.all([member('alice'), member('bob'), Browser.start()]);
+  [alice, bob, browser] = await Promise.all([
+    member('alice'),
+    member('bob'),
+    Browser.start({ reducedMotion: 'reduce' }),
+  ]);
   [hers, his] = await Promise.all([browser.open(alice.client), browser.open(bob.client)]);
 });
 afterAll(async () => {
@@ -103,7 +107,7 @@ describe.skipIf(noBrowser)('two people', () => {
     await hers.getByRole('button', { name: 'New conversation or room' }).click();
     await hers.getByText('A room', { exact: true }).click();
     await hers.getByRole('textbox', { name: 'Name' }).fill('team');
-    await hers.getByLabel('Members').fill('bob@lab');
+    await hers.getByRole('combobox', { name: 'Members' }).fill('bob@lab');
     await hers.keyboard.press('Enter');
     await hers.getByRole('button', { name: 'Make the room' }).click();
     await his.getByRole('link', { name: /team/ }).click();
@@ -176,8 +180,8 @@ describe.skipIf(noBrowser)('two people', () => {
   });
 
   test('a long conversation: only what is seen is drawn, and going back holds the place', async () => {
-    const many = 450;
-    for (let at = 0; at < many; at++) await bob.client.messages.say({ handle: 'alice', text: `number ${at}` });
+    const many = 250;
+    await Promise.all(Array.from({ length: many }, (_, at) => bob.backend.messages.say('alice', `number ${at}`, {})));
     await entry(hers, `number ${many - 1}`).waitFor();
     expect(await log(hers).getByRole('article').count()).toBeLessThan(80);
     await hers.reload();
@@ -249,6 +253,12 @@ describe.skipIf(noBrowser)('what others wrote is text', () => {
     await hers.getByRole('article', { name: '<img src=x onerror=alert(1)>.svg' }).waitFor();
     expect(await hers.evaluate('window.hit')).toBeUndefined();
   });
+});
+
+test.skipIf(noBrowser)('the network is a picture, with the doctor’s findings in words', async () => {
+  await goTo(hers, '#/network');
+  await hers.getByRole('img', { name: /You, linked to lab .*linked to bob@lab/ }).waitFor();
+  await hers.getByText(/this node answers at 127\.0\.0\.1/).waitFor();
 });
 
 describe.skipIf(noBrowser)('without a pointer or without eyes', () => {

@@ -30,7 +30,12 @@ async function openDoors(area: string): Promise<Record<(typeof DOORS)[number], C
   const { origin: url = '' } = agent;
   const token = (await readFile(homePaths(alice.home).token, 'utf8')).trim();
   return {
-    'in process': localClient({ backend: alice.backend, log: silentLog(), origin: () => agent.origin }),
+    'in process': localClient({
+      backend: alice.backend,
+      log: silentLog(),
+      origin: () => agent.origin,
+      preview: agent.preview,
+    }),
     socket: alice.client,
     'http with token': createClient({ url, token }),
     'http with cookie': createClient({ url, headers: { cookie: await signIn(alice.client, url), origin: url } }),
@@ -84,6 +89,12 @@ describe.each(DOORS)('%s', (name) => {
     const status = await door().status.show();
     expect(status).toMatchObject({ handle: 'alice@lab', status: 'online', node: alice.node.id, home: alice.home });
     expect(status.trackers).toMatchObject([{ state: 'up', zone: 'lab' }]);
+  });
+
+  test('the doctor', async () => {
+    const findings = await door().status.check();
+    expect(findings.find(({ about }) => about === 'port')).toMatchObject({ level: 'ok', code: null });
+    expect(findings.map(({ about }) => about)).toEqual(expect.arrayContaining(['disk', 'home', 'tracker', 'agent']));
   });
 
   test('people', async () => {
@@ -246,7 +257,9 @@ describe.each(DOORS)('%s', (name) => {
     });
     const { path } = await door().files.stage({ upload, at: 20, data: piece(20), last: true });
     const offered = `staged ${name}.txt`;
-    await door().files.send({ handle: 'bob', path: path ?? '', name: offered });
+    const sent = await door().files.send({ handle: 'bob', path: path ?? '', name: offered });
+    const shown = await door().files.preview({ id: sent.id });
+    expect(await (await fetch(shown.url)).text()).toBe(bytes.toString());
     const offer = await bob.event('file.offered', (data) => data.name === offered && data.direction === 'in');
     const { id } = await bob.client.files.accept({ id: String(offer.data.id) });
     const done = await bob.event('file.done', (data) => data.id === id);

@@ -263,6 +263,8 @@ export class StubBackend implements Backend {
     close: async (room) => this.#room(room),
   };
 
+  check = async () => [{ about: 'port', level: 'ok' as const, says: 'it answers', todo: null, code: null }];
+
   files: Backend['files'] = {
     send: async (handle, path) => {
       this.calls.push(['files.send', this.#person(handle).handle, path]);

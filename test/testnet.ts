@@ -10,6 +10,7 @@ import type { AgentEvent } from '../src/api/shapes.ts';
 import { type Clock, systemClock } from '../src/base/clock.ts';
 import { silentLog } from '../src/base/log.ts';
 import { parseInvite } from '../src/directory/invite.ts';
+import { examineAgent } from '../src/doctor/doctor.ts';
 import type { PresenceScope } from '../src/node/contacts.ts';
 import { homePaths } from '../src/node/home.ts';
 import { Node } from '../src/node/node.ts';
@@ -60,6 +61,7 @@ export class TestNet implements AsyncDisposable {
     } = {},
   ): Promise<Member> {
     const home = join(this.folder, name);
+    const paths = homePaths(home);
     const invite = tracker && parseInvite(tracker.invite);
     const node = await Node.start({
       home,
@@ -73,8 +75,13 @@ export class TestNet implements AsyncDisposable {
       clock: options.clock ?? systemClock,
       log: silentLog(),
     });
-    const paths = homePaths(home);
-    const backend = backendOf(node, { version: 'test', clock: options.clock ?? systemClock, log: silentLog() });
+    const backend = backendOf(node, {
+      version: 'test',
+      clock: options.clock ?? systemClock,
+      log: silentLog(),
+      examine: (agent, { signal = AbortSignal.timeout(PATIENCE_MS) }) =>
+        examineAgent({ home, agentPath: paths.socket, version: 'test', agent, config: {}, signal }),
+    });
     const agent = new Agent({
       backend,
       socketPath: paths.socket,

@@ -26,6 +26,7 @@ export type Door = {
   limits: Limits;
   /** Where browsers reach the agent; undefined without an HTTP door. */
   origin: () => string | undefined;
+  preview: OperationContext['preview'];
   /** The page for people, if this door shows it. */
   page?: WebPage | undefined;
   /** Rules of admission; none on the socket, whose file mode is the rule. */
@@ -48,7 +49,7 @@ export function createDoor(door: Door): Server {
     clientInterceptors: [asPreferred],
     customErrorResponseBodyEncoder: (error) => problemOf(faultOf(error) ?? new Fault('internal', 'a defect in NetApp')),
   });
-  const { backend, log, closing, limits, origin, page, session } = door;
+  const { backend, log, closing, limits, origin, page, preview, session } = door;
   const followers = new Set<ServerResponse>();
   const asking = new Asking(closing);
 
@@ -73,7 +74,7 @@ export function createDoor(door: Door): Server {
       if (followers.size < limits.followers) return;
       throw new Fault('too_many', `following "${path}": ${followers.size} followers are connected already`);
     };
-    const context = { backend, log, closing, admitStream, caller, origin, preference: preferenceOf(request) };
+    const context = { backend, log, closing, admitStream, caller, origin, preview, preference: preferenceOf(request) };
     const standard = standardRequest(request, { url, body, signal: asking.signalOf(response) });
     const { response: made } = await handler.handle(standard, { context });
     if (!made) {

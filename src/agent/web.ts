@@ -23,32 +23,40 @@ const TYPES: Readonly<Record<string, string>> = {
  * Nothing from other hosts, no script or style but the files that were built, and no text that becomes a script. Pictures may be data or
  * blobs, which scripts of the page make of what the user drops or pastes.
  */
-const POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self' data: blob:",
-  "connect-src 'self'",
-  "manifest-src 'self'",
-  "worker-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-  "require-trusted-types-for 'script'",
-  "trusted-types 'none'",
-].join('; ');
+const policyOf = (previews: string): string =>
+  [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    `img-src 'self' data: blob: ${previews}`,
+    `media-src ${previews}`,
+    `frame-src ${previews}`,
+    "connect-src 'self'",
+    "manifest-src 'self'",
+    "worker-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+  ].join('; ');
 
 /** Names of built files carry the hash of what is in them: they never change. */
 const FOR_EVER = 'public, max-age=31536000, immutable';
 
 type Asset = { bytes: Buffer; type: string; tag: string; immutable: boolean };
 
+type Options = { previews: string; folder?: string };
+
 export class WebPage {
   readonly #folder: string;
+  readonly #policy: string;
   #assets: Promise<ReadonlyMap<string, Asset>> | undefined;
 
-  constructor(folder = fileURLToPath(new URL('../../dist-web/', import.meta.url))) {
+  /** `previews`: the origin at which received files are looked at. */
+  constructor({ previews, folder = fileURLToPath(new URL('../../dist-web/', import.meta.url)) }: Options) {
     this.#folder = folder;
+    this.#policy = policyOf(previews);
   }
 
   /** Whether it is a file of the page, and then it was sent. */
@@ -56,7 +64,7 @@ export class WebPage {
     const asset = request.method === 'GET' || request.method === 'HEAD' ? (await this.#all()).get(path) : undefined;
     if (!asset) return false;
     const { bytes, type, tag, immutable } = asset;
-    response.setHeader('content-security-policy', POLICY);
+    response.setHeader('content-security-policy', this.#policy);
     response.setHeader('cache-control', immutable ? FOR_EVER : 'no-cache');
     response.setHeader('etag', tag);
     if (hasTag(request.headers['if-none-match'], tag)) response.writeHead(304).end();

@@ -15,6 +15,7 @@ import type {
   FileLimits,
   FileLink,
   FileQuota,
+  Finding,
   Found,
   GivenLink,
   InviteInfo,
@@ -85,6 +86,8 @@ export interface Backend {
   status(): Promise<Status>;
   /** Throws `wrong_state` without a tracker. */
   invite(): Promise<InviteInfo>;
+  /** Looks at all that must be so for messages to come and go. */
+  check(options: Wait): Promise<Finding[]>;
 
   jobs: JobDesk;
 

@@ -1,7 +1,7 @@
-/** Files of those who share no disk with the agent, such as a page in a browser: handed over piece by piece. */
+/** Files for those who share no disk with the agent, such as a page in a browser: handed over piece by piece, and looked at. */
 import { z } from 'zod';
-import { operation } from './operation.ts';
-import { staged } from './shapes.ts';
+import { idInput, operation } from './operation.ts';
+import { preview as previewShape, staged } from './shapes.ts';
 
 /** Characters of base64 in one piece: 750,000 bytes, which with all around them fit a request. */
 const PIECE_MAX = 1_000_000;
@@ -42,3 +42,21 @@ export const stage = operation(
     }),
   )
   .output(staged);
+
+export const preview = operation(
+  {
+    method: 'POST',
+    path: '/v1/files/{id}/preview',
+    summary: 'Make an address at which a browser shows a file that is here',
+    description:
+      'At a port of its own, without the API and without scripts; for four hours, on this machine. Pictures, sound, films and PDF are shown as such, all else as text.',
+    tag: 'files',
+  },
+  {
+    faults: ['unknown_id', 'wrong_state'],
+    example: 'netapp files preview 7f3k',
+    command: { words: ['files', 'preview'], positionals: ['id'], shows: 'line' },
+  },
+)
+  .input(z.object({ id: idInput }))
+  .output(previewShape);

@@ -69,7 +69,23 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       log,
     }),
   );
-  const backend = backendOf(node, { version, clock: systemClock, log, invite: inside?.invite });
+  const backend = backendOf(node, {
+    version,
+    clock: systemClock,
+    log,
+    invite: inside?.invite,
+    examine: async (agent, { signal = shell.signal }) => {
+      const { examineAgent } = await import('../doctor/doctor.ts');
+      return await examineAgent({
+        home: shell.home,
+        agentPath: shell.agentPath,
+        version,
+        agent,
+        config: await readConfig(shell.home).catch(() => ({})),
+        signal,
+      });
+    },
+  });
   const agent = opened.use(
     new Agent({
       backend,

@@ -7,6 +7,7 @@ import { plural, showName } from '../words/show.ts';
 import { Curve } from './curve.tsx';
 import styles from './file-card.module.css';
 import { FileIcon } from './file-icon.tsx';
+import { PreviewOf } from './preview.tsx';
 import { actsOf, isOpen, percentOf, stateOf } from './transfer.ts';
 
 /** A file where it was offered in a conversation. */
@@ -49,6 +50,7 @@ export function FileCard({ id, name }: { id: string; name: string }) {
           </small>
         )}
       </span>
+      <PreviewOf file={file} />
       {isOpen(file) && file.state !== 'offered' && (
         <div className={styles.moving}>
           <Progress value={percentOf(file)} animated={file.rate > 0} size="sm" aria-label={`${shown}: how far it is`} />

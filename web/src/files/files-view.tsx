@@ -13,6 +13,7 @@ import { showName, showRate, showWhen } from '../words/show.ts';
 import { Curve } from './curve.tsx';
 import { FileIcon } from './file-icon.tsx';
 import styles from './files-view.module.css';
+import { LookAt } from './preview.tsx';
 import { actsOf, isOpen, percentOf, stateOf } from './transfer.ts';
 
 type Filter = 'all' | 'moving' | 'in' | 'out';
@@ -146,6 +147,7 @@ function FileRow({ file }: { file: FileInfo }) {
             {act}
           </Button>
         ))}
+        <LookAt file={file} />
         {isOpen(file) && <More file={file} />}
       </div>
     </article>

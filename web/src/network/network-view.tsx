@@ -3,6 +3,7 @@ import { useLinks, useStatus } from '../agent/queries.ts';
 import { useMe } from '../shell/agent.tsx';
 import { cleanLine } from '../words/clean.ts';
 import { plural, showAgo, showBytes, showMoment, showName } from '../words/show.ts';
+import { Doctor } from './doctor.tsx';
 import { Graph } from './graph.tsx';
 import styles from './network-view.module.css';
 
@@ -66,6 +67,7 @@ export default function NetworkView() {
               </li>
             ))}
           </ul>
+          <Doctor />
           <h2>This machine</h2>
           <p className={styles.none}>
             Reached at {addresses.map(cleanLine).join(', ')} <code>{node}</code>
