@@ -17,14 +17,14 @@ export function completionsFor(before: string, handles: readonly string[], me: s
   const [, sign, word = ''] = OPEN.exec(before) ?? [];
   if (sign === '@') {
     const wanted = word.toLowerCase();
-    return handles
-      .filter((handle) => handle.startsWith(wanted))
-      .slice(0, MOST)
-      .map((handle) => ({
-        insert: `@${showName(handle, me)} `,
-        shown: `@${showName(handle, me)}`,
-        under: cleanLine(handle),
-      }));
+    const fitting = handles.filter((handle) => handle.startsWith(wanted));
+    // A name that is whole already is not in the way of sending.
+    if (fitting.length === 1 && [fitting[0], fitting[0]?.split('@')[0]].includes(wanted)) return [];
+    return fitting.slice(0, MOST).map((handle) => ({
+      insert: `@${showName(handle, me)} `,
+      shown: `@${showName(handle, me)}`,
+      under: cleanLine(handle),
+    }));
   }
   if (sign === ':' && word.length >= EMOJI_LETTERS) {
     return emojiFor(word)

@@ -85,6 +85,21 @@ export function TimelineView({ timeline, place, goal, ...actions }: Props) {
     setTimeout(() => setFlash(undefined), FLASH_MS);
   }, [loaded, rows, goal, virtual]);
 
+  // Whoever is at the end stays there, also while a picture there comes to its size; whoever writes is brought there.
+  const pinned = useRef(goal === undefined);
+  const total = virtual.getTotalSize();
+  const newest = messages.at(-1);
+  const own = newest?.from === me ? newest.id : undefined;
+  const ownBefore = useRef(own);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: whenever the rows together are taller or lower
+  useLayoutEffect(() => {
+    const element = scroll.current;
+    const wrote = own !== undefined && own !== ownBefore.current && ownBefore.current !== undefined;
+    ownBefore.current = own ?? ownBefore.current;
+    if (wrote) pinned.current = true;
+    if (element && pinned.current && timeline.live) element.scrollTop = element.scrollHeight;
+  }, [total, own, timeline]);
+
   // Where the unread began when it was opened stays marked while one reads.
   const unread = place.unread;
   const first = useRef(true);
@@ -99,6 +114,7 @@ export function TimelineView({ timeline, place, goal, ...actions }: Props) {
     const element = scroll.current;
     if (!element) return;
     const fromEnd = element.scrollHeight - element.scrollTop - element.clientHeight;
+    pinned.current = fromEnd < AT_END_PX && timeline.live;
     setAway(fromEnd > 4 * AT_END_PX || !timeline.live);
     if (element.scrollTop < AHEAD_PX) void timeline.older();
     if (fromEnd < AHEAD_PX) void timeline.newer();
@@ -129,7 +145,7 @@ export function TimelineView({ timeline, place, goal, ...actions }: Props) {
         tabIndex={0}
         onKeyDown={walk}
       >
-        <div className={styles.rows} style={{ height: virtual.getTotalSize() }}>
+        <div className={styles.rows} style={{ height: total }}>
           {virtual.getVirtualItems().map(({ index, start, key }) => {
             const row = rows[index];
             return (
