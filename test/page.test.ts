@@ -145,6 +145,29 @@ describe.skipIf(noBrowser)('two people', () => {
     await his.getByRole('article', { name: 'big.bin' }).waitFor();
   });
 
+  test('a picture is seen where it was sent, a drawing with a script is text, and both come from another origin', async () => {
+    const dot = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==';
+    await goTo(hers, '#/chat/bob%40lab');
+    await hers.getByLabel('Files to send').setInputFiles([
+      { name: 'dot.png', mimeType: 'image/png', buffer: Buffer.from(dot, 'base64') },
+      {
+        name: 'evil.svg',
+        mimeType: 'image/svg+xml',
+        buffer: Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" onload="top.hit=1"/>'),
+      },
+    ]);
+    const picture = entry(hers, 'dot.png').getByRole('img', { name: 'dot.png' });
+    await until(
+      () => picture.evaluate((img: { naturalWidth: number }) => img.naturalWidth),
+      (width) => width === 1,
+    );
+    expect(new URL((await picture.getAttribute('src')) ?? '').origin).not.toBe(alice.agent.origin);
+    await entry(hers, 'evil.svg').getByRole('button', { name: 'Look at it' }).click();
+    await hers.frameLocator('iframe').getByText('onload="top.hit=1"').waitFor();
+    expect(await hers.evaluate('window.hit')).toBeUndefined();
+    await hers.keyboard.press('Escape');
+  });
+
   test('verify each other', async () => {
     await goTo(hers, '#/people/bob%40lab');
     await hers.getByRole('button', { name: 'Verify' }).click();
@@ -272,6 +295,7 @@ describe.skipIf(noBrowser)('without a pointer or without eyes', () => {
 
   test.each(['light', 'dark'] as const)('no serious finding of axe, %s', async (colorScheme) => {
     await hers.emulateMedia({ colorScheme });
+    await hers.locator(`html[data-mantine-color-scheme="${colorScheme}"]`).waitFor();
     for (const [name, hash] of Object.entries(VIEWS)) {
       await goTo(hers, hash);
       await hers.locator('main h1, main h2').first().waitFor();

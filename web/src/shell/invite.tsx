@@ -5,25 +5,32 @@ import { Code } from '../words/code.tsx';
 import styles from './invite.module.css';
 
 export function InviteDialog({ opened, onClose }: { opened: boolean; onClose: () => void }) {
-  const { data, error } = useQuery({ queryKey: ['invite'], queryFn: () => client.status.invite(), enabled: opened });
   return (
     <Modal opened={opened} onClose={onClose} title="Invite somebody" size="md">
-      <div className={styles.invite}>
-        {error && <p>{troubleOf(error).message}</p>}
-        {data && (
-          <>
-            <p>
-              Whoever has this link can join <strong>{data.zone}</strong>. On their machine:{' '}
-              <code>netapp up --name NAME --join LINK</code>
-            </p>
-            <Code text={data.invite} label="The invite link as a QR code" />
-            <Textarea readOnly autosize value={data.invite} aria-label="Invite link" />
-            <CopyButton value={data.invite}>
-              {({ copied, copy }) => <Button onClick={copy}>{copied ? 'Copied' : 'Copy the link'}</Button>}
-            </CopyButton>
-          </>
-        )}
-      </div>
+      {opened && <Invite />}
     </Modal>
+  );
+}
+
+/** The link by which others come in, as text and as a code for cameras. */
+export function Invite() {
+  const { data, error } = useQuery({ queryKey: ['invite'], queryFn: () => client.status.invite() });
+  return (
+    <div className={styles.invite}>
+      {error && <p role="alert">{troubleOf(error).message}</p>}
+      {data && (
+        <>
+          <p>
+            Whoever has this link can join <strong>{data.zone}</strong>. On their machine:
+          </p>
+          <code className={styles.command}>netapp up --name NAME --join LINK</code>
+          <Code text={data.invite} label="The invite link as a QR code" />
+          <Textarea readOnly autosize maxRows={5} value={data.invite} aria-label="Invite link" />
+          <CopyButton value={data.invite}>
+            {({ copied, copy }) => <Button onClick={copy}>{copied ? 'Copied' : 'Copy the link'}</Button>}
+          </CopyButton>
+        </>
+      )}
+    </div>
   );
 }
