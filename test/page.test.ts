@@ -1,15 +1,14 @@
 /** The page in a real browser: two people, their agents and a tracker, and what a person sees of all that. */
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Tracker } from '../src/tracker/tracker.ts';
 import { Browser, noBrowser } from './browser.ts';
 import { type Member, TestNet, until } from './testnet.ts';
 
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 /** Bytes of a file that is sent from one page to the other: many pieces on the way to the agent. */
 const FILE_BYTES = 20_000_000;
 
@@ -300,7 +299,7 @@ describe.skipIf(noBrowser)('without a pointer or without eyes', () => {
       await goTo(hers, hash);
       await hers.locator('main h1, main h2').first().waitFor();
       // Its own text is no script of the page: it comes by the browser's door for tools.
-      if (!(await hers.evaluate('"axe" in window'))) await hers.evaluate(await readFile(AXE, 'utf8'));
+      if (!(await hers.evaluate('"axe" in window'))) await hers.evaluate(axe.source);
       const found = await hers.evaluate(
         `axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa'] }).then(({ violations }) => violations
           .filter(({ impact }) => impact === 'serious' || impact === 'critical')

@@ -120,8 +120,8 @@ export class Previews implements AsyncDisposable {
       'content-security-policy': type === 'application/pdf' ? PDF : SANDBOX,
       'content-disposition': 'inline',
       'x-content-type-options': 'nosniff',
-      // The page stands at another port of the same site.
-      'cross-origin-resource-policy': 'same-site',
+      // The page is another origin, and an IP address is no site to browsers; who has no address gets nothing anyway.
+      'cross-origin-resource-policy': 'cross-origin',
       'cross-origin-opener-policy': 'same-origin',
       'referrer-policy': 'no-referrer',
       'cache-control': 'private, no-store',
