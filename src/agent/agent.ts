@@ -76,7 +76,7 @@ export class Agent {
       }
       if (!http) return;
       const previews = new Previews({ host: http.host ?? '127.0.0.1', log });
-      await previews.start();
+      await previews.start(http.port > 0 && http.port < 65_535 ? http.port + 1 : 0);
       this.#previews = previews;
       const token = await loadToken(tokenPath, log);
       const session = new Session({ token, access: backend.access, port: () => this.#httpPort ?? 0 });

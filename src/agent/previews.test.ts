@@ -77,6 +77,16 @@ test('a link that took the place of a file leads nowhere', async () => {
   expect((await fetch(url)).status).toBe(404);
 });
 
+test('a port that is taken is no reason to stay away', async () => {
+  const port = Number(new URL(previews.origin).port);
+  await using other = new Previews({ host: '127.0.0.1', log: silentLog() });
+  await other.start(port);
+  expect(new URL(other.origin).port).not.toBe(String(port));
+  const path = join(folder, 'other.txt');
+  writeFileSync(path, 'x');
+  expect(await (await fetch(other.show({ path, name: 'other.txt' }).url)).text()).toBe('x');
+});
+
 test('only so many addresses hold: the oldest goes first', async () => {
   const first = shown('first.txt');
   for (let count = 0; count < 500; count++) previews.show({ path: folder, name: 'x' });

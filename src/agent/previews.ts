@@ -78,13 +78,18 @@ export class Previews implements AsyncDisposable {
     return this.#origin;
   }
 
-  async start(): Promise<void> {
-    this.#server.listen(0, this.#host);
-    await once(this.#server, 'listening').catch((error: unknown) => {
-      throw toFault(error, `listening on "${this.#host}" for previews`);
-    });
-    const { port } = this.#server.address() as AddressInfo; // A TCP server's address is one of these.
-    this.#origin = `http://${this.#host.includes(':') ? `[${this.#host}]` : this.#host}:${port}`;
+  /** At this port, or at any where it is taken: the same one after a restart is still in the policy of pages that are open. */
+  async start(port = 0): Promise<void> {
+    this.#server.listen(port, this.#host);
+    try {
+      await once(this.#server, 'listening');
+    } catch (error) {
+      const fault = toFault(error, `listening on "${this.#host}" for previews`);
+      if (port === 0 || fault.code !== 'port_taken') throw fault;
+      return await this.start();
+    }
+    const { port: bound } = this.#server.address() as AddressInfo; // A TCP server's address is one of these.
+    this.#origin = `http://${this.#host.includes(':') ? `[${this.#host}]` : this.#host}:${bound}`;
   }
 
   show(shown: Shown): Preview {
