@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from 'react';
 import type { Message } from '../../../src/api/shapes.ts';
 import { client } from '../agent/client.ts';
 import { attempt, useLive, useMe } from '../shell/agent.tsx';
-import { addressOf, go } from '../shell/route.ts';
+import { addressOf, leave } from '../shell/route.ts';
 import { Avatar } from '../words/avatar.tsx';
 import { cleanLine } from '../words/clean.ts';
 import { plural, showAgo, showName } from '../words/show.ts';
@@ -70,7 +70,7 @@ export function Conversation({ place, message }: { place: Place; message: string
                 onClick={() =>
                   attempt(async () => {
                     await client.rooms.decline({ room: room.id });
-                    go('chat');
+                    leave(room.id);
                   })
                 }
               >

@@ -4,7 +4,7 @@ import type { Room } from '../../../src/api/shapes.ts';
 import { client } from '../agent/client.ts';
 import { usePeople } from '../agent/queries.ts';
 import { attempt, useMe } from '../shell/agent.tsx';
-import { go } from '../shell/route.ts';
+import { go, leave } from '../shell/route.ts';
 import { Avatar } from '../words/avatar.tsx';
 import { cleanLine } from '../words/clean.ts';
 import { showMoment, showName } from '../words/show.ts';
@@ -87,7 +87,7 @@ export function RoomPanel({ room, onClose }: { room: Room; onClose: () => void }
             onClick={() =>
               attempt(async () => {
                 await client.rooms.leave({ room: id });
-                go('chat');
+                leave(id);
               })
             }
           >

@@ -32,6 +32,11 @@ export function go(view: View, target?: string, message?: string): void {
   location.hash = addressOf(view, target, message);
 }
 
+/** Back to the list from a conversation that is over, unless its user has gone on elsewhere meanwhile. */
+export function leave(target: string): void {
+  if (read(location.hash).target === target) go('chat');
+}
+
 const subscribe = (changed: () => void) => {
   addEventListener('hashchange', changed);
   return () => removeEventListener('hashchange', changed);
