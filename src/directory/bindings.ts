@@ -1,7 +1,7 @@
 /** What a tracker must not forget: which key owns a handle, and what each account said last. */
 import { Fault } from '../base/fault.ts';
 import type { Statement, Store } from '../base/sqlite.ts';
-import { type DirectoryRecord, record } from './record.ts';
+import { LiveRow, type Stored } from './row.ts';
 
 const SCHEMA = [
   `CREATE TABLE directory_handles (
@@ -13,20 +13,11 @@ const SCHEMA = [
      online INTEGER NOT NULL, last_seen INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;
    CREATE TABLE directory_epoch (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL) STRICT;`,
+  'ALTER TABLE directory_records ADD COLUMN sum INTEGER',
 ];
 
 /** Handles that one account may own: a name, and a few later ones. [D-6] */
 const MOST_HANDLES = 8;
-
-export type Kept = {
-  record: DirectoryRecord;
-  verified: readonly string[];
-  observed: string;
-  online: boolean;
-  lastSeen: number;
-};
-
-type KeptRow = { record: string; verified: string; observed: string; online: number; last_seen: number };
 
 export class Bindings {
   readonly #store: Store;
@@ -44,8 +35,8 @@ export class Bindings {
     this.#count = store.prepare('SELECT count(*) AS count FROM directory_handles WHERE account = ?');
     this.#bind = store.prepare('INSERT INTO directory_handles (handle, account, since) VALUES (?, ?, ?)');
     this.#keep = store.prepare(
-      `INSERT OR REPLACE INTO directory_records (account, record, verified, observed, online, last_seen)
-       VALUES (?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO directory_records (account, record, verified, observed, online, last_seen, sum)
+       VALUES (?, ?, ?, ?, ?, ?, ?)`,
     );
     this.#forget = store.prepare('DELETE FROM directory_records WHERE account = ?');
   }
@@ -84,40 +75,27 @@ export class Bindings {
     this.#bind.run(handle, account, now);
   }
 
-  /** All records that were kept; one that is damaged is left out, for its owner will announce it again. */
-  load(): Kept[] {
-    const rows = this.#store.prepare<KeptRow>('SELECT * FROM directory_records').all();
-    return rows.flatMap((row) => {
-      const parsed = record.safeParse(parseJson(row.record));
-      const verified = parseJson(row.verified);
-      if (!parsed.success || !Array.isArray(verified)) return [];
-      return {
-        record: parsed.data,
-        verified: verified.map(String),
-        observed: row.observed,
-        online: row.online === 1,
-        lastSeen: row.last_seen,
-      };
-    });
+  /**
+   * All records that were kept, in the order of account ids; one that is damaged is left out, for its owner will announce it
+   * again.
+   */
+  *load(): Generator<LiveRow> {
+    const sql = 'SELECT record, verified, observed, online, last_seen, sum FROM directory_records ORDER BY account';
+    for (const stored of this.#store.prepare<Stored>(sql).iterate()) {
+      const row = LiveRow.from(stored);
+      if (row) yield row;
+    }
   }
 
   /** Writes what changed in one transaction. */
-  keep(rows: readonly Kept[], forgotten: readonly string[]): void {
+  keep(rows: readonly LiveRow[], forgotten: readonly string[]): void {
     if (rows.length + forgotten.length === 0) return;
     this.#store.transaction(() => {
-      for (const { record, verified, observed, online, lastSeen } of rows) {
-        const [said, reached] = [JSON.stringify(record), JSON.stringify(verified)];
-        this.#keep.run(record.account, said, reached, observed, online ? 1 : 0, lastSeen);
+      for (const { account, stored } of rows) {
+        const { record, verified, observed, online, last_seen, sum } = stored;
+        this.#keep.run(account, record, verified, observed, online, last_seen, sum);
       }
       for (const account of forgotten) this.#forget.run(account);
     });
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

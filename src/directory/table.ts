@@ -1,4 +1,5 @@
 /** A tracker's table: who is online and where, who was, and what changed since when. */
+import { getHeapStatistics } from 'node:v8';
 import type { Clock } from '../base/clock.ts';
 import { canonical } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
@@ -7,6 +8,8 @@ import { Bindings } from './bindings.ts';
 import { type Asker, type Hiding, Hidings } from './hiding.ts';
 import { TTL_MS } from './messages.ts';
 import { type DirectoryRecord, type Renewal, recordHolds, renewed } from './record.ts';
+import { LiveRow, type Row } from './row.ts';
+import { SortedRows } from './sorted-rows.ts';
 
 /** Milliseconds after the end of its link before somebody counts as gone: a redial takes less. [D-13] */
 const GRACE_MS = 3000;
@@ -14,32 +17,17 @@ const GRACE_MS = 3000;
 const FORGET_MS = 180 * 24 * 3600_000;
 /** A record may hold for a day at most, so that an old one cannot be shown for ever. [D-4] */
 const MOST_UNTIL_MS = 24 * 3600_000;
-/** Accounts in the table; past it, new ones are refused. At the usual 1 KiB each that is 200 MB, at the most that an announce may have 1.6 GB. */
-const MOST_ACCOUNTS = 200_000;
+/** Accounts in the table, and the share of the memory that may be had for them: past either, new ones are refused. */
+const MOST_ACCOUNTS = 2_000_000;
+const MOST_TEXT_BYTES = getHeapStatistics().heap_size_limit / 2;
 /** Departures that are remembered for those who ask what changed; who asks from before gets the whole list. */
 const MOST_GONE = 1000;
 
-export type Row = {
-  readonly record: DirectoryRecord;
-  /** Addresses that the tracker reached. */
-  readonly verified: readonly string[];
-  /** Host that the announcing link came from. */
-  readonly observed: string;
-  readonly online: boolean;
-  /** Unix milliseconds. */
-  readonly lastSeen: number;
-  /** Counter of the version that last changed what others see of it. */
-  readonly changed: number;
-};
+/** Changes that are remembered in their order, for those who ask what is new; who asks from before has all rows looked at. */
+const MOST_CHANGES = 100_000;
 
-type LiveRow = { -readonly [K in keyof Row]: Row[K] } & {
-  /** Unix milliseconds at which it goes offline, if nothing is heard until then. */
-  expires: number;
-  /** The link that announced it; undefined when that has ended. */
-  owner: object | undefined;
-};
-
-export type Change = { full: boolean; rows: Row[]; gone: string[] };
+/** `rows` can be read once. */
+export type Change = { full: boolean; rows: Iterable<Row>; gone: string[] };
 
 export class DirectoryTable {
   readonly ttlMs: number;
@@ -50,6 +38,14 @@ export class DirectoryTable {
   /** Accounts by the node that announced them last. */
   readonly #nodes = new Map<string, string>();
   readonly #rows = new Map<string, LiveRow>();
+  /** Rows by the handle that they go by now: a lookup would otherwise ask the store. */
+  readonly #handles = new Map<string, LiveRow>();
+  /** All rows in the order of account ids. */
+  readonly #order = new SortedRows();
+  /** Rows in the order in which they changed, from the version `#changesFrom` on; those that changed again stand there twice. */
+  readonly #changes: (LiveRow | undefined)[] = [];
+  #changesFrom = 1;
+  #textBytes = 0;
   readonly #online = new Set<LiveRow>();
   readonly #unsaved = new Set<LiveRow>();
   readonly #forgotten: string[] = [];
@@ -69,14 +65,42 @@ export class DirectoryTable {
     this.#hidings = new Hidings(options.store);
     const now = this.#clock.now();
     this.#epoch = this.#bindings.nextEpoch(now);
-    for (const kept of this.#bindings.load()) {
+    for (const row of this.#bindings.load()) {
       // Who was here when the tracker stopped a moment ago will be back in a moment; others are not told of the gap.
-      const online = kept.online && now - kept.lastSeen < this.ttlMs;
-      const row = { ...kept, online, changed: 0, expires: now + this.#graceMs, owner: undefined };
-      this.#rows.set(row.record.account, row);
-      this.#nodes.set(row.record.node, row.record.account);
-      if (online) this.#online.add(row);
+      row.online = row.online && now - row.lastSeen < this.ttlMs;
+      row.expires = now + this.#graceMs;
+      this.#put(row);
     }
+  }
+
+  #put(row: LiveRow): void {
+    this.#rows.set(row.account, row);
+    this.#nodes.set(row.node, row.account);
+    this.#handles.set(row.handle, row);
+    this.#order.add(row);
+    this.#textBytes += row.text.length;
+    if (row.online) this.#online.add(row);
+  }
+
+  /** Out of all that leads to it. */
+  #drop(row: LiveRow): void {
+    this.#rows.delete(row.account);
+    if (this.#nodes.get(row.node) === row.account) this.#nodes.delete(row.node);
+    if (this.#handles.get(row.handle) === row) this.#handles.delete(row.handle);
+    this.#textBytes -= row.text.length;
+    this.#online.delete(row);
+    this.#unsaved.delete(row);
+  }
+
+  /** Puts what its account says now in the place of what it said. */
+  #say(row: LiveRow, record: DirectoryRecord): void {
+    const { node, handle, text } = row;
+    row.record = record;
+    this.#textBytes += row.text.length - text.length;
+    if (row.node !== node && this.#nodes.get(node) === row.account) this.#nodes.delete(node);
+    if (row.handle !== handle && this.#handles.get(handle) === row) this.#handles.delete(handle);
+    this.#nodes.set(row.node, row.account);
+    this.#handles.set(row.handle, row);
   }
 
   /** `<epoch>-<counter>`; the epoch grows with each start. [D-15] */
@@ -112,16 +136,15 @@ export class DirectoryTable {
     const now = this.#clock.now();
     const row = this.#rows.get(record.account);
     this.#check(record, row?.record, now);
-    if (!row && this.#rows.size >= MOST_ACCOUNTS) {
-      throw new Fault(
-        'too_many',
-        `announcing "${record.handle}": this tracker knows ${MOST_ACCOUNTS} accounts already`,
-      );
+    if (!row && (this.#rows.size >= MOST_ACCOUNTS || this.#textBytes >= MOST_TEXT_BYTES)) {
+      const known = `this tracker knows ${this.#rows.size} accounts already`;
+      throw new Fault('too_many', `announcing "${record.handle}": ${known}, which is all that it may keep in mind`);
     }
     this.#bindings.claim(record.handle, record.account, now);
     if (!row) {
-      const fresh = { record, verified: reached, observed, online: true, lastSeen: now, changed: 0, expires: 0, owner };
-      this.#rows.set(record.account, fresh);
+      const fresh = LiveRow.of(record, { verified: reached, observed, online: true, lastSeen: now });
+      fresh.owner = owner;
+      this.#put(fresh);
       this.#heard(fresh, record, now);
       this.#bump(fresh);
       this.flush(); // a newcomer is as durable as their name; what they say later, they would say again
@@ -170,9 +193,7 @@ export class DirectoryTable {
   }
 
   #heard(row: LiveRow, record: DirectoryRecord, now: number): void {
-    if (this.#nodes.get(row.record.node) === record.account) this.#nodes.delete(row.record.node);
-    this.#nodes.set(record.node, record.account);
-    row.record = record;
+    this.#say(row, record);
     row.lastSeen = now;
     row.expires = Math.min(record.until, now + this.ttlMs);
     row.online = true;
@@ -201,7 +222,7 @@ export class DirectoryTable {
   /** Addresses of the present record that answered the dial-back. */
   setVerified(account: string, node: string, verified: readonly string[]): void {
     const row = this.#rows.get(account);
-    if (row?.record.node !== node || sameList(row.verified, verified)) return;
+    if (row?.node !== node || sameList(row.verified, verified)) return;
     row.verified = verified;
     this.#unsaved.add(row);
     this.#bump(row);
@@ -216,16 +237,23 @@ export class DirectoryTable {
   }
 
   #bump(row: LiveRow): void {
-    row.changed = ++this.#counter;
+    row.changed = this.#count(row);
     this.#unsaved.add(row);
     this.#hidings.moved(row);
-    for (const listener of this.#listeners) listener(row.record.account);
+    for (const listener of this.#listeners) listener(row.account);
+  }
+
+  /** The next version, of which this row is what changed; undefined: somebody left the list. */
+  #count(row: LiveRow | undefined): number {
+    this.#changes.push(row);
+    if (this.#changes.length > 2 * MOST_CHANGES) this.#changesFrom += this.#changes.splice(0, MOST_CHANGES).length;
+    return ++this.#counter;
   }
 
   /** Takes offline whose time is over, and writes what is not on disk yet. To be called about once a second. */
   sweep(): void {
     const now = this.#clock.now();
-    for (const row of [...this.#online]) if (row.expires <= now) this.#leave(row);
+    for (const row of this.#online) if (row.expires <= now) this.#leave(row);
     this.flush();
   }
 
@@ -235,14 +263,13 @@ export class DirectoryTable {
     for (const [account, row] of this.#rows) {
       if (row.online || now - row.lastSeen < FORGET_MS) continue;
       if (this.#forgotten.length >= MOST_GONE) break; // the rest at the next call: a notice has a bound
-      this.#rows.delete(account);
-      this.#nodes.delete(row.record.node);
+      this.#drop(row);
       this.#hidings.forget(account);
-      this.#unsaved.delete(row);
       this.#forgotten.push(account);
-      this.#gone.push({ account, at: ++this.#counter });
+      this.#gone.push({ account, at: this.#count(undefined) });
       for (const listener of this.#listeners) listener(account);
     }
+    if (this.#forgotten.length > 0) this.#order.keep((row) => this.#rows.has(row.account));
     const dropped = this.#gone.splice(0, Math.max(0, this.#gone.length - MOST_GONE));
     this.#goneSince = dropped.at(-1)?.at ?? this.#goneSince;
     this.flush();
@@ -284,29 +311,61 @@ export class DirectoryTable {
 
   /** The record that goes by this handle, as `asker` may see it. Throws `unknown_handle`. */
   find(handle: string, asker?: Asker): Row {
+    return this.known(handle, asker) ?? this.#findOwner(handle, asker);
+  }
+
+  /** As `find`, where it needs no look at the store; undefined where it does. */
+  known(handle: string, asker?: Asker): Row | undefined {
+    const row = this.#handles.get(handle);
+    return row && this.shown(row, asker) === row ? row : undefined;
+  }
+
+  #findOwner(handle: string, asker: Asker): Row {
     const owner = this.#bindings.ownerOf(handle);
     const row = owner === undefined ? undefined : this.#rows.get(owner);
     const shown = row && this.shown(row, asker);
     if (!shown) throw new Fault('unknown_handle', `finding "${handle}": nobody has announced this name here`);
     if (shown.record.handle === handle) return shown;
     // Also of a name that was taken up while its owner hid: as far as this asker is told, nobody has it.
-    if (row !== shown && row?.record.handle === handle) {
+    if (row !== shown && row?.handle === handle) {
       throw new Fault('unknown_handle', `finding "${handle}": nobody has announced this name here`);
     }
     throw new Fault('unknown_handle', `finding "${handle}": its owner goes by "${shown.record.handle}" now`);
   }
 
-  /** What `asker` may see of what changed since a version of this epoch, or of everybody; in the order of account ids. */
-  since(version: string | undefined, asker?: Asker): Change {
+  /**
+   * What `asker` may see of what changed since a version of this epoch, or of everybody; in the order of account ids, behind
+   * `after` where that is given.
+   */
+  since(version: string | undefined, asker?: Asker, after?: string): Change {
     const [epoch, counter] = (version ?? '').split('-').map(Number);
     const known = epoch === this.#epoch && counter !== undefined && counter <= this.#counter;
     const full = !known || counter < this.#goneSince;
-    const rows = [...this.#rows.values()]
-      .flatMap((row) => this.shown(row, asker) ?? [])
-      .filter((row) => full || row.changed > counter);
-    rows.sort((a, b) => (a.record.account < b.record.account ? -1 : 1));
-    const gone = full ? [] : this.#gone.filter(({ at }) => at > counter).map(({ account }) => account);
-    return { full, rows, gone: gone.filter((account) => !this.#rows.has(account)) };
+    if (full) return { full, rows: this.#shownOf(this.#order.after(after), asker, -1), gone: [] };
+    const gone = this.#gone.filter(({ at }) => at > counter).map(({ account }) => account);
+    return {
+      full,
+      rows: this.#shownOf(this.#changedSince(counter, after), asker, counter),
+      gone: gone.filter((account) => !this.#rows.has(account)),
+    };
+  }
+
+  /** Rows that changed after a version, in the order of account ids, perhaps with others between. */
+  #changedSince(counter: number, after: string | undefined): Iterable<LiveRow> {
+    const from = counter + 1 - this.#changesFrom;
+    if (from < 0) return this.#order.after(after);
+    const last = this.#changes.slice(from).filter((row, at) => row?.changed === counter + 1 + at);
+    return last
+      .flatMap((row) => (row && row.account > (after ?? '') && this.#rows.has(row.account) ? row : []))
+      .sort((a, b) => (a.account < b.account ? -1 : 1));
+  }
+
+  /** Rows as the asker sees them, that changed after `counter` in these eyes. */
+  *#shownOf(rows: Iterable<LiveRow>, asker: Asker, counter: number): Generator<Row> {
+    for (const row of rows) {
+      const shown = this.shown(row, asker);
+      if (shown && shown.changed > counter) yield shown;
+    }
   }
 }
 

@@ -12,12 +12,14 @@ import {
   encodeNotice,
   encodeRequest,
   encodeResult,
+  type Incoming,
   type Method,
+  MOST_BATCH,
   type Notice,
   notice,
   parseFrame,
 } from './message.ts';
-import type { Router } from './router.ts';
+import type { Context, Router } from './router.ts';
 
 /** What a link needs below it: whole text frames, in order, both ways. */
 export interface MessageStream {
@@ -25,8 +27,13 @@ export interface MessageStream {
   readonly address: string;
   /** Bytes accepted by `send` and not yet taken by the network. */
   readonly bufferedBytes: number;
+  /** Bytes of frames that were given to the network. */
+  readonly sentBytes: number;
   /** Frames arrive only after this. `close` comes once, also after an own `close`. */
   start(on: { frame(text: string): void; pong(): void; close(code: number, reason: string): void }): void;
+  /** From now on so many messages of one tick may share a frame. [L-29] */
+  share(most: number): void;
+  /** Sends one message; what is said in one tick leaves together. */
   send(text: string): void;
   ping(): void;
   pause(): void;
@@ -70,7 +77,8 @@ const CLOSE_BASE = 4000;
 /** [L-23] */
 const cancel = notice('cancel', { params: z.object({ id: z.number().int() }) });
 
-type Asked = { id: number; name: string; params: unknown; bytes: number };
+/** `bytes`: of its frame; undefined where that holds others, too. */
+type Asked = { id: number; name: string; params: unknown; bytes: number | undefined };
 
 type Waiting = { accept(result: unknown): void; refuse(fault: Fault): void };
 
@@ -86,7 +94,6 @@ export class Link {
   readonly closed: Promise<Ending>;
   /** Round-trip time of the last sign of life asked for, in milliseconds. */
   rttMs: number | null = null;
-  sentBytes = 0;
   receivedBytes = 0;
 
   readonly #stream: MessageStream;
@@ -96,7 +103,7 @@ export class Link {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #waiting = new Map<number, Waiting>();
-  readonly #running = new Map<number, AbortController>();
+  readonly #running = new Map<number, Call>();
   readonly #ended = new AbortController();
   readonly #ready = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<Ending>();
@@ -136,6 +143,10 @@ export class Link {
   /** The account that the other side hosts and that vouches for it; null for a tracker. */
   get account(): Binding | null {
     return this.#remote?.account ?? null;
+  }
+
+  get sentBytes(): number {
+    return this.#stream.sentBytes;
   }
 
   get open(): boolean {
@@ -192,6 +203,7 @@ export class Link {
   #meet(info: HelloInfo): void {
     checkHello(info, this.peer, this.#clock.now());
     this.#remote = info;
+    this.#stream.share(Math.min(info.batch ?? 1, MOST_BATCH));
     this.#ready.resolve();
     this.#ping();
   }
@@ -262,7 +274,6 @@ export class Link {
 
   #send(text: string): void {
     if (this.#ending) return;
-    this.sentBytes += Buffer.byteLength(text);
     this.#stream.send(text);
     if (this.#stream.bufferedBytes > MOST_BUFFERED_BYTES) {
       this.#fail(new Fault('queue_full', `the other side does not read: over ${MOST_BUFFERED_BYTES} bytes wait`));
@@ -275,23 +286,30 @@ export class Link {
     const bytes = Buffer.byteLength(text);
     this.receivedBytes += bytes;
     try {
-      const frame = parseFrame(text);
-      switch (frame.kind) {
-        case 'request':
-          return this.#answer(frame.id, frame.method, frame.params, bytes);
-        case 'notice':
-          return this.#notice(frame.method, frame.params, bytes);
-        case 'result':
-          return this.#waiting.get(frame.id)?.accept(frame.result); // none waits for an answer that came too late
-        case 'error':
-          return this.#waiting.get(frame.id)?.refuse(frame.fault);
-      }
+      const frame = parseFrame(text, bytes);
+      if (!Array.isArray(frame)) return this.#takeOne(frame, bytes);
+      if (!this.#self.batch) throw new Fault('malformed', 'a frame holds several messages: this side takes only one');
+      if (!this.#remote) throw new Fault('wrong_state', 'taking several messages: hello comes first, alone');
+      for (const one of frame) if (!this.#ending) this.#takeOne(one, undefined);
     } catch (error) {
       this.#fail(toFault(error, 'reading a frame'));
     }
   }
 
-  #notice(name: string, params: unknown, bytes: number): void {
+  #takeOne(one: Incoming, bytes: number | undefined): void {
+    switch (one.kind) {
+      case 'request':
+        return this.#answer({ id: one.id, name: one.method, params: one.params, bytes });
+      case 'notice':
+        return this.#notice(one.method, one.params, bytes);
+      case 'result':
+        return this.#waiting.get(one.id)?.accept(one.result); // none waits for an answer that came too late
+      case 'error':
+        return this.#waiting.get(one.id)?.refuse(one.fault);
+    }
+  }
+
+  #notice(name: string, params: unknown, bytes: number | undefined): void {
     if (name === cancel.name) {
       const parsed = cancel.params.safeParse(params);
       if (parsed.success) this.#running.get(parsed.data.id)?.abort();
@@ -303,41 +321,57 @@ export class Link {
       .catch((error: unknown) => this.#fail(toFault(error, `taking "${name}"`)));
   }
 
-  #answer(id: number, name: string, params: unknown, bytes: number): void {
-    if (name === hello.name) return this.#answerHello(id, params);
-    if (!this.#remote) throw new Fault('wrong_state', `calling "${name}": hello comes first`);
-    if (this.#running.size < MOST_IN_FLIGHT) return this.#run({ id, name, params, bytes });
+  #answer(asked: Asked): void {
+    if (asked.name === hello.name) return this.#answerHello(asked.id, asked.params);
+    if (!this.#remote) throw new Fault('wrong_state', `calling "${asked.name}": hello comes first`);
+    if (this.#running.size < MOST_IN_FLIGHT) return this.#run(asked);
     // What was read already waits here; pausing the stream bounds it to one read of the socket.
-    this.#backlog.push({ id, name, params, bytes });
+    this.#backlog.push(asked);
     if (this.#backlog.length === 1) this.#stream.pause();
   }
 
-  #run({ id, name, params, bytes }: Asked): void {
+  /** Answers in this very turn where nothing has to be waited for: promises cost a lookup more than all that it looks at. */
+  #run(asked: Asked): void {
+    const { id, name, params, bytes } = asked;
     if (this.#running.has(id)) throw new Fault('malformed', `calling "${name}": request ${id} is under way already`);
-    const controller = new AbortController();
-    this.#running.set(id, controller);
-    const signal = AbortSignal.any([controller.signal, this.#ended.signal]);
-    const asked = performance.now();
-    this.#router
-      .answer(name, params, bytes, { link: this, signal })
+    const since = performance.now();
+    const call = new Call(this);
+    let result: unknown;
+    try {
+      result = this.#router.answer(name, params, bytes, call);
+    } catch (error) {
+      return this.#reply(asked, encodeError(id, this.#refusal(name, error)), since);
+    }
+    if (!(result instanceof Promise)) return this.#reply(asked, encodeResult(id, result), since);
+    this.#running.set(id, call);
+    result
       .then(
-        (result) => encodeResult(id, result),
+        (value: unknown) => encodeResult(id, value),
         (error: unknown) => encodeError(id, this.#refusal(name, error)),
       )
       .then((text) => {
         this.#running.delete(id);
-        this.#send(text);
-        this.#trace('answered', name, bytes, asked);
-        const next = this.#backlog.shift();
-        if (!next || this.#ending) return;
-        this.#run(next);
-        if (this.#backlog.length === 0) this.#stream.resume();
+        this.#reply(asked, text, since);
+        this.#catchUp();
       })
       .catch((error: unknown) => this.#fail(toFault(error, `answering "${name}"`)));
   }
 
+  #reply({ name, bytes }: Asked, text: string, since: number): void {
+    this.#send(text);
+    this.#trace('answered', name, bytes, since);
+  }
+
+  #catchUp(): void {
+    while (this.#backlog.length > 0 && this.#running.size < MOST_IN_FLIGHT && !this.#ending) {
+      const next = this.#backlog.shift();
+      if (next) this.#run(next);
+      if (this.#backlog.length === 0) this.#stream.resume();
+    }
+  }
+
   /** For programmers, and for whoever wants to watch the protocol at work: names and sizes, never contents. */
-  #trace(wire: 'asked' | 'answered', method: string, bytes: number, since: number): void {
+  #trace(wire: 'asked' | 'answered', method: string, bytes: number | undefined, since: number): void {
     if (!this.#log.isLevelEnabled('debug')) return;
     this.#log.debug({ wire, method, bytes, ms: performance.now() - since }, 'a request was answered');
   }
@@ -409,6 +443,30 @@ export class Link {
     // A refusal in hello is what the asker wants to know; later, what counts is that the link is gone.
     const code = ending.code === 'normal' || this.#remote ? 'link_closed' : ending.code;
     return new Fault(code, `the link ended: ${ending.reason}`);
+  }
+}
+
+/** One request of the other side. Its signal is made when somebody wants it: most are answered without. */
+class Call implements Context {
+  readonly link: Link;
+  #own: AbortController | undefined;
+  #signal: AbortSignal | undefined;
+  #cancelled = false;
+
+  constructor(link: Link) {
+    this.link = link;
+  }
+
+  get signal(): AbortSignal {
+    this.#own ??= new AbortController();
+    if (this.#cancelled) this.#own.abort();
+    this.#signal ??= AbortSignal.any([this.#own.signal, this.link.signal]);
+    return this.#signal;
+  }
+
+  abort(): void {
+    this.#cancelled = true;
+    this.#own?.abort();
   }
 }
 

@@ -24,6 +24,7 @@ import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import { type Key, loadOrCreateKey, pinOf } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { Listener } from '../link/listen.ts';
+import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
 import { Contacts, type PresenceScope } from './contacts.ts';
@@ -114,6 +115,7 @@ export class Node implements AsyncDisposable {
       software: options.software,
       role: 'node',
       account: binding(),
+      batch: MOST_BATCH,
     });
     const router = new Router({ admit: (link) => this.#introduce(link), settled: () => store.settled() });
 

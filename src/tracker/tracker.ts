@@ -23,6 +23,7 @@ import { formatAddress } from '../link/address.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
 import { PROTOCOL } from '../link/hello.ts';
 import { Listener } from '../link/listen.ts';
+import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { checkWith } from './check.ts';
 
@@ -46,6 +47,8 @@ export type TrackerOptions = {
   check?: Check;
   ttlMs?: number;
   graceMs?: number;
+  /** Lists, finds and watches that one link may ask for in a minute; default 600. [D-14] */
+  readsPerMinute?: number | undefined;
   /** For tests: how much mail is held. */
   mailLimits?: MailLimits;
 };
@@ -97,7 +100,16 @@ export class Tracker implements AsyncDisposable {
       ...(graceMs !== undefined && { graceMs }),
     });
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
-    const directory = undo.use(new DirectoryServer({ table, dialBack, zones: [this.zone], clock, log }));
+    const directory = undo.use(
+      new DirectoryServer({
+        table,
+        dialBack,
+        zones: [this.zone],
+        readsPerMinute: this.#options.readsPerMinute,
+        clock,
+        log,
+      }),
+    );
     const router = new Router({ settled: () => store.settled() });
     directory.attach(router);
     if (this.#options.mailbox ?? true) {
@@ -115,7 +127,7 @@ export class Tracker implements AsyncDisposable {
       port: this.#options.port ?? TRACKER_PORT,
       identity,
       router,
-      self: () => ({ protocol: PROTOCOL, software, role: 'tracker', account: null }),
+      self: () => ({ protocol: PROTOCOL, software, role: 'tracker', account: null, batch: MOST_BATCH }),
       clock,
       log,
       onLink: () => {},

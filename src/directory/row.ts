@@ -1,0 +1,182 @@
+/** One account's line in a tracker's table. Kept small, for there may be a million of them, and ready to be told. */
+import { crc32 } from 'node:zlib';
+import { type DirectoryRecord, record } from './record.ts';
+
+export type Row = {
+  /** The record's. */
+  readonly account: string;
+  readonly record: DirectoryRecord;
+  /** Addresses that the tracker reached. */
+  readonly verified: readonly string[];
+  /** Host that the announcing link came from. */
+  readonly observed: string;
+  readonly online: boolean;
+  /** Unix milliseconds. */
+  readonly lastSeen: number;
+  /** Counter of the version that last changed what others see of it. */
+  readonly changed: number;
+};
+
+/** A row as it stands on the disk. */
+export type Stored = {
+  record: string;
+  verified: string;
+  observed: string;
+  online: number;
+  last_seen: number;
+  /** Of the record's text, when it was written; null in rows of before that. */
+  sum: number | null;
+};
+
+/** All of a row that its record does not say. */
+type State = Pick<Row, 'verified' | 'observed' | 'online' | 'lastSeen'>;
+
+const NONE: readonly string[] = [];
+
+/** How the text of every record begins here, as it does when it comes out of its schema. */
+const textOf = ({ handle, account, node, ...rest }: DirectoryRecord): string =>
+  JSON.stringify({ handle, account, node, ...rest });
+const head = /^\{"handle":"([a-z0-9._@-]+)","account":"([a-z2-7]{52})","node":"([a-z2-7]{52})",/;
+
+/**
+ * A row that changes. Its record is kept as the JSON text that answers carry and the disk holds, and parsed when somebody wants to look
+ * into it: parsed it would take as much again, and lookups would encode it each time.
+ */
+export class LiveRow implements Row {
+  account = '';
+  handle = '';
+  node = '';
+  changed = 0;
+  /** Unix milliseconds at which it goes offline, if nothing is heard until then. */
+  expires = 0;
+  /** The link that announced it; undefined when that has ended. */
+  owner: object | undefined;
+  #text = '';
+  #verified: readonly string[] = NONE;
+  #observed: string;
+  #online: boolean;
+  #lastSeen: number;
+  #eyes = '';
+  #told = '';
+
+  private constructor(text: string, { verified, observed, online, lastSeen }: State) {
+    this.text = text;
+    this.verified = verified;
+    this.#observed = observed;
+    this.#online = online;
+    this.#lastSeen = lastSeen;
+  }
+
+  static of(said: DirectoryRecord, state: State): LiveRow {
+    return new LiveRow(textOf(said), state);
+  }
+
+  /**
+   * What was written is what comes back as long as the sum says so; else the record is read word by word, and undefined if it is none.
+   */
+  static from(stored: Stored): LiveRow | undefined {
+    const verified = stored.verified === '[]' ? NONE : parseJson(stored.verified);
+    if (!Array.isArray(verified)) return undefined;
+    const state = {
+      verified: verified.map(String),
+      observed: stored.observed,
+      online: stored.online === 1,
+      lastSeen: stored.last_seen,
+    };
+    if (stored.sum === crc32(stored.record)) return new LiveRow(stored.record, state);
+    const parsed = record.safeParse(parseJson(stored.record));
+    return parsed.success ? LiveRow.of(parsed.data, state) : undefined;
+  }
+
+  get stored(): Stored {
+    return {
+      record: this.#text,
+      verified: JSON.stringify(this.#verified),
+      observed: this.#observed,
+      online: this.#online ? 1 : 0,
+      last_seen: this.#lastSeen,
+      sum: crc32(this.#text),
+    };
+  }
+
+  /** The record in JSON. */
+  get text(): string {
+    return this.#text;
+  }
+
+  set text(text: string) {
+    const [, handle, account, node] = head.exec(text) ?? [];
+    if (handle === undefined || account === undefined || node === undefined) {
+      throw new TypeError('the text of a record begins with its handle, account and node');
+    }
+    if (this.handle !== handle) this.handle = copied(handle);
+    if (this.account !== account) this.account = copied(account);
+    if (this.node !== node) this.node = copied(node);
+    this.#text = text;
+    this.#eyes = '';
+  }
+
+  get record(): DirectoryRecord {
+    return JSON.parse(this.#text) as DirectoryRecord; // nothing else is ever made a text here
+  }
+
+  set record(said: DirectoryRecord) {
+    this.text = textOf(said);
+  }
+
+  get verified(): readonly string[] {
+    return this.#verified;
+  }
+
+  set verified(verified: readonly string[]) {
+    this.#verified = verified.length === 0 ? NONE : verified;
+    this.#eyes = '';
+  }
+
+  get observed(): string {
+    return this.#observed;
+  }
+
+  set observed(observed: string) {
+    this.#observed = observed;
+    this.#eyes = '';
+  }
+
+  get online(): boolean {
+    return this.#online;
+  }
+
+  set online(online: boolean) {
+    this.#online = online;
+    this.#eyes = '';
+  }
+
+  get lastSeen(): number {
+    return this.#lastSeen;
+  }
+
+  set lastSeen(lastSeen: number) {
+    this.#lastSeen = lastSeen;
+    this.#eyes = '';
+  }
+
+  /** What `tell` gave for these eyes, until the row changes: most who ask see the same. */
+  toldTo(eyes: string, tell: () => string): string {
+    if (this.#eyes !== eyes) {
+      this.#told = tell();
+      this.#eyes = eyes;
+    }
+    return this.#told;
+  }
+}
+
+/** What is cut out of a text keeps all of that text in memory, and these outlive it. */
+const copied = (part: string): string => Buffer.from(part, 'latin1').toString('latin1');
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
