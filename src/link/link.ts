@@ -77,8 +77,10 @@ const CLOSE_BASE = 4000;
 /** [L-23] */
 const cancel = notice('cancel', { params: z.object({ id: z.number().int() }) });
 
-/** `bytes`: of its frame; undefined where that holds others, too. */
-type Asked = { id: number; name: string; params: unknown; bytes: number | undefined };
+type Asked = Extract<Incoming, { kind: 'request' }>;
+
+/** Bytes of a message's frame; undefined where that holds others, too. */
+type Bytes = number | undefined;
 
 type Waiting = { accept(result: unknown): void; refuse(fault: Fault): void };
 
@@ -110,7 +112,7 @@ export class Link {
   #remote: HelloInfo | undefined;
   #ending: Ending | undefined;
   #nextId = 1;
-  readonly #backlog: Asked[] = [];
+  readonly #backlog: { asked: Asked; bytes: Bytes }[] = [];
   #heard = true;
   #pingedAt = 0;
   readonly #keepAlive: NodeJS.Timeout;
@@ -296,10 +298,10 @@ export class Link {
     }
   }
 
-  #takeOne(one: Incoming, bytes: number | undefined): void {
+  #takeOne(one: Incoming, bytes: Bytes): void {
     switch (one.kind) {
       case 'request':
-        return this.#answer({ id: one.id, name: one.method, params: one.params, bytes });
+        return this.#answer(one, bytes);
       case 'notice':
         return this.#notice(one.method, one.params, bytes);
       case 'result':
@@ -309,7 +311,7 @@ export class Link {
     }
   }
 
-  #notice(name: string, params: unknown, bytes: number | undefined): void {
+  #notice(name: string, params: unknown, bytes: Bytes): void {
     if (name === cancel.name) {
       const parsed = cancel.params.safeParse(params);
       if (parsed.success) this.#running.get(parsed.data.id)?.abort();
@@ -321,57 +323,57 @@ export class Link {
       .catch((error: unknown) => this.#fail(toFault(error, `taking "${name}"`)));
   }
 
-  #answer(asked: Asked): void {
-    if (asked.name === hello.name) return this.#answerHello(asked.id, asked.params);
-    if (!this.#remote) throw new Fault('wrong_state', `calling "${asked.name}": hello comes first`);
-    if (this.#running.size < MOST_IN_FLIGHT) return this.#run(asked);
+  #answer(asked: Asked, bytes: Bytes): void {
+    if (asked.method === hello.name) return this.#answerHello(asked.id, asked.params);
+    if (!this.#remote) throw new Fault('wrong_state', `calling "${asked.method}": hello comes first`);
+    if (this.#running.size < MOST_IN_FLIGHT) return this.#run(asked, bytes);
     // What was read already waits here; pausing the stream bounds it to one read of the socket.
-    this.#backlog.push(asked);
+    this.#backlog.push({ asked, bytes });
     if (this.#backlog.length === 1) this.#stream.pause();
   }
 
   /** Answers in this very turn where nothing has to be waited for: promises cost a lookup more than all that it looks at. */
-  #run(asked: Asked): void {
-    const { id, name, params, bytes } = asked;
-    if (this.#running.has(id)) throw new Fault('malformed', `calling "${name}": request ${id} is under way already`);
+  #run({ id, method, params }: Asked, bytes: Bytes): void {
+    if (this.#running.has(id)) throw new Fault('malformed', `calling "${method}": request ${id} is under way already`);
     const since = performance.now();
     const call = new Call(this);
     let result: unknown;
     try {
-      result = this.#router.answer(name, params, bytes, call);
+      result = this.#router.answer(method, params, bytes, call);
     } catch (error) {
-      return this.#reply(asked, encodeError(id, this.#refusal(name, error)), since);
+      result = Promise.reject(error); // a refusal is no hot path
     }
-    if (!(result instanceof Promise)) return this.#reply(asked, encodeResult(id, result), since);
+    if (!(result instanceof Promise)) {
+      this.#send(encodeResult(id, result));
+      return this.#trace('answered', method, bytes, since);
+    }
     this.#running.set(id, call);
     result
       .then(
         (value: unknown) => encodeResult(id, value),
-        (error: unknown) => encodeError(id, this.#refusal(name, error)),
+        (error: unknown) => encodeError(id, this.#refusal(method, error)),
       )
       .then((text) => {
         this.#running.delete(id);
-        this.#reply(asked, text, since);
+        this.#send(text);
+        this.#trace('answered', method, bytes, since);
         this.#catchUp();
       })
-      .catch((error: unknown) => this.#fail(toFault(error, `answering "${name}"`)));
+      .catch((error: unknown) => this.#fail(toFault(error, `answering "${method}"`)));
   }
 
-  #reply({ name, bytes }: Asked, text: string, since: number): void {
-    this.#send(text);
-    this.#trace('answered', name, bytes, since);
-  }
-
+  /** Starts what waits, as far as there is room; reads on when all of it is under way. */
   #catchUp(): void {
-    while (this.#backlog.length > 0 && this.#running.size < MOST_IN_FLIGHT && !this.#ending) {
+    while (this.#running.size < MOST_IN_FLIGHT && !this.#ending) {
       const next = this.#backlog.shift();
-      if (next) this.#run(next);
+      if (!next) return;
+      this.#run(next.asked, next.bytes);
       if (this.#backlog.length === 0) this.#stream.resume();
     }
   }
 
   /** For programmers, and for whoever wants to watch the protocol at work: names and sizes, never contents. */
-  #trace(wire: 'asked' | 'answered', method: string, bytes: number | undefined, since: number): void {
+  #trace(wire: 'asked' | 'answered', method: string, bytes: Bytes, since: number): void {
     if (!this.#log.isLevelEnabled('debug')) return;
     this.#log.debug({ wire, method, bytes, ms: performance.now() - since }, 'a request was answered');
   }

@@ -84,8 +84,9 @@ export class WebSocketStream implements MessageStream {
     if (this.#ws.readyState !== WebSocket.OPEN) return;
     this.#socket.cork();
     for (const frame of frames) {
-      this.sentBytes += Buffer.byteLength(frame);
-      this.#ws.send(frame, SENDING, sent);
+      const bytes = Buffer.from(frame); // once: a string would be measured twice more on its way
+      this.sentBytes += bytes.length;
+      this.#ws.send(bytes, SENDING, sent);
     }
     if (this.#pinging) this.#ws.ping();
     this.#pinging = false;
