@@ -47,15 +47,6 @@ export class Statement<R extends Row = Row> {
       throw toFault(error, 'reading from the store');
     }
   }
-
-  /** One row after the other, for a table that is larger than what should be in memory at once. */
-  *iterate(...parameters: Parameter[]): Generator<R> {
-    try {
-      for (const row of this.#statement.iterate(...parameters)) yield row as R; // as above
-    } catch (error) {
-      throw toFault(error, 'reading from the store');
-    }
-  }
 }
 
 /**

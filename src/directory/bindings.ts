@@ -1,7 +1,7 @@
 /** What a tracker must not forget: which key owns a handle, and what each account said last. */
 import { Fault } from '../base/fault.ts';
 import type { Statement, Store } from '../base/sqlite.ts';
-import { LiveRow, type Stored } from './row.ts';
+import { LiveRow } from './row.ts';
 
 const SCHEMA = [
   `CREATE TABLE directory_handles (
@@ -18,6 +18,9 @@ const SCHEMA = [
 
 /** Handles that one account may own: a name, and a few later ones. [D-6] */
 const MOST_HANDLES = 8;
+
+/** Rows that a start reads in one text of about 600 KB. */
+const LOADED_AT_ONCE = 1000;
 
 export class Bindings {
   readonly #store: Store;
@@ -77,13 +80,21 @@ export class Bindings {
 
   /**
    * All records that were kept, in the order of account ids; one that is damaged is left out, for its owner will announce it
-   * again.
+   * again. A thousand come as one text of lines: row by row, a million took three times as long, and their texts, each on
+   * its own, half as much memory again.
    */
   *load(): Generator<LiveRow> {
-    const sql = 'SELECT record, verified, observed, online, last_seen, sum FROM directory_records ORDER BY account';
-    for (const stored of this.#store.prepare<Stored>(sql).iterate()) {
-      const row = LiveRow.from(stored);
-      if (row) yield row;
+    const some = this.#store.prepare<{ lines: string | null; last: string | null }>(
+      `SELECT group_concat(line, char(10)) AS lines, max(account) AS last FROM (
+         SELECT account, record || char(9) || verified || char(9) || observed || char(9) || online || char(9) || last_seen ||
+           char(9) || ifnull(sum, '') AS line
+         FROM directory_records WHERE account > ? ORDER BY account LIMIT ${LOADED_AT_ONCE})`,
+    );
+    for (let read = some.get(''); read?.lines; read = some.get(read.last ?? '')) {
+      for (const line of linesOf(read.lines)) {
+        const row = fromLine(line);
+        if (row) yield row;
+      }
     }
   }
 
@@ -92,10 +103,32 @@ export class Bindings {
     if (rows.length + forgotten.length === 0) return;
     this.#store.transaction(() => {
       for (const { account, stored } of rows) {
-        const { record, verified, observed, online, last_seen, sum } = stored;
-        this.#keep.run(account, record, verified, observed, online, last_seen, sum);
+        const { record, verified, observed, online, lastSeen, sum } = stored;
+        this.#keep.run(account, record, verified, observed, online ? 1 : 0, lastSeen, sum ?? null);
       }
       for (const account of forgotten) this.#forget.run(account);
     });
   }
+}
+
+function* linesOf(text: string): Generator<string> {
+  for (let from = 0; from < text.length; ) {
+    const end = text.indexOf('\n', from);
+    yield text.slice(from, end < 0 ? text.length : end);
+    from = end < 0 ? text.length : end + 1;
+  }
+}
+
+/** Neither line feeds nor tabs stand in JSON or in a host; a damaged row in which they do is none. */
+function fromLine(line: string): LiveRow | undefined {
+  const [record, verified, observed, online, lastSeen, sum] = line.split('\t');
+  if (record === undefined || verified === undefined || observed === undefined || sum === undefined) return undefined;
+  return LiveRow.from({
+    record,
+    verified,
+    observed,
+    online: online === '1',
+    lastSeen: Number(lastSeen),
+    sum: sum === '' ? undefined : Number(sum),
+  });
 }

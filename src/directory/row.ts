@@ -17,26 +17,26 @@ export type Row = {
   readonly changed: number;
 };
 
-/** A row as it stands on the disk. */
+/** A row as it stands on the disk; `verified` in JSON. */
 export type Stored = {
   record: string;
   verified: string;
   observed: string;
-  online: number;
-  last_seen: number;
-  /** Of the record's text, when it was written; null in rows of before that. */
-  sum: number | null;
+  online: boolean;
+  lastSeen: number;
+  /** Of the record's text, when it was written; undefined for rows of before that. */
+  sum: number | undefined;
 };
 
-/** All of a row that its record does not say. */
-type State = Pick<Row, 'verified' | 'observed' | 'online' | 'lastSeen'>;
-
-const NONE: readonly string[] = [];
-
 /** How the text of every record begins here, as it does when it comes out of its schema. */
-const textOf = ({ handle, account, node, ...rest }: DirectoryRecord): string =>
-  JSON.stringify({ handle, account, node, ...rest });
 const head = /^\{"handle":"([a-z0-9._@-]+)","account":"([a-z2-7]{52})","node":"([a-z2-7]{52})",/;
+
+/** One byte a character, which is half the memory and quicker to send; JSON can say the rest so, too. */
+const textOf = ({ handle, account, node, ...rest }: DirectoryRecord): string =>
+  JSON.stringify({ handle, account, node, ...rest }).replace(
+    /[\u0080-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 
 /**
  * A row that changes. Its record is kept as the JSON text that answers carry and the disk holds, and parsed when somebody wants to look
@@ -52,49 +52,44 @@ export class LiveRow implements Row {
   /** The link that announced it; undefined when that has ended. */
   owner: object | undefined;
   #text = '';
-  #verified: readonly string[] = NONE;
+  #verified: string;
   #observed: string;
   #online: boolean;
   #lastSeen: number;
   #eyes = '';
   #told = '';
 
-  private constructor(text: string, { verified, observed, online, lastSeen }: State) {
-    this.text = text;
-    this.verified = verified;
+  private constructor({ record, verified, observed, online, lastSeen }: Omit<Stored, 'sum'>) {
+    this.text = record;
+    this.#verified = verified;
     this.#observed = observed;
     this.#online = online;
     this.#lastSeen = lastSeen;
   }
 
-  static of(said: DirectoryRecord, state: State): LiveRow {
-    return new LiveRow(textOf(said), state);
+  static of(said: DirectoryRecord, state: Pick<Row, 'verified' | 'observed' | 'online' | 'lastSeen'>): LiveRow {
+    return new LiveRow({ ...state, record: textOf(said), verified: JSON.stringify(state.verified) });
   }
 
   /**
-   * What was written is what comes back as long as the sum says so; else the record is read word by word, and undefined if it is none.
+   * What was written is what comes back as long as the sum says so; else it is read word by word, and undefined if it is no
+   * row.
    */
   static from(stored: Stored): LiveRow | undefined {
-    const verified = stored.verified === '[]' ? NONE : parseJson(stored.verified);
-    if (!Array.isArray(verified)) return undefined;
-    const state = {
-      verified: verified.map(String),
-      observed: stored.observed,
-      online: stored.online === 1,
-      lastSeen: stored.last_seen,
-    };
-    if (stored.sum === crc32(stored.record)) return new LiveRow(stored.record, state);
-    const parsed = record.safeParse(parseJson(stored.record));
-    return parsed.success ? LiveRow.of(parsed.data, state) : undefined;
+    if (stored.sum === crc32(stored.record)) return new LiveRow(stored);
+    const said = record.safeParse(parseJson(stored.record));
+    const verified = parseJson(stored.verified);
+    if (!said.success || !Array.isArray(verified)) return undefined;
+    return LiveRow.of(said.data, { ...stored, verified: verified.map(String) });
   }
 
   get stored(): Stored {
     return {
       record: this.#text,
-      verified: JSON.stringify(this.#verified),
+      verified: this.#verified,
       observed: this.#observed,
-      online: this.#online ? 1 : 0,
-      last_seen: this.#lastSeen,
+      online: this.#online,
+      lastSeen: this.#lastSeen,
       sum: crc32(this.#text),
     };
   }
@@ -125,11 +120,11 @@ export class LiveRow implements Row {
   }
 
   get verified(): readonly string[] {
-    return this.#verified;
+    return JSON.parse(this.#verified) as string[]; // as above
   }
 
   set verified(verified: readonly string[]) {
-    this.#verified = verified.length === 0 ? NONE : verified;
+    this.#verified = JSON.stringify(verified);
     this.#eyes = '';
   }
 
