@@ -6,6 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import { FAULTS, Fault, type FaultCode, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Binding } from './binding.ts';
+import { type Beating, keepBeating } from './heartbeat.ts';
 import { checkHello, type HelloInfo, hello } from './hello.ts';
 import {
   encodeError,
@@ -84,7 +85,7 @@ type Bytes = number | undefined;
 
 type Waiting = { accept(result: unknown): void; refuse(fault: Fault): void };
 
-export class Link {
+export class Link implements Beating {
   readonly peer: string;
   readonly dialled: boolean;
   readonly address: string;
@@ -106,7 +107,8 @@ export class Link {
   readonly #log: Log;
   readonly #waiting = new Map<number, Waiting>();
   readonly #running = new Map<number, Call>();
-  readonly #ended = new AbortController();
+  /** Made when somebody asks for its signal: on most links nobody does. */
+  #ended: AbortController | undefined;
   readonly #ready = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<Ending>();
   #remote: HelloInfo | undefined;
@@ -115,7 +117,8 @@ export class Link {
   readonly #backlog: { asked: Asked; bytes: Bytes }[] = [];
   #heard = true;
   #pingedAt = 0;
-  readonly #keepAlive: NodeJS.Timeout;
+  readonly #keepAliveMs: number;
+  #stopBeating: () => void = () => {};
 
   constructor(options: LinkOptions) {
     this.peer = options.peer;
@@ -127,13 +130,11 @@ export class Link {
     this.#self = options.self;
     this.#refuses = options.refuses;
     this.#clock = options.clock;
-    this.#log = options.log.child({ peer: options.peer.slice(0, 8) });
+    this.#log = options.log;
     this.ready = this.#ready.promise;
     this.closed = this.#closed.promise;
     this.ready.catch(() => {}); // whoever waits for it hears of it; nobody has to wait
-    const keepAliveMs = options.keepAliveMs ?? KEEP_ALIVE_MS;
-    this.#keepAlive = setInterval(() => this.#checkLife(), keepAliveMs * (0.9 + Math.random() * 0.2));
-    this.#keepAlive.unref();
+    this.#keepAliveMs = options.keepAliveMs ?? KEEP_ALIVE_MS;
   }
 
   /** What the other side said in hello; throws before that. */
@@ -157,6 +158,8 @@ export class Link {
 
   /** Aborts when the link ends. */
   get signal(): AbortSignal {
+    this.#ended ??= new AbortController();
+    if (this.#ending) this.#ended.abort(this.#closedFault());
     return this.#ended.signal;
   }
 
@@ -171,14 +174,16 @@ export class Link {
       },
       close: (code, reason) => this.#finish(endingOf(code, reason)),
     });
-    const timer = setTimeout(() => this.#fail(new Fault('timeout', `no hello within ${HELLO_MS} ms`)), HELLO_MS);
-    timer.unref();
-    this.ready.then(
-      () => clearTimeout(timer),
-      () => clearTimeout(timer),
-    );
+    this.#limitHello();
     if (this.dialled) this.#greet();
     return this.ready;
+  }
+
+  #limitHello(): void {
+    const timer = setTimeout(() => this.#fail(new Fault('timeout', `no hello within ${HELLO_MS} ms`)), HELLO_MS);
+    timer.unref();
+    const done = (): void => clearTimeout(timer);
+    this.ready.then(done, done);
   }
 
   /** Meets the other side in the very moment that its answer is read: its next frame may follow in the same packet. */
@@ -206,6 +211,7 @@ export class Link {
     checkHello(info, this.peer, this.#clock.now());
     this.#remote = info;
     this.#stream.share(Math.min(info.batch ?? 1, MOST_BATCH));
+    this.#stopBeating = keepBeating(this, this.#keepAliveMs);
     this.#ready.resolve();
     this.#ping();
   }
@@ -288,9 +294,8 @@ export class Link {
     const bytes = Buffer.byteLength(text);
     this.receivedBytes += bytes;
     try {
-      const frame = parseFrame(text, bytes);
+      const frame = parseFrame(text, bytes, this.#self.batch !== undefined);
       if (!Array.isArray(frame)) return this.#takeOne(frame, bytes);
-      if (!this.#self.batch) throw new Fault('malformed', 'a frame holds several messages: this side takes only one');
       if (!this.#remote) throw new Fault('wrong_state', 'taking several messages: hello comes first, alone');
       for (const one of frame) if (!this.#ending) this.#takeOne(one, undefined);
     } catch (error) {
@@ -319,7 +324,7 @@ export class Link {
     }
     if (!this.#remote) throw new Fault('wrong_state', `taking "${name}": hello comes first`); // [L-11]
     this.#router
-      .take(name, params, bytes, { link: this, signal: this.#ended.signal })
+      .take(name, params, bytes, new Call(this))
       .catch((error: unknown) => this.#fail(toFault(error, `taking "${name}"`)));
   }
 
@@ -372,17 +377,22 @@ export class Link {
     }
   }
 
+  /** The other side, as logs name it. */
+  get #who(): string {
+    return this.peer.slice(0, 8);
+  }
+
   /** For programmers, and for whoever wants to watch the protocol at work: names and sizes, never contents. */
   #trace(wire: 'asked' | 'answered', method: string, bytes: Bytes, since: number): void {
     if (!this.#log.isLevelEnabled('debug')) return;
-    this.#log.debug({ wire, method, bytes, ms: performance.now() - since }, 'a request was answered');
+    this.#log.debug({ peer: this.#who, wire, method, bytes, ms: performance.now() - since }, 'a request was answered');
   }
 
   /** What the asker is told [L-21]; a defect is for this side's log alone. */
   #refusal(name: string, error: unknown): Fault {
     const fault = toFault(error);
     if (fault.code !== 'internal') return fault;
-    this.#log.error({ err: error, method: name }, 'a request failed by a defect');
+    this.#log.error({ peer: this.#who, err: error, method: name }, 'a request failed by a defect');
     return new Fault('internal', `calling "${name}" failed here`);
   }
 
@@ -402,7 +412,7 @@ export class Link {
   }
 
   /** [L-28] */
-  #checkLife(): void {
+  beat(): void {
     if (this.#backlog.length > 0) return; // the stream is paused: a sign of life could not be heard
     if (!this.#heard && this.#pingedAt > 0)
       return this.#fail(new Fault('timeout', 'the other side gives no sign of life'));
@@ -412,7 +422,7 @@ export class Link {
 
   #fail(fault: Fault): void {
     if (this.#ending) return;
-    this.#log.debug({ code: fault.code, reason: fault.message }, 'closing the link');
+    this.#log.debug({ peer: this.#who, code: fault.code, reason: fault.message }, 'closing the link');
     this.#end({ code: fault.code, reason: fault.message });
   }
 
@@ -431,11 +441,11 @@ export class Link {
   #finish(ending: Ending): void {
     if (this.#ending) return;
     this.#ending = ending;
-    clearInterval(this.#keepAlive);
+    this.#stopBeating();
     const fault = this.#closedFault();
     this.#ready.reject(fault);
     for (const waiting of [...this.#waiting.values()]) waiting.refuse(fault);
-    this.#ended.abort(fault);
+    this.#ended?.abort(fault);
     this.#closed.resolve(ending);
   }
 

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { WebSocketServer } from 'ws';
+import { type WebSocket, WebSocketServer } from 'ws';
 import type { Clock } from '../base/clock.ts';
 import { FAULTS, Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -168,25 +168,28 @@ export class Listener {
     if (request.url !== '/link') return refuseUpgrade(socket, 'unknown_operation');
     if (!peer) return refuseUpgrade(socket, 'unauthenticated');
     if (!offered.includes(SUBPROTOCOL)) return refuseUpgrade(socket, 'unsupported_version');
-    this.#upgrades.handleUpgrade(request, socket, head, (ws) => {
-      const from = formatAddress({ host: plainIp(socket.remoteAddress), port: socket.remotePort ?? 0 });
-      const link = new Link({
-        stream: new WebSocketStream(ws, socket, from),
-        router: this.#options.router,
-        self: this.#options.self(),
-        refuses: this.#options.refuses,
-        peer,
-        dialled: false,
-        clock: this.#options.clock,
-        log: this.#options.log,
-      });
-      this.#links.add(link);
-      void link.closed.then(() => this.#links.delete(link));
-      link.start().then(
-        () => this.#options.onLink(link),
-        (error: unknown) => this.#options.log.debug({ err: error, from }, 'a link was not greeted'),
-      );
+    this.#upgrades.handleUpgrade(request, socket, head, (ws) => this.#welcome(ws, socket, peer));
+  }
+
+  /** Of its own, so that no link keeps the request in memory that it came by. */
+  #welcome(ws: WebSocket, socket: TLSSocket, peer: string): void {
+    const from = formatAddress({ host: plainIp(socket.remoteAddress), port: socket.remotePort ?? 0 });
+    const link = new Link({
+      stream: new WebSocketStream(ws, socket, from),
+      router: this.#options.router,
+      self: this.#options.self(),
+      refuses: this.#options.refuses,
+      peer,
+      dialled: false,
+      clock: this.#options.clock,
+      log: this.#options.log,
     });
+    this.#links.add(link);
+    void link.closed.then(() => this.#links.delete(link));
+    link.start().then(
+      () => this.#options.onLink(link),
+      (error: unknown) => this.#options.log.debug({ err: error, from }, 'a link was not greeted'),
+    );
   }
 
   /** Says goodbye on every link and stops listening. */

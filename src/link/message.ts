@@ -23,11 +23,11 @@ export type Incoming =
   | { kind: 'error'; id: number; fault: Fault };
 
 /**
- * Reads one frame. Throws `malformed` for anything that is not one JSON-RPC 2.0 message, or several, of which then none
- * counts; `too_large` for more together than may be. [L-20] [L-29]
+ * Reads one frame of so many bytes. Throws `malformed` for anything that is not one JSON-RPC 2.0 message, or several where
+ * this side takes them, of which then none counts; `too_large` for more together than may be. [L-20] [L-29]
  */
-export function parseFrame(text: string, bytes: number = Buffer.byteLength(text)): Incoming | Incoming[] {
-  if (bytes > BATCH_BYTES && text.trimStart().startsWith('[')) {
+export function parseFrame(text: string, bytes: number, takesSeveral: boolean): Incoming | Incoming[] {
+  if (takesSeveral && bytes > BATCH_BYTES && text.startsWith('[')) {
     throw new Fault('too_large', `reading several messages: ${bytes} bytes, at most ${BATCH_BYTES} are taken together`);
   }
   let value: unknown;
@@ -36,10 +36,13 @@ export function parseFrame(text: string, bytes: number = Buffer.byteLength(text)
   } catch {
     throw new Fault('malformed', 'a frame is not JSON');
   }
-  if (!Array.isArray(value)) return messageOf(value);
+  if (!takesSeveral || !Array.isArray(value)) return messageOf(value);
   if (value.length === 0) throw new Fault('malformed', 'a frame holds no message');
-  if (value.length > MOST_BATCH) {
-    throw new Fault('too_large', `reading ${value.length} messages: at most ${MOST_BATCH} are taken together`);
+  if (bytes > BATCH_BYTES || value.length > MOST_BATCH) {
+    throw new Fault(
+      'too_large',
+      `reading ${value.length} messages: at most ${MOST_BATCH}, and ${BATCH_BYTES} bytes, are taken together`,
+    );
   }
   return value.map(messageOf);
 }

@@ -21,7 +21,7 @@ import { DirectoryServer } from '../directory/server.ts';
 import { DirectoryTable } from '../directory/table.ts';
 import { formatAddress } from '../link/address.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
-import { PROTOCOL } from '../link/hello.ts';
+import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import { Listener } from '../link/listen.ts';
 import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
@@ -122,12 +122,13 @@ export class Tracker implements AsyncDisposable {
     orderer.start();
     orderer.attach(router);
     const software = this.#options.software ?? 'netapp';
+    const self: HelloInfo = { protocol: PROTOCOL, software, role: 'tracker', account: null, batch: MOST_BATCH };
     const listener = new Listener({
       host,
       port: this.#options.port ?? TRACKER_PORT,
       identity,
       router,
-      self: () => ({ protocol: PROTOCOL, software, role: 'tracker', account: null, batch: MOST_BATCH }),
+      self: () => self,
       clock,
       log,
       onLink: () => {},
