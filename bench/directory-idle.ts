@@ -1,4 +1,5 @@
 /** Many nodes that are there and say nothing: each with a key, an account and a record of its own. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff } from '../src/base/async.ts';
 import { signRecord } from '../src/directory/record.ts';
 import { bind } from '../src/link/binding.ts';
@@ -9,13 +10,15 @@ import { RawLink, type Target } from './raw-link.ts';
 
 /** Dials under way at once. */
 const AT_ONCE = 64;
+/** Milliseconds that a node gives a handshake. */
+const DIAL_MS = 5000;
 
 type Node = { identity: Identity; account: Key; link: RawLink | undefined };
 
 const nodes: Node[] = [];
 
 /** What a node says first on a link: who it is and where. */
-async function join(node: Node, target: Target, name: string): Promise<void> {
+async function join(node: Node, target: Target, name: string, timeoutMs = 60_000): Promise<void> {
   const { identity, account } = node;
   const now = Date.now();
   const handle = `${name}@bench`;
@@ -26,7 +29,7 @@ async function join(node: Node, target: Target, name: string): Promise<void> {
     account: bind(account, handle, identity.id, now),
     batch: 1024,
   };
-  const link = await RawLink.dial(target, identity, self);
+  const link = await RawLink.dial(target, identity, self, timeoutMs);
   const record = signRecord(account, {
     handle,
     node: identity.id,
@@ -63,19 +66,21 @@ answer({
     );
   },
   /**
-   * All are cut off by the tracker's end, and come back as nodes do: with a backoff of 0.1 to 0.2 s that doubles up to 30 s. Seconds until each was back, and
-   * how often one was refused.
+   * Each waits until its link has ended, and comes back as a node does: with a backoff of 0.1 to 0.2 s that doubles up to 30 s.
+   * Seconds until each was back, and how often one was not let in.
    */
   comeBack: async (target: Target, prefix: string) => {
-    const from = performance.now();
     let refused = 0;
     const seconds = await Promise.all(
       nodes.map(async (node, n) => {
+        const { link } = node;
+        if (link && !link.socket.destroyed) await new Promise<void>((resolve) => (link.onEnd = resolve));
+        const from = performance.now();
         const backoff = new Backoff({ firstMs: 200, mostMs: 30_000 });
         for (;;) {
-          await new Promise((resolve) => setTimeout(resolve, backoff.next()));
+          await sleep(backoff.next());
           try {
-            await join(node, target, `${prefix}-${n}`);
+            await join(node, target, `${prefix}-${n}`, DIAL_MS);
             return (performance.now() - from) / 1000;
           } catch {
             refused += 1;
@@ -85,5 +90,4 @@ answer({
     );
     return { seconds, refused };
   },
-  ended: () => nodes.filter(({ link }) => link?.socket.destroyed ?? true).length,
 });

@@ -1,7 +1,10 @@
 /** Asks a tracker over many links at once, as fast as it is answered. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Claim, signRecord } from '../src/directory/record.ts';
+import { bind } from '../src/link/binding.ts';
 import { createIdentity } from '../src/link/certificate.ts';
 import type { HelloInfo } from '../src/link/hello.ts';
+import { Key } from '../src/link/identity.ts';
 import { answer } from './child.ts';
 import { handleAt } from './directory-fill.ts';
 import { frameOf, RawLink, type Target } from './raw-link.ts';
@@ -78,9 +81,50 @@ async function ask(link: RawLink, { each, window, accounts }: Asking, over: () =
   return { times, lookups };
 }
 
+/** A node that announces itself again and again. */
+class Speaker {
+  readonly link: RawLink;
+  readonly #account: Key;
+  readonly #claim: Omit<Claim, 'seq' | 'until'>;
+
+  private constructor(link: RawLink, account: Key, claim: Omit<Claim, 'seq' | 'until'>) {
+    this.link = link;
+    this.#account = account;
+    this.#claim = claim;
+  }
+
+  static async dial(target: Target, name: string): Promise<Speaker> {
+    const [identity, account] = [await createIdentity(), Key.generate()];
+    const handle = `${name}@bench`;
+    const hello = { ...self, account: bind(account, handle, identity.id, Date.now()) };
+    const link = await RawLink.dial(target, identity, hello);
+    return new Speaker(link, account, { handle, node: identity.id, addresses: [], status: 'online', text: '' });
+  }
+
+  async speak(until: number): Promise<number> {
+    for (let done = 0; ; done++) {
+      if (performance.now() >= until) return done;
+      const now = Date.now();
+      const record = signRecord(this.#account, { ...this.#claim, seq: now * 1000 + done, until: now + 60_000 });
+      const said = { jsonrpc: '2.0', id: done + 2, method: 'directory.announce', params: { record } };
+      const answer = await this.link.ask(JSON.stringify(said));
+      if (!answer.includes('"result"')) throw new Error(answer);
+    }
+  }
+}
+
 answer({
   dial: async (target: Target, count: number) => {
     while (links.length < count) links.push(await RawLink.dial(target, identity, self));
+  },
+  /** Each of so many nodes says anew where it is, as soon as it was heard. */
+  announces: async (target: Target, count: number, seconds: number) => {
+    const speakers = await Promise.all(Array.from({ length: count }, (_, n) => Speaker.dial(target, `speaker-${n}`)));
+    const at = performance.now();
+    const until = at + seconds * 1000;
+    const done = await Promise.all(speakers.map((speaker) => speaker.speak(until)));
+    for (const { link } of speakers) link.socket.destroy();
+    return { done: done.reduce((sum, some) => sum + some, 0), seconds: (performance.now() - at) / 1000 };
   },
   /** Lookups answered, in how many seconds, and the milliseconds that a frame of them took. */
   lookups: async (asking: Asking, seconds: number) => {

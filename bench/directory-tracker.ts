@@ -11,14 +11,22 @@ const collect = runInNewContext('gc') as () => void; // what the flag makes
 
 let tracker: Tracker | undefined;
 
+async function start(home: string, port: number) {
+  const at = performance.now();
+  tracker = new Tracker({ home, host: '127.0.0.1', port, zone: 'bench', readsPerMinute: 1e12, log: silentLog() });
+  await tracker.start();
+  return { ms: performance.now() - at, address: `127.0.0.1:${tracker.port}`, peer: tracker.peer };
+}
+
 answer({
   fill,
   /** Milliseconds until it listened, and where. */
-  start: async (home: string) => {
-    const at = performance.now();
-    tracker = new Tracker({ home, host: '127.0.0.1', port: 0, zone: 'bench', readsPerMinute: 1e12, log: silentLog() });
-    await tracker.start();
-    return { ms: performance.now() - at, address: `127.0.0.1:${tracker.port}`, peer: tracker.peer };
+  start: (home: string) => start(home, 0),
+  /** Says goodbye to all and listens again at the same port. */
+  restart: async (home: string) => {
+    const port = tracker?.port ?? 0;
+    await tracker?.[Symbol.asyncDispose]();
+    return await start(home, port);
   },
   /** Resident bytes, all garbage given back. */
   rss: () => {
@@ -26,5 +34,4 @@ answer({
     collect();
     return process.memoryUsage.rss();
   },
-  memory: () => process.memoryUsage(),
 });

@@ -91,9 +91,12 @@ export class Bindings {
          FROM directory_records WHERE account > ? ORDER BY account LIMIT ${LOADED_AT_ONCE})`,
     );
     for (let read = some.get(''); read?.lines; read = some.get(read.last ?? '')) {
-      for (const line of linesOf(read.lines)) {
-        const row = fromLine(line);
+      const { lines } = read;
+      for (let from = 0; from < lines.length; ) {
+        const end = lines.indexOf('\n', from);
+        const row = fromLine(lines, from, end < 0 ? lines.length : end);
         if (row) yield row;
+        from = end < 0 ? lines.length : end + 1;
       }
     }
   }
@@ -111,24 +114,23 @@ export class Bindings {
   }
 }
 
-function* linesOf(text: string): Generator<string> {
-  for (let from = 0; from < text.length; ) {
-    const end = text.indexOf('\n', from);
-    yield text.slice(from, end < 0 ? text.length : end);
-    from = end < 0 ? text.length : end + 1;
-  }
-}
-
 /** Neither line feeds nor tabs stand in JSON or in a host; a damaged row in which they do is none. */
-function fromLine(line: string): LiveRow | undefined {
-  const [record, verified, observed, online, lastSeen, sum] = line.split('\t');
-  if (record === undefined || verified === undefined || observed === undefined || sum === undefined) return undefined;
+function fromLine(lines: string, from: number, end: number): LiveRow | undefined {
+  let at = from;
+  const next = (): string => {
+    const tab = lines.indexOf('\t', at);
+    const field = lines.slice(at, tab < 0 || tab > end ? end : tab);
+    at += field.length + 1;
+    return field;
+  };
+  const [record, verified, observed, online, lastSeen, sum] = [next(), next(), next(), next(), Number(next()), next()];
+  if (at !== end + 1 || !Number.isSafeInteger(lastSeen)) return undefined;
   return LiveRow.from({
     record,
     verified,
     observed,
     online: online === '1',
-    lastSeen: Number(lastSeen),
+    lastSeen,
     sum: sum === '' ? undefined : Number(sum),
   });
 }

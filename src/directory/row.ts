@@ -59,8 +59,11 @@ export class LiveRow implements Row {
   #eyes = '';
   #told = '';
 
-  private constructor({ record, verified, observed, online, lastSeen }: Omit<Stored, 'sum'>) {
-    this.text = record;
+  private constructor(
+    { record, verified, observed, online, lastSeen }: Omit<Stored, 'sum'>,
+    copy: (part: string) => string,
+  ) {
+    this.#say(record, copy);
     this.#verified = verified;
     this.#observed = observed;
     this.#online = online;
@@ -68,15 +71,16 @@ export class LiveRow implements Row {
   }
 
   static of(said: DirectoryRecord, state: Pick<Row, 'verified' | 'observed' | 'online' | 'lastSeen'>): LiveRow {
-    return new LiveRow({ ...state, record: textOf(said), verified: JSON.stringify(state.verified) });
+    return new LiveRow({ ...state, record: textOf(said), verified: JSON.stringify(state.verified) }, copied);
   }
 
   /**
-   * What was written is what comes back as long as the sum says so; else it is read word by word, and undefined if it is no
-   * row.
+   * What was written is what comes back where the sum says so, and undefined where it says that it is not; without one, as
+   * older versions wrote it, it is read word by word.
    */
   static from(stored: Stored): LiveRow | undefined {
-    if (stored.sum === crc32(stored.record)) return new LiveRow(stored);
+    const { sum } = stored;
+    if (sum !== undefined) return sum === crc32(stored.record) ? new LiveRow(stored, asRead) : undefined;
     const said = record.safeParse(parseJson(stored.record));
     const verified = parseJson(stored.verified);
     if (!said.success || !Array.isArray(verified)) return undefined;
@@ -99,14 +103,14 @@ export class LiveRow implements Row {
     return this.#text;
   }
 
-  set text(text: string) {
+  #say(text: string, copy: (part: string) => string): void {
     const [, handle, account, node] = head.exec(text) ?? [];
     if (handle === undefined || account === undefined || node === undefined) {
       throw new TypeError('the text of a record begins with its handle, account and node');
     }
-    if (this.handle !== handle) this.handle = copied(handle);
-    if (this.account !== account) this.account = copied(account);
-    if (this.node !== node) this.node = copied(node);
+    if (this.handle !== handle) this.handle = copy(handle);
+    if (this.account !== account) this.account = copy(account);
+    if (this.node !== node) this.node = copy(node);
     this.#text = text;
     this.#eyes = '';
   }
@@ -116,7 +120,7 @@ export class LiveRow implements Row {
   }
 
   set record(said: DirectoryRecord) {
-    this.text = textOf(said);
+    this.#say(textOf(said), copied);
   }
 
   get verified(): readonly string[] {
@@ -167,6 +171,9 @@ export class LiveRow implements Row {
 
 /** What is cut out of a text keeps all of that text in memory, and these outlive it. */
 const copied = (part: string): string => Buffer.from(part, 'latin1').toString('latin1');
+
+/** What a start reads stays in memory mostly, and parts of it cost less than copies. */
+const asRead = (part: string): string => part;
 
 function parseJson(text: string): unknown {
   try {
