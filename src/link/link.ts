@@ -294,7 +294,7 @@ export class Link implements Beating {
     const bytes = Buffer.byteLength(text);
     this.receivedBytes += bytes;
     try {
-      const frame = parseFrame(text, bytes, this.#self.batch !== undefined);
+      const frame = parseFrame(text, bytes, (this.#self.batch ?? 1) > 1);
       if (!Array.isArray(frame)) return this.#takeOne(frame, bytes);
       if (!this.#remote) throw new Fault('wrong_state', 'taking several messages: hello comes first, alone');
       for (const one of frame) if (!this.#ending) this.#takeOne(one, undefined);

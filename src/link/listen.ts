@@ -44,6 +44,8 @@ export type ListenOptions = {
 const HANDSHAKE_MS = 10_000;
 /** Connections in all; past it the kernel's queue waits, then refuses. */
 const MOST_CONNECTIONS = 20_000;
+/** Connections that the kernel keeps while this process is busy with handshakes: all come at once when a tracker is back. */
+const MOST_ARRIVING = 4096;
 
 export class Listener {
   readonly #options: ListenOptions;
@@ -117,7 +119,7 @@ export class Listener {
       };
       this.#server.once('error', fail);
       // Without a host, Node takes `::` where the machine has IPv6, else 0.0.0.0.
-      this.#server.listen({ port, ...(host !== undefined && { host }) }, () => {
+      this.#server.listen({ port, backlog: MOST_ARRIVING, ...(host !== undefined && { host }) }, () => {
         this.#server.off('error', fail);
         this.#server.on('error', (error) => this.#options.log.error({ err: error }, 'the listening socket failed'));
         resolve();
