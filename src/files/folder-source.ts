@@ -15,7 +15,7 @@ import {
   readSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { Blake3Hasher, blake3 } from '@napi-rs/blake-hash';
+import { Blake3Hasher } from '@napi-rs/blake-hash';
 import { hash, toBase32 } from '../base/encoding.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import { type Below, Descent } from './descend.ts';
@@ -201,7 +201,7 @@ function hashOpen(fd: number, size: number, chunk: number, block: Buffer, stop: 
     const length = Math.min(chunk, size - start);
     if (length <= block.length) {
       if (!fill(fd, block, length, start)) return undefined;
-      chunks.push(toBase32(blake3(block.subarray(0, length))));
+      chunks.push(hash(block.subarray(0, length)));
       continue;
     }
     const hasher = new Blake3Hasher();
@@ -258,12 +258,17 @@ export function placesAsSent({ files, folders: named = [] }: Manifest): Places {
 export class FolderSource implements Disposable {
   readonly layout: Layout;
   readonly #root: string;
-  readonly #stamps: BigUint64Array;
+  readonly #stamps: BigUint64Array | undefined;
   readonly #files: Places['files'];
   readonly #descent: Descent;
 
-  /** `stamps` are those that `hashFolder` gave; `places`, where the folder's names are not those of the manifest. */
-  constructor(root: string, manifest: Manifest, stamps: BigUint64Array, places: Places = placesAsSent(manifest)) {
+  /** `stamps` are those that `hashFolder` gave, undefined where whoever reads checks what comes; `places`, where the folder's names are not those of the manifest. */
+  constructor(
+    root: string,
+    manifest: Manifest,
+    stamps: BigUint64Array | undefined,
+    places: Places = placesAsSent(manifest),
+  ) {
     this.#root = root;
     this.#stamps = stamps;
     this.layout = new Layout(
@@ -301,9 +306,8 @@ export class FolderSource implements Disposable {
     let fd: number | undefined;
     try {
       fd = openSync(this.#descent.prefix(folder) + name, READ);
-      this.#check(file, fd);
       if (!fill(fd, into, into.length, offset)) throw changedFile(name);
-      this.#check(file, fd);
+      this.#check(file, fd); // what it is after the read, it was before: else its time of change would be another
     } catch (error) {
       if (errnoOf(error) === 'EACCES' || errnoOf(error) === 'EMFILE') {
         throw toFault(error, `reading "${join(this.#root, name)}"`, 'unreadable');
@@ -318,8 +322,9 @@ export class FolderSource implements Disposable {
     const stats = fstatSync(fd, { bigint: true });
     const [dev, ino, mtimeNs] = stampOf(stats);
     const at = 3 * file;
-    const same = this.#stamps[at] === dev && this.#stamps[at + 1] === ino && this.#stamps[at + 2] === mtimeNs;
-    if (!same || !stats.isFile() || Number(stats.size) !== this.layout.fileSize(file)) throw changedFile('');
+    const was = this.#stamps;
+    const same = !was || (was[at] === dev && was[at + 1] === ino && was[at + 2] === mtimeNs);
+    if (!same || !stats.isFile() || (was && Number(stats.size) !== this.layout.fileSize(file))) throw changedFile('');
   }
 
   [Symbol.dispose](): void {

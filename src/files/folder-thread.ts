@@ -1,6 +1,6 @@
 /** The thread beside the event loop that walks, hashes, reads and writes one folder: calls that wait for the disk, by message. */
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { fromBase32 } from '../base/encoding.ts';
+import { fromBase32, toBase32 } from '../base/encoding.ts';
 import { Fault, type FaultCode, toFault } from '../base/fault.ts';
 import { Bitmap } from './bitmap.ts';
 import { type CheckedFolder, checkFolder, placesAsWritten } from './folder-check.ts';
@@ -25,6 +25,11 @@ export type Calls = {
   hash(root: string, name: string): Omit<HashedFolder, 'manifest'> & { outline: Outline };
   /** `asSent`: its names are those of the manifest; else it was received, and they are as they were written. */
   openSource(bytes: Uint8Array, hash: string, root: string, stamps: Uint8Array, asSent: boolean): Outline;
+  /**
+   * Opens a folder that may have been changed since, to be read all the same. Gives which of the chunks with these digests
+   * should stand there: the digest's place in the list, and the chunk's first byte in the linear space, two numbers each.
+   */
+  openFound(bytes: Uint8Array, hash: string, root: string, asSent: boolean, digests: Uint8Array): Float64Array;
   /** Into memory that both sides see. Gives how many bytes; fewer where a file has changed. */
   read(block: Uint8Array, start: number, end: number): number;
   openPart(
@@ -94,6 +99,23 @@ function digestsOf({ files }: Manifest): Uint8Array {
   return digests;
 }
 
+/** Of each digest the first chunk that has it: the digest's place, and the chunk's first byte. */
+function matches({ files, chunk: size }: Manifest, digests: Uint8Array): Float64Array {
+  const wanted = new Map<string, number>();
+  for (let n = 0; 32 * n < digests.length; n++) wanted.set(toBase32(digests.subarray(32 * n, 32 * n + 32)), n);
+  const found: number[] = [];
+  let start = 0;
+  for (const file of files) {
+    for (const [n, chunk] of file.chunks.entries()) {
+      const place = wanted.get(chunk);
+      if (place !== undefined) found.push(place, start + n * size);
+      wanted.delete(chunk);
+    }
+    start += file.size;
+  }
+  return Float64Array.from(found);
+}
+
 /** The manifest of a folder. Throws as `parseManifest`, and `malformed` for one of a single file. */
 function parseFolder(bytes: Uint8Array, hash: string): Manifest {
   const manifest = parseManifest(bytes, hash);
@@ -122,6 +144,13 @@ export function folderCalls(isStopped: () => boolean): Calls {
       const places = asSent ? placesAsSent(manifest) : placesAsWritten(root, manifest);
       source = new FolderSource(root, manifest, new BigUint64Array(Uint8Array.from(stamps).buffer), places);
       return outlineOf(manifest);
+    },
+    openFound(bytes, hash, root, asSent, digests) {
+      const manifest = parseFolder(bytes, hash);
+      const places = asSent ? placesAsSent(manifest) : placesAsWritten(root, manifest);
+      source?.[Symbol.dispose]();
+      source = new FolderSource(root, manifest, undefined, places);
+      return matches(manifest, digests);
     },
     read(block, start, end) {
       if (!source) throw new Fault('wrong_state', 'reading a folder: it is not open');

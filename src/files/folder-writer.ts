@@ -22,8 +22,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { Blake3Hasher, blake3 } from '@napi-rs/blake-hash';
-import { toBase32 } from '../base/encoding.ts';
+import { Blake3Hasher } from '@napi-rs/blake-hash';
+import { hash, toBase32 } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import type { Bitmap } from './bitmap.ts';
 import { Descent } from './descend.ts';
@@ -129,7 +129,7 @@ export class FolderWriter implements Disposable {
   /** Undefined while more of the chunk is to come. */
   #isRight(number: number, place: Place, skip: number, bytes: Buffer): boolean | undefined {
     const expected = this.#manifest.files[place.file]?.chunks[place.index];
-    if (bytes.length === place.length) return toBase32(blake3(bytes)) === expected;
+    if (bytes.length === place.length) return hash(bytes) === expected;
     const known = this.#hashing.get(number);
     const running = known && known.bytes === skip ? known : { hasher: new Blake3Hasher(), bytes: 0 };
     if (running.bytes !== skip) throw new RangeError(`chunk ${number}: its pieces come out of order`);

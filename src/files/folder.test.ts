@@ -438,3 +438,46 @@ test('a manifest of many pieces comes whole, and again from the store after a re
   await bob.service.accept(again.id);
   expect((await bob.until(again.id, 'done')).path).toBe(join(bob.downloads, 'photos (2)'));
 });
+
+test('of a folder that was here before, only what is new is fetched [F-46]', async () => {
+  const all = (): number =>
+    alice.served.filter(({ path }) => path.endsWith('/all')).reduce((sum, { bytes }) => sum + bytes, 0);
+  const data: Files = { 'a/big': randomBytes(3 * CHUNK_BYTES + 7) };
+  for (let n = 0; n < 300; n++) data[`a/small-${n}`] = randomBytes(1 + n);
+  const root = await make(data);
+  const first = await fetched(root);
+  // Once more with a file changed, one more, and one gone; and what came first has been spoilt in one place since.
+  await writeFile(join(root, 'a/small-7'), randomBytes(500));
+  await writeFile(join(root, 'new'), randomBytes(70));
+  await rm(join(root, 'a/small-3'));
+  await writeFile(join(first.path, 'a/small-9'), randomBytes(10));
+  alice.served.length = 0;
+  const second = await fetched(root);
+  expect(await shown(second.path)).toEqual(await shown(root));
+  expect(all()).toBe(500 + 70 + 10);
+  // One of its files alone.
+  alice.served.length = 0;
+  const { id } = await alice.service.send(bob.id, join(root, 'a/big'));
+  const { entry } = await alice.until(id, 'offered');
+  const alone = await bob.when(() => bob.service.list().find((each) => each.entry === entry));
+  await bob.service.accept(alone.id);
+  expect(await readFile((await bob.until(alone.id, 'done')).path)).toEqual(data['a/big']);
+  expect(alice.served.filter(({ path }) => path.endsWith('/0')).reduce((sum, { bytes }) => sum + bytes, 0)).toBe(0);
+});
+
+test('what is half here of a folder, in a part, is not fetched again for another one [F-46]', async () => {
+  const root = await make({ a: randomBytes(40 * CHUNK_BYTES), b: 'b' });
+  const { offer } = await sent(root);
+  bob.cutAfter = 12 * CHUNK_BYTES;
+  await bob.service.accept(offer.id);
+  await bob.when(() => bob.service.show(offer.id).progress > 0);
+  await bob.service.control.pause(offer.id);
+  const had = bob.service.show(offer.id).progress;
+  bob.cutAfter = Number.POSITIVE_INFINITY;
+  await writeFile(join(root, 'c'), 'c');
+  alice.served.length = 0;
+  const second = await fetched(root);
+  expect(await shown(second.path)).toEqual(await shown(root));
+  const served = alice.served.filter(({ path }) => path.endsWith('/all')).reduce((sum, { bytes }) => sum + bytes, 0);
+  expect(served).toBeLessThanOrEqual(40 * CHUNK_BYTES + 2 - had);
+});

@@ -2,8 +2,8 @@
 import { type BigIntStats, constants, fdatasync, read, write } from 'node:fs';
 import { type FileHandle, link, lstat, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { Blake3Hasher, blake3 } from '@napi-rs/blake-hash';
-import { toBase32 } from '../base/encoding.ts';
+import { Blake3Hasher } from '@napi-rs/blake-hash';
+import { hash, toBase32 } from '../base/encoding.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Bitmap } from './bitmap.ts';
 import { Layout } from './layout.ts';
@@ -140,7 +140,7 @@ export class PartFile implements Part {
     const number = this.layout.chunkAt(position);
     const place = this.layout.place(number);
     if (length === place.length) {
-      if (!this.#isChunk(number, blake3(buffer.subarray(0, length)))) return [number];
+      if (hash(buffer.subarray(0, length)) !== this.#file.chunks[number]) return [number];
       await this.write(buffer, length, position);
       return [];
     }

@@ -13,6 +13,7 @@ import type { Layout } from './layout.ts';
 import type { Flow } from './limits.ts';
 import { type ByteRange, namesEtag, readRange } from './range.ts';
 import { BLOCK_BYTES } from './source.ts';
+import { turns } from './turns.ts';
 import { ACCOUNT_HEADER, decodeAccount } from './wire.ts';
 
 /** Bodies under way at once in all; others wait in order, at most as many as the queue. */
@@ -324,6 +325,7 @@ export class BlobServer {
     writer: Writer,
     pace: { piece(): number; onBytes(bytes: number): Promise<void> | undefined },
   ): Promise<void> {
+    using line = turns.line();
     const blocks = [this.#pool.take(), this.#pool.take()] as const;
     const read = (block: Buffer, at: number): Promise<number> => {
       const reading = source.read(block, Math.min(BLOCK_BYTES, end - at), at);
@@ -343,6 +345,8 @@ export class BlobServer {
           await writer.write(current.subarray(from, to));
           const wait = pace.onBytes(to - from);
           if (wait) await wait;
+          const later = line.take(to - from);
+          if (later) await later;
           from = to;
         }
         if (isCut) throw new Fault('changed', 'serving: a file has changed since it was offered');

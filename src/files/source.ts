@@ -3,9 +3,9 @@ import type { BigIntStats } from 'node:fs';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, realpath } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { Blake3Hasher, blake3 } from '@napi-rs/blake-hash';
+import { Blake3Hasher } from '@napi-rs/blake-hash';
 import { reasonOf } from '../base/async.ts';
-import { toBase32 } from '../base/encoding.ts';
+import { hash, toBase32 } from '../base/encoding.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import { chunkBytesFor, chunkLength, type Manifest, MOST_FILE_BYTES } from './manifest.ts';
 import { offeredName } from './paths.ts';
@@ -150,7 +150,7 @@ export async function hashSource(
     const bytes = buffers[block & 1 ? 1 : 0].subarray(0, Math.min(BLOCK_BYTES, size - position));
     const length = chunkLength(size, chunk, Math.floor(position / chunk));
     if (bytes.length === length) {
-      chunks.push(toBase32(blake3(bytes)));
+      chunks.push(hash(bytes));
     } else {
       hasher ??= new Blake3Hasher();
       hasher.update(bytes);

@@ -1,8 +1,10 @@
 /** What the file room remembers: shares, manifests, transfers, reports that are owed, and whose files come unasked. */
+import { join } from 'node:path';
 import { canonical } from '../base/encoding.ts';
 import type { Statement, Store } from '../base/sqlite.ts';
 import type { SharedFolder } from './folder-readers.ts';
 import type { PartIdentity } from './part.ts';
+import { partName } from './paths.ts';
 import type { Stamp } from './source.ts';
 import type { Transfer, TransferState } from './transfer.ts';
 
@@ -326,6 +328,30 @@ export class FileStore {
       ...shares,
       ...parts.map(({ hash, folder, id, marked }) => ({ hash, file: 0, path: folder, part: id, marked })),
     ];
+  }
+
+  /**
+   * Folders that are on this machine, the newest 64 first: whole, as they were sent or written, or the part of one. Without
+   * transfer `id`'s.
+   */
+  folderPlaces(id: string): { hash: string; path: string; asSent: boolean }[] {
+    const rows = this.#sql<{
+      id: string;
+      hash: string;
+      direction: string;
+      folder: string;
+      path: string;
+      part: string | null;
+    }>(
+      `SELECT t.id, t.hash, t.direction, t.folder, coalesce(f.path, t.path) AS path, t.part FROM file_transfers t
+       JOIN file_manifests m ON m.hash = t.hash LEFT JOIN file_folders f ON f.hash = t.hash AND t.direction = 'out'
+       WHERE t.contents IS NOT NULL AND t.id <> ? ORDER BY t.seq DESC LIMIT 64`,
+    ).all(id);
+    const places = rows.map(({ id, hash, direction, folder, path, part }) => {
+      const isBeside = part !== null && (JSON.parse(part) as PartIdentity).inPlace !== true; // as `saveMarks` wrote it
+      return { hash, path: isBeside ? join(folder, partName(id)) : path, asSent: direction === 'out' };
+    });
+    return places.filter(({ path }, n) => path !== '' && places.findIndex((each) => each.path === path) === n);
   }
 
   /** All transfers of a content. */

@@ -1,6 +1,5 @@
 /** Who gave which bytes of chunks that were wrong, until the right ones show who lied. [F-45] */
-import { blake3 } from '@napi-rs/blake-hash';
-import { toBase32 } from '../base/encoding.ts';
+import { hash } from '../base/encoding.ts';
 import type { Content } from './content.ts';
 import { sliceBytes } from './held.ts';
 import type { Part } from './part.ts';
@@ -56,7 +55,7 @@ export class Suspects {
     for (let at = 0; at < length; at += size) {
       const count = Math.min(size, length - at);
       await this.#part.read(buffer, count, this.#content.startOf(chunk) + at);
-      hashes.push(toBase32(blake3(Buffer.from(buffer.subarray(0, count)))));
+      hashes.push(hash(buffer.subarray(0, count)));
     }
     return hashes;
   }

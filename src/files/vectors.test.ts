@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
-import { canonical, hash as hashOf } from '../base/encoding.ts';
+import { canonical, fromBase64url, hash as hashOf, toBase64url } from '../base/encoding.ts';
 import { bindingHolds } from '../link/binding.ts';
 import { read } from './capability.ts';
 import { hashFolder } from './folder-source.ts';
+import { Held, slicesOf } from './held.ts';
 import { Layout } from './layout.ts';
 import { linkEnd } from './links.ts';
 import { chunkBytesFor, encodeManifest, parseManifest } from './manifest.ts';
@@ -34,6 +35,8 @@ const shape = z.object({
   }),
   links: z.array(z.object({ path: z.string(), target: z.string(), end: z.string().nullable() })),
   account: z.object({ binding: z.unknown(), header: z.string() }),
+  have: z.array(z.object({ chunks: z.number(), whole: z.array(z.number()), text: z.string() })),
+  slices: z.array(z.object({ chunk: z.number(), length: z.number(), mask: z.number() })),
   capability: z.object({ issuer: z.string(), hash: z.string(), id: z.string(), until: z.number(), text: z.string() }),
 });
 const file = join(import.meta.dirname, '../../test/vectors/files.json');
@@ -108,6 +111,21 @@ test.each(vectors.names)('the name "$name" [F-20]', ({ name, written, fault }) =
 test.each(vectors.ranges)('the range $header of $size bytes [F-11]', ({ header, size, answer }) => {
   expect(readRange(header, size)).toEqual(answer);
 });
+
+test.each(vectors.have)('the have-bitmap of chunks $whole of $chunks [F-41]', ({ chunks, whole, text }) => {
+  const held = new Held(chunks);
+  for (const chunk of whole) held.gain(chunk);
+  expect(toBase64url(held.whole.bytes())).toBe(text);
+  const heard = new Held(chunks, fromBase64url(text)).whole;
+  expect(Array.from({ length: chunks }, (_, n) => n).filter((n) => heard.has(n))).toEqual(whole);
+});
+
+test.each(vectors.slices)(
+  'the slices of a chunk of $length bytes where others have $chunk [F-40]',
+  ({ chunk, length, mask }) => {
+    expect(slicesOf({ chunks: 1, chunkBytes: chunk, lengthOf: () => length }, 0)).toBe(mask);
+  },
+);
 
 test('the account header [F-10]', () => {
   const binding = decodeAccount(vectors.account.header);

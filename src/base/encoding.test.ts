@@ -1,0 +1,39 @@
+import { blake3 } from '@napi-rs/blake-hash';
+import { base32nopad } from '@scure/base';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { fromBase32, hash, toBase32 } from './encoding.ts';
+
+test('base32 is what the library says, and is read back', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
+      const text = toBase32(bytes);
+      expect(text).toBe(base32nopad.encode(bytes).toLowerCase());
+      expect(fromBase32(text)).toEqual(bytes);
+    }),
+  );
+});
+
+test('the test vectors of RFC 4648', () => {
+  const of = (text: string): string => toBase32(Buffer.from(text));
+  expect(['', 'f', 'fo', 'foo', 'foob', 'fooba', 'foobar'].map(of)).toEqual([
+    '',
+    'my',
+    'mzxq',
+    'mzxw6',
+    'mzxw6yq',
+    'mzxw6ytb',
+    'mzxw6ytboi',
+  ]);
+});
+
+test('a hash is the BLAKE3 of text and of bytes, also of a part of a buffer', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 5000 }), fc.nat(50), (bytes, skip) => {
+      const part = bytes.subarray(skip);
+      expect(hash(part)).toBe(toBase32(blake3(Buffer.from(part))));
+    }),
+  );
+  expect(hash('größer')).toBe(hash(Buffer.from('größer')));
+  expect(hash(new Uint8Array(new SharedArrayBuffer(3)))).toBe(hash(new Uint8Array(3)));
+});
