@@ -1,4 +1,4 @@
-/** Several messages in one frame, from hello to the other side's table. [L-29] */
+/** Several messages in one frame, from hello to the other side's table. [L-35] */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
@@ -94,7 +94,7 @@ const asked = (id: number, text: unknown = `${id}`): object => ({
   params: text,
 });
 
-test('what is said in one tick shares frames with whoever takes that, in its order; others get one each [L-29]', async () => {
+test('what is said in one tick shares frames with whoever takes that, in its order; others get one each [L-35]', async () => {
   for (const batch of [MOST_BATCH, 3, 1, undefined]) {
     const [a, b] = [table(), table()];
     const [idA, idB] = [Key.generate().id, Key.generate().id];
@@ -111,7 +111,7 @@ test('what is said in one tick shares frames with whoever takes that, in its ord
   }
 });
 
-test('messages that came together are each taken as if they had come alone [L-29]', async () => {
+test('messages that came together are each taken as if they had come alone [L-35]', async () => {
   const { wire, pokes } = answering();
   expect(wire.shared).toBe(MOST_BATCH);
   wire.say(JSON.stringify([asked(1), said(1), asked(2, 3), { jsonrpc: '2.0', method: 'unknown.notice', params: 0 }]));
@@ -127,7 +127,7 @@ test('messages that came together are each taken as if they had come alone [L-29
   expect(wire.closed).toBeUndefined();
 });
 
-test('a method that takes less is held to it by what it was sent, not by what came with it [L-22] [L-29]', async () => {
+test('a method that takes less is held to it by what it was sent, not by what came with it [L-22] [L-35]', async () => {
   const { wire } = answering();
   const ask = (id: number, text: string): object => ({ jsonrpc: '2.0', id, method: small.name, params: text });
   wire.say(JSON.stringify([ask(1, 'short'), asked(2, 'x'.repeat(1000)), ask(3, 'x'.repeat(200))]));
@@ -147,7 +147,7 @@ const hostile: [string, string, FaultCode][] = [
 ];
 
 for (const [what, frame, code] of hostile) {
-  test(`${what}: the link is closed, and nothing of the frame was done [L-29]`, () => {
+  test(`${what}: the link is closed, and nothing of the frame was done [L-35]`, () => {
     const { wire, pokes } = answering();
     wire.say(frame);
     expect(wire.closed).toMatchObject({ code: closeOf(code) });
@@ -156,7 +156,7 @@ for (const [what, frame, code] of hostile) {
   });
 }
 
-test('hello comes alone, and several only to a side that said that it takes them [L-29]', () => {
+test('hello comes alone, and several only to a side that said that it takes them [L-35]', () => {
   const early = answering(helloOf(MOST_BATCH), false).wire;
   early.say(`[${helloText}]`);
   expect(early.closed).toMatchObject({ code: closeOf('wrong_state') });
@@ -165,7 +165,7 @@ test('hello comes alone, and several only to a side that said that it takes them
   expect(old.closed).toMatchObject({ code: closeOf('malformed') });
 });
 
-test('whatever is gathered leaves in its order, in frames that the other side takes [L-29]', () => {
+test('whatever is gathered leaves in its order, in frames that the other side takes [L-35]', () => {
   const text = fc.oneof(
     fc.string(),
     fc.string({ unit: 'grapheme' }),

@@ -1,4 +1,4 @@
-/** What is said in one tick, on its way into frames: in order, and several in one where the other side takes that. [L-29] */
+/** What is said in one tick, on its way into frames: in order, and several in one where the other side takes that. [L-35] */
 import { BATCH_BYTES } from './message.ts';
 
 /** UTF-16 code units that are never more than `BATCH_BYTES` in UTF-8, brackets and commas included. */

@@ -17,7 +17,7 @@ const helloInfo = z.object({
   role: z.enum(['node', 'tracker']),
   /** The account that the node hosts; a tracker has none. */
   account: binding.nullable(),
-  /** Messages that it takes in one frame; missing: one. [L-29] */
+  /** Messages that it takes in one frame; missing: one. [L-35] */
   batch: z.number().int().min(1).optional(),
 });
 

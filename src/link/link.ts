@@ -32,7 +32,7 @@ export interface MessageStream {
   readonly sentBytes: number;
   /** Frames arrive only after this. `close` comes once, also after an own `close`. */
   start(on: { frame(text: string): void; pong(): void; close(code: number, reason: string): void }): void;
-  /** From now on so many messages of one tick may share a frame. [L-29] */
+  /** From now on so many messages of one tick may share a frame. [L-35] */
   share(most: number): void;
   /** Sends one message; what is said in one tick leaves together. */
   send(text: string): void;

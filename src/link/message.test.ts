@@ -82,7 +82,7 @@ const read = (value: unknown, takesSeveral = true): unknown => {
 };
 const fault = (code: string) => expect.objectContaining({ code });
 
-test('a frame may hold several messages, in order; one bad among them makes all of it malformed [L-29]', () => {
+test('a frame may hold several messages, in order; one bad among them makes all of it malformed [L-35]', () => {
   const asked = { jsonrpc: '2.0', id: 7, method: 'b', params: {} };
   expect(read([notice, asked])).toEqual([
     { kind: 'notice', method: 'a', params: null },
@@ -94,7 +94,7 @@ test('a frame may hold several messages, in order; one bad among them makes all 
   expect(() => read([notice], false)).toThrow(fault('malformed')); // this side did not say that it takes several
 });
 
-test('more messages, or more bytes, than may come together are too_large, and the bytes before they are read [L-29]', () => {
+test('more messages, or more bytes, than may come together are too_large, and the bytes before they are read [L-35]', () => {
   const small = { jsonrpc: '2.0', method: 'a', params: 0 };
   expect(read(Array.from({ length: MOST_BATCH }, () => small))).toHaveLength(MOST_BATCH);
   expect(() => read(`[${'1,'.repeat(MOST_BATCH)}1]`)).toThrow(fault('too_large'));

@@ -1,4 +1,4 @@
-/** JSON-RPC 2.0, one message a frame or several: what a frame may be, and the methods that two ends agree on. [L-20] [L-29] */
+/** JSON-RPC 2.0, one message a frame or several: what a frame may be, and the methods that two ends agree on. [L-20] [L-35] */
 import { z } from 'zod';
 import { FAULTS, Fault, type FaultCode, faultCodeOfRpc, isFaultCode } from '../base/fault.ts';
 
@@ -10,10 +10,10 @@ const errorObject = z.object({
 
 const MOST_NAME = 80;
 
-/** Messages in one frame. [L-29] */
+/** Messages in one frame. [L-35] */
 export const MOST_BATCH = 1024;
 
-/** Bytes of a frame that holds several: what the largest of most methods may have alone. [L-29] */
+/** Bytes of a frame that holds several: what the largest of most methods may have alone. [L-35] */
 export const BATCH_BYTES = 64 * 1024;
 
 export type Incoming =
@@ -24,7 +24,7 @@ export type Incoming =
 
 /**
  * Reads one frame of so many bytes. Throws `malformed` for anything that is not one JSON-RPC 2.0 message, or several where
- * this side takes them, of which then none counts; `too_large` for more together than may be. [L-20] [L-29]
+ * this side takes them, of which then none counts; `too_large` for more together than may be. [L-20] [L-35]
  */
 export function parseFrame(text: string, bytes: number, takesSeveral: boolean): Incoming | Incoming[] {
   if (takesSeveral && bytes > BATCH_BYTES && text.startsWith('[')) {

@@ -113,7 +113,7 @@ export class Router {
   }
 }
 
-/** What shares a frame with others is measured only where its method takes less than all of them may have. [L-22] [L-29] */
+/** What shares a frame with others is measured only where its method takes less than all of them may have. [L-22] [L-35] */
 function checkSize(row: Row, name: string, params: unknown, bytes: number | undefined): void {
   const size = bytes ?? (row.maxBytes < BATCH_BYTES ? Buffer.byteLength(JSON.stringify(params) ?? '') : 0);
   if (size <= row.maxBytes) return;
