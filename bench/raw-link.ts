@@ -66,11 +66,14 @@ export class RawLink {
 
   /** Sends one request and gives its answer's text. For one at a time. */
   async ask(text: string): Promise<string> {
-    const answer = new Promise<string>((resolve) => {
+    const answer = new Promise<string>((resolve, reject) => {
       this.onFrame = (payload) => resolve(payload.toString());
+      this.onEnd = () => reject(new Error('it was closed before it answered'));
     });
     this.send(frameOf(text));
-    return await answer;
+    const said = await answer;
+    this.onEnd = () => {};
+    return said;
   }
 
   #take(data: Buffer): void {

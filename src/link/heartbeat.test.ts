@@ -6,7 +6,10 @@ afterEach(() => void vi.useRealTimers());
 
 test('one timer serves all of a period: each beats once in it, until it stops; then no timer is left [L-28]', () => {
   const beats = Array.from({ length: 100 }, () => 0);
-  const stops = beats.map((_, n) => keepBeating({ beat: () => void (beats[n] = (beats[n] ?? 0) + 1) }, 1600));
+  const count = (n: number): void => {
+    beats[n] = (beats[n] ?? 0) + 1;
+  };
+  const stops = beats.map((_, n) => keepBeating({ beat: () => count(n) }, 1600));
   expect(vi.getTimerCount()).toBe(1);
   vi.advanceTimersByTime(1600);
   expect(beats).toEqual(beats.map(() => 1));
@@ -29,7 +32,6 @@ test('one may stop another, or itself, while all are served', () => {
     stops.push(keepBeating({ beat }, 800));
   }
   vi.advanceTimersByTime(8000);
-  expect(beaten.length).toBeGreaterThan(0);
-  expect(new Set(beaten).size).toBe(beaten.length);
+  expect(beaten).toHaveLength(1);
   expect(vi.getTimerCount()).toBe(0);
 });

@@ -36,7 +36,7 @@ class Heartbeat {
   #beat(): void {
     const part = this.#parts[this.#next];
     this.#next = (this.#next + 1) % PARTS;
-    if (part) for (const one of [...part]) one.beat();
+    if (part) for (const one of part) one.beat();
   }
 }
 
