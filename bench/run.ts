@@ -3,8 +3,8 @@
  *
  *   node bench/run.ts [row...] [--runs 5] [--size N] [--files N] [--members N] [--messages N]
  *
- * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100), thousands of reads
- * for requests (20); `--files` small files (100000). `--members` (100) and `--messages` (200) are of a room.
+ * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100), of reads
+ * for requests (20), of accounts for lookups (20) and records (1000), of links for idle (15); `--files` small files (100000). `--members` (100) and `--messages` (200) are of a room.
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -16,8 +16,11 @@ import { parseArgs } from 'node:util';
 import { busyRow } from './busy.ts';
 import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
+import { idleRow } from './idle.ts';
+import { lookupsRow } from './lookups.ts';
 import { messageRow } from './message.ts';
 import { othersRow } from './others.ts';
+import { recordsRow } from './records.ts';
 import { requestsRow } from './requests.ts';
 import { resumeRow } from './resume.ts';
 import { roomRow } from './room.ts';
@@ -43,8 +46,11 @@ const rows: Row[] = [
   busyRow,
   catchupRow,
   fileRow,
+  idleRow,
+  lookupsRow,
   messageRow,
   othersRow,
+  recordsRow,
   requestsRow,
   resumeRow,
   roomRow,

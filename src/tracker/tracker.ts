@@ -29,6 +29,7 @@ import { Guard, type Limits } from '../link/guard.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import type { Link } from '../link/link.ts';
 import { type HttpHandler, Listener } from '../link/listen.ts';
+import { MOST_BATCH } from '../link/message.ts';
 import { ProxiedListener } from '../link/proxied.ts';
 import { Router } from '../link/router.ts';
 import { checkWith } from './check.ts';
@@ -89,6 +90,8 @@ export type TrackerOptions = {
   check?: Check;
   ttlMs?: number;
   graceMs?: number;
+  /** Lists, finds and watches that one link may ask for in a minute; default 600. [D-14] */
+  readsPerMinute?: number | undefined;
   /** For tests: how much mail is held. */
   mailLimits?: MailLimits;
 };
@@ -160,7 +163,10 @@ export class Tracker implements AsyncDisposable {
     const joining = new Joining({ store, clock, key: identity.key, admins, given: this.#options.policy });
     const writer = shared && new SharedDirectory({ table, shared, clock, graceMs, log });
     await writer?.start();
-    const directory = undo.use(new DirectoryServer({ table, writer, dialBack, joining, zones, clock, log }));
+    const { readsPerMinute } = this.#options;
+    const directory = undo.use(
+      new DirectoryServer({ table, writer, dialBack, joining, zones, readsPerMinute, clock, log }),
+    );
     const guard = new Guard({ limits: this.#options.limits, clock });
     undo.use(logRefusals(guard.refused, log));
     const readiness = new ReadinessCheck({ store, clock });
@@ -196,7 +202,8 @@ export class Tracker implements AsyncDisposable {
     await orderer.start();
     orderer.attach(router);
     const software = this.#options.software ?? 'netapp';
-    const self = (): HelloInfo => ({ protocol: PROTOCOL, software, role: 'tracker', account: null });
+    const hello: HelloInfo = { protocol: PROTOCOL, software, role: 'tracker', account: null, batch: MOST_BATCH };
+    const self = (): HelloInfo => hello; // one for all links
     const listener = new Listener({
       host,
       port: this.#options.port ?? TRACKER_PORT,
