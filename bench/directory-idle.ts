@@ -1,6 +1,7 @@
 /** Many nodes that are there and say nothing: each with a key, an account and a record of its own. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff } from '../src/base/async.ts';
+import { Fault } from '../src/base/fault.ts';
 import { signRecord } from '../src/directory/record.ts';
 import { bind } from '../src/link/binding.ts';
 import { createIdentity, type Identity } from '../src/link/certificate.ts';
@@ -67,10 +68,10 @@ answer({
   },
   /**
    * Each waits until its link has ended, and comes back as a node does: with a backoff of 0.1 to 0.2 s that doubles up to 30 s.
-   * Seconds until each was back, and how often one was not let in.
+   * Seconds until each was back, how often one was not let in (as while nobody listens), and how often a handshake took too long.
    */
   comeBack: async (target: Target, prefix: string) => {
-    let refused = 0;
+    let [refused, givenUp] = [0, 0];
     const seconds = await Promise.all(
       nodes.map(async (node, n) => {
         const { link } = node;
@@ -82,12 +83,13 @@ answer({
           try {
             await join(node, target, `${prefix}-${n}`, DIAL_MS);
             return (performance.now() - from) / 1000;
-          } catch {
-            refused += 1;
+          } catch (error) {
+            if (error instanceof Fault && error.code === 'timeout') givenUp += 1;
+            else refused += 1;
           }
         }
       }),
     );
-    return { seconds, refused };
+    return { seconds, refused, givenUp };
   },
 });

@@ -41,16 +41,17 @@ async function once(home: string, links: number, columns: Columns): Promise<void
   await sleep(REST_MS);
   columns.note('all of them idle, CPU share', ((await tracker.cpuSeconds()) - before) / (REST_MS / 1000));
 
-  const coming = crowds.map((some, n) => some.ask<{ seconds: number[]; refused: number }>('comeBack', target, `n${n}`));
+  const coming = crowds.map((some, n) =>
+    some.ask<{ seconds: number[]; refused: number; givenUp: number }>('comeBack', target, `n${n}`),
+  );
   await tracker.ask('restart', home);
   const back = await Promise.all(coming);
   const seconds = back.flatMap((some) => some.seconds).sort((a, b) => a - b);
   columns.note('all back after, s', percentile(seconds, 1));
   columns.note('half of them back after, s', percentile(seconds, 0.5));
-  columns.note(
-    'refused or given up meanwhile',
-    back.reduce((sum, { refused }) => sum + refused, 0),
-  );
+  const sum = (what: 'refused' | 'givenUp'): number => back.reduce((all, some) => all + some[what], 0);
+  columns.note('refused meanwhile', sum('refused'));
+  columns.note('handshakes given up meanwhile', sum('givenUp'));
 }
 
 async function run({ runs, size }: { runs: number; size: number | undefined }): Promise<Measured> {
