@@ -4,7 +4,8 @@
  *   node bench/run.ts [row...] [--runs 5] [--size N] [--files N] [--members N] [--messages N]
  *
  * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100), of reads
- * for requests (20), of accounts for lookups (20) and records (1000), of links for idle (15); `--files` small files (100000). `--members` (100) and `--messages` (200) are of a room.
+ * for requests (20), of accounts for lookups (20) and records (1000), of links for idle (15), hundreds of lookups for zones (2); `--files`
+ * small files (100000). `--members` (100) and `--messages` (200) are of a room.
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -16,6 +17,7 @@ import { parseArgs } from 'node:util';
 import { busyRow } from './busy.ts';
 import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
+import { hostingRow } from './hosting.ts';
 import { idleRow } from './idle.ts';
 import { lookupsRow } from './lookups.ts';
 import { messageRow } from './message.ts';
@@ -27,6 +29,7 @@ import { roomRow } from './room.ts';
 import { smallRow } from './small.ts';
 import { startRow } from './start.ts';
 import { swarmRow } from './swarm.ts';
+import { zonesRow } from './zones.ts';
 
 /** One measured thing: figures of all runs, under the names that the table shows. */
 export type Measured = {
@@ -46,6 +49,7 @@ const rows: Row[] = [
   busyRow,
   catchupRow,
   fileRow,
+  hostingRow,
   idleRow,
   lookupsRow,
   messageRow,
@@ -57,6 +61,7 @@ const rows: Row[] = [
   smallRow,
   startRow,
   swarmRow,
+  zonesRow,
 ];
 
 export function median(values: number[]): number {

@@ -52,12 +52,12 @@ test('whoever runs the tracker inside administers it; a zone by invite lets in s
   expect((await netapp('root', 'zones', 'policy', 'lab', 'invite')).stdout).toMatch(/^policy +invite$/m);
 
   const uninvited = await joining('bob', invite);
-  expect([uninvited.code, uninvited.stderr]).toEqual([36, expect.stringContaining('netapp zones invite')]);
+  expect([uninvited.code, uninvited.stderr]).toEqual([38, expect.stringContaining('netapp zones invite')]);
   const { invite: personal, uses } = await json('root', 'zones', 'invite', '--ttl', '1h');
   expect(uses).toBe(1);
   const bob = await up('bob', ['--join', String(personal)]);
   const carol = await joining('carol', String(personal));
-  expect([carol.code, carol.stderr]).toEqual([36, expect.stringContaining('as often as it may be')]);
+  expect([carol.code, carol.stderr]).toEqual([38, expect.stringContaining('as often as it may be')]);
 
   // What let bob in is his: the invite that he gives to others has none.
   expect((await json('bob', 'invite')).invite).not.toContain('token');
@@ -67,7 +67,7 @@ test('whoever runs the tracker inside administers it; a zone by invite lets in s
   await json('root', 'zones', 'policy', 'lab', 'closed');
   const fresh = await json('root', 'zones', 'invite');
   const dave = await joining('dave', String(fresh.invite));
-  expect([dave.code, dave.stderr]).toEqual([36, expect.stringContaining('closed')]);
+  expect([dave.code, dave.stderr]).toEqual([38, expect.stringContaining('closed')]);
 });
 
 test('an admin is an account that the operator names; the use of an invite outlives a kill', async () => {
@@ -91,7 +91,7 @@ test('an admin is an account that the operator names; the use of an invite outli
   await second.kill();
   undo.use(await start(home('tracker'), again));
   const carol = await joining('carol', String(invite));
-  expect([carol.code, carol.stderr]).toEqual([36, expect.stringContaining('as often as it may be')]);
+  expect([carol.code, carol.stderr]).toEqual([38, expect.stringContaining('as often as it may be')]);
 });
 
 test('a revoked person is told so and keeps what was said; the name is nobody’s until it is freed', async () => {

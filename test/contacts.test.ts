@@ -231,6 +231,7 @@ describe('a handle with another key', () => {
       keyChanged: null,
       verifiedAt: null,
       former: false,
+      hosted: false,
     });
     expect(await client.messages.show({ id: waits })).toMatchObject({ state: 'failed' });
     const said = await client.messages.say({ handle: 'bob', text: 'to the new one' });

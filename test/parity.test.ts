@@ -12,6 +12,7 @@ import { type Client, createClient } from '../src/api/client.ts';
 import { localClient } from '../src/api/operations.ts';
 import type { FileInfo } from '../src/api/shapes.ts';
 import { silentLog } from '../src/base/log.ts';
+import { Key } from '../src/link/identity.ts';
 import { homePaths } from '../src/node/home.ts';
 import { AreaClient } from './area-client.ts';
 import { type Member, TestNet, until } from './testnet.ts';
@@ -99,6 +100,27 @@ describe.each(DOORS)('%s', (name) => {
     await expect(door().people.find({ handle: 'nobody' })).rejects.toMatchObject({ code: 'unknown_handle' });
     await expect(door().people.find({ handle: 'not a handle!' })).rejects.toMatchObject({ code: 'invalid_argument' });
     expect(await door().people.announce()).toMatchObject({ handle: 'alice@lab' });
+  });
+
+  test('people of zones, and zones', async () => {
+    const elsewhere = `nowhere-${name.replaceAll(' ', '-')}`; // that there is none is known for a while
+    const traced = await door().people.find({ handle: 'bob', mode: 'recursive', trace: true });
+    expect(traced).toMatchObject({ handle: 'bob@lab', stale: false, trace: [{ how: 'recursive' }, { zone: 'lab' }] });
+    await expect(door().people.find({ handle: `bob@${elsewhere}`, mode: 'iterative' })).rejects.toMatchObject({
+      code: 'unknown_zone',
+      data: { trace: [{ zone: 'lab', answer: 'unknown' }] },
+    });
+    const zone = `${name.replaceAll(' ', '-')}.lab`;
+    const invite = `netapp://${Key.generate().id}@192.0.2.1:22236/?zone=${zone}`;
+    const given = await door().zones.delegate({ zone, to: invite });
+    expect(given).toMatchObject({ zone, kind: 'delegated', seen: null });
+    const listed = await door().zones.list();
+    expect(listed).toContainEqual(given);
+    expect(listed.map(({ zone, kind }) => [zone, kind])).toContainEqual(['lab', 'served']);
+    await expect(door().zones.delegate({ zone: 'elsewhere', to: invite })).rejects.toMatchObject({
+      code: 'unknown_zone',
+    });
+    expect(await door().zones.revoke({ zone })).toEqual(given);
   });
 
   test('presence is seen by others', async () => {

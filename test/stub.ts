@@ -27,6 +27,7 @@ export const alice: Person = {
   blocked: false,
   keyChanged: null,
   former: false,
+  hosted: false,
 };
 
 /** `bob` tries to write on the reader’s terminal: a colour, a title, a bell, a line of his own, a reversal. */
@@ -171,7 +172,7 @@ export class StubBackend implements Backend {
   people: Backend['people'] = {
     announce: async () => alice,
     list: async () => [alice, bob],
-    find: async (handle) => this.#person(handle),
+    find: async (handle) => ({ ...this.#person(handle), stale: false, trace: null }),
     setStatus: async (status, text) => ({ ...alice, status, text }),
     setAutoAccept: async (handle, autoAccept) => ({ ...this.#person(handle), autoAccept }),
     verify: async (handle, { confirm }) => {
@@ -387,6 +388,21 @@ export class StubBackend implements Backend {
     attempts: 0,
     failingSince: null,
     error: null,
+  };
+
+  zones: Backend['zones'] = {
+    delegate: async (zone, to) => ({
+      zone,
+      kind: 'delegated',
+      key: to,
+      trackers: [],
+      until: at,
+      seen: null,
+    }),
+    list: async () => [],
+    revoke: async (zone) => {
+      throw new Fault('unknown_zone', `revoking "${zone}": it is not delegated here`);
+    },
   };
 
   webhooks: Backend['webhooks'] = {

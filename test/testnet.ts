@@ -14,7 +14,7 @@ import type { TierTimes } from '../src/directory/tiers.ts';
 import type { PresenceScope } from '../src/node/contacts.ts';
 import { homePaths } from '../src/node/home.ts';
 import { Node } from '../src/node/node.ts';
-import { Tracker } from '../src/tracker/tracker.ts';
+import { Tracker, type TrackerOptions } from '../src/tracker/tracker.ts';
 
 /** Milliseconds after which a wait in a test is a failure: far over what a busy machine needs. */
 const PATIENCE_MS = 30_000;
@@ -32,8 +32,13 @@ export class TestNet implements AsyncDisposable {
   }
 
   /** A tracker; started again on the same `name`, it is the same one at the same port. */
-  async tracker(options: { name?: string; zone?: string; port?: number } = {}): Promise<Tracker> {
+  async tracker(
+    options: { name?: string; zone?: string; port?: number } & Partial<TrackerOptions> = {},
+  ): Promise<Tracker> {
+    const { name: _, ...rest } = options;
     const tracker = new Tracker({
+      dns: null,
+      ...rest,
       home: join(this.folder, options.name ?? 'tracker'),
       host: '127.0.0.1',
       port: options.port ?? 0,
@@ -61,6 +66,7 @@ export class TestNet implements AsyncDisposable {
       trackers?: readonly ChosenTracker[];
       trackerCa?: string;
       tierTimes?: TierTimes;
+      dns?: readonly string[];
     } = {},
   ): Promise<Member> {
     const home = join(this.folder, name);
@@ -75,6 +81,7 @@ export class TestNet implements AsyncDisposable {
       trackerCa: options.trackerCa,
       tierTimes: options.tierTimes,
       software: 'netapp/test',
+      dns: options.dns ?? null,
       presence: options.presence,
       awayAfterMs: options.awayAfterMs,
       clock: options.clock ?? systemClock,

@@ -128,7 +128,7 @@ test('the numbers say what happened: links, announces, lookups by outcome, zones
   const link = await linkTo(program);
   for (let n = 0; n < 50; n++) {
     const made = { name: `made.up${n}`, params: messages.list.params, result: messages.list.result };
-    await link.request({ ...made, maxBytes: 1000, timeoutMs: 5000 }, {}).catch(() => {});
+    await link.request({ ...made, maxBytes: 1000, answerBytes: 1000, timeoutMs: 5000 }, {}).catch(() => {});
     await curl(at(program, `/made/up/${n}`));
   }
   const all = await samples(program);

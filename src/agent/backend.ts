@@ -1,6 +1,6 @@
 /** A running node as what the operations need. */
 import type { Backend } from '../api/backend.ts';
-import type { FileInfo, Person, Room, Status } from '../api/shapes.ts';
+import type { FileInfo, Person, Status, Zone } from '../api/shapes.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -13,15 +13,17 @@ import { fileControlOf } from './files.ts';
 import { JobStore } from './job-store.ts';
 import { Jobs } from './jobs.ts';
 import { worldOf } from './needs.ts';
-
-const DAY_MS = 86_400_000;
-const WHOLE_ID = /^[a-z2-7]{52}$/;
+import { talkOf } from './talk.ts';
 
 type Wait = { signal?: AbortSignal | undefined };
-/** What is done for a key is done once. */
-type Once = { key?: string | undefined };
-type ChatMessage = ReturnType<Node['chat']['say']>;
-type ChatRoom = ReturnType<Node['chat']['rooms']['show']>;
+
+const timeOf = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());
+
+const zoneView = ({ until, seen, ...rest }: Awaited<ReturnType<Node['zones']['revoke']>>): Zone => ({
+  ...rest,
+  until: timeOf(until),
+  seen: timeOf(seen),
+});
 
 /** `invite`: the one to give to others, where it differs from the one by which the node itself finds its tracker. */
 export function backendOf(
@@ -29,43 +31,12 @@ export function backendOf(
   options: { version: string; clock: Clock; log: Log; invite?: string | undefined },
 ): Backend {
   const { directory, chat, files, peers, events, contacts } = node;
-  const messageId = (text: string): string => chat.history.idOf(text);
+  const kept = new JobStore(node.store);
+  const { account, target, resolved, ...talk } = talkOf(node, { kept, clock: options.clock });
   const fileId = (text: string): string => files.idOf(text);
-  const cursor = (text: string | undefined): string | undefined => (text === undefined ? undefined : messageId(text));
-
-  const account = async (handle: string, wait: Wait = {}): Promise<string> => {
-    const found = await directory.find(handle, wait);
-    return found.account;
-  };
-  /** An account's id, or a room's. */
-  const target = async (text: string, wait: Wait = {}): Promise<string> => roomOf(text) ?? (await account(text, wait));
-  const roomOf = (text: string): string | undefined =>
-    text.startsWith('#') || chat.rooms.has(text) ? chat.rooms.find(text).id : undefined;
-  /** Somebody in a room may be named also where no tracker can be asked: by the handle that the room shows. */
-  const inRoom = async (room: string, handle: string, wait: Wait): Promise<string> => {
-    const { members, invited } = node.roomView(chat.rooms.show(room));
-    const known = [...members, ...invited].find((each) => each.handle === handle || each.id === handle);
-    return known?.id ?? (await account(handle, wait));
-  };
-  /** Id of the conversation that a target means. */
-  const conversation = async (target: string, wait: Wait): Promise<string> => {
-    const room = roomOf(target);
-    if (room !== undefined) return room;
-    const { id } = chat.history.known(target) ?? { id: chat.conversationWith(await account(target, wait)) };
-    return id;
-  };
-  /** Whoever is known by this handle is meant, rather than a message whose id begins so. */
-  const meant = (target: string): string => {
-    const isConversation = roomOf(target) ?? chat.history.known(target) ?? directory.known(target);
-    return isConversation === undefined && /^[a-z2-7]{6,51}$/.test(target) ? idOrNone(target) : target;
-  };
-  /** None: a handle that only a tracker knows. Several: the caller is to say which. */
-  const idOrNone = (target: string): string => (chat.history.isBeginning(target) ? messageId(target) : target);
   const find = async (handle: string, wait: Wait): Promise<Person> =>
     node.personView(await directory.find(handle, wait));
   const me = (): Person => node.personView(directory.me());
-  /** To read what was said: also with somebody whose handle is shown with another key by now. */
-  const reader = async (handle: string): Promise<string> => directory.known(handle)?.account ?? (await account(handle));
   const person = (id: string): Person => {
     const known = directory.get(id);
     if (known) return node.personView(known);
@@ -79,6 +50,7 @@ export function backendOf(
       lastSeen: 0,
       me: false,
       former: false,
+      hosted: false,
     };
     return node.personView({ ...nobody, status: 'offline' });
   };
@@ -87,42 +59,9 @@ export function backendOf(
     for await (const transfer of files.follow(fileId(id), { signal })) yield node.fileView(transfer);
   }
 
-  /** People name conversations by handle or #room, too; events carry their ids. */
-  const resolved = (patterns: readonly string[], wait: Wait): Promise<string[]> =>
-    Promise.all(
-      patterns.map(async (pattern) => {
-        const [, meant] = /^conversation:(.+)$/.exec(pattern) ?? [];
-        return meant === undefined ? pattern : `conversation:${await conversation(meant, wait)}`;
-      }),
-    );
-
   const followEvents: Backend['events']['follow'] = async ({ match, ...options }) =>
     events.follow({ ...options, match: match && (await resolved(match, options)) });
 
-  const kept = new JobStore(node.store);
-  const record = (key: string | undefined) => (id: string) => {
-    if (key !== undefined) kept.record(key, id, options.clock.now());
-  };
-  /** Id of the message that `work` makes: written down in the transaction that makes it, so that no other is made for the key. */
-  const once = ({ key }: Once, work: () => ChatMessage): ChatMessage => {
-    if (key === undefined) return work();
-    return node.store.transaction(() => {
-      const before = kept.effect(key);
-      if (before !== undefined) return chat.show(before);
-      const made = work();
-      record(key)(made.id);
-      return made;
-    });
-  };
-  /** As `once`, for changes of a room, which are kept in one transaction and ordered after it. */
-  const onceInRoom = async (
-    { key }: Once,
-    change: (options: { kept: (id: string) => void }) => Promise<ChatRoom>,
-  ): Promise<Room> => {
-    const before = key === undefined ? undefined : kept.effect(key);
-    return node.roomView(before === undefined ? await change({ kept: record(key) }) : chat.rooms.show(before));
-  };
-  const roomId = (room: string): string => chat.rooms.find(room).id;
   const jobs = new Jobs(
     {
       jobs: kept,
@@ -201,7 +140,11 @@ export function backendOf(
         const strangers = node.marks.blocked().filter((id) => !directory.get(id));
         return [...people.map(node.personView), ...strangers.map(person)];
       },
-      find,
+      async find(handle, { mode, trace, ...wait }) {
+        if (mode === undefined && !trace) return { ...(await find(handle, wait)), stale: false, trace: null };
+        const { person, stale, steps } = await directory.trace(handle, { mode, ...wait });
+        return { ...node.personView(person), stale, trace: trace ? steps : null };
+      },
       async setStatus(status, text, wait) {
         if (status === 'offline') {
           throw new Fault('invalid_argument', 'setting the status "offline": stop the agent to be offline');
@@ -225,97 +168,12 @@ export function backendOf(
       unblock: async (handle, wait) => person(await contacts.unblock(handle, wait)),
     },
 
-    messages: {
-      async say(handle, text, wait) {
-        const to = await target(handle, wait);
-        return node.messageView(once(wait, () => chat.say(to, { text })));
-      },
-      async list(handle, { before, after, ...page }) {
-        const who = handle === undefined ? undefined : (roomOf(handle) ?? (await reader(handle)));
-        const bounds = { before: cursor(before), after: cursor(after) };
-        return chat.list({ account: who, ...page, ...bounds }).map(node.messageView);
-      },
-      async show(text, { history } = {}) {
-        const id = WHOLE_ID.test(text) ? text : messageId(text); // what is no id is none to `chat.show` either
-        const versions = history ? chat.history.versions(id) : undefined;
-        return {
-          ...node.messageView(chat.show(id)),
-          history: versions?.map(({ at, ...version }) => ({ ...version, at: new Date(at).toISOString() })) ?? null,
-        };
-      },
-      reply: async (id, text, wait = {}) => node.messageView(once(wait, () => chat.history.reply(messageId(id), text))),
-      edit: async (id, text, wait = {}) => node.messageView(once(wait, () => chat.history.edit(messageId(id), text))),
-      remove: async (id, wait = {}) => node.messageView(once(wait, () => chat.history.remove(messageId(id)))),
-      react: async (id, emoji, { off, ...wait }) =>
-        node.messageView(once(wait, () => chat.history.react(messageId(id), emoji, !off))),
-      async read(target, wait) {
-        const message = chat.history.find(meant(target));
-        const id = message?.entry.conversation ?? (await conversation(target, wait));
-        if (message) chat.markRead(message.id);
-        else chat.history.markAllRead(id);
-        return node.conversationView(chat.history.conversation(id));
-      },
-      async typing(target, { off, signal }) {
-        const id = await conversation(target, { signal });
-        chat.typing(id, !off);
-        return { conversation: id };
-      },
-      async search({ query, in: where, from, since, until, before, ...options }, wait) {
-        const found = chat.history.search({
-          ...options,
-          before: cursor(before),
-          words: query,
-          conversation: where === undefined ? undefined : await conversation(where, wait),
-          author: from === undefined ? undefined : await account(from, wait),
-          since: since === undefined ? undefined : Date.parse(since),
-          // A day is meant to its end.
-          until: until === undefined ? undefined : Date.parse(until) + (until.includes('T') ? 0 : DAY_MS),
-        });
-        return found.map(({ message, snippet }) => ({ ...node.messageView(message), snippet }));
-      },
-    },
-
-    conversations: {
-      list: async () => chat.history.conversations().map(node.conversationView),
-      async *export(target, { format, signal }) {
-        const id = await conversation(target, { signal });
-        for await (const line of chat.export({ conversation: id, format, handleOf: node.handleOf })) yield { line };
-      },
-    },
+    ...talk,
 
     async backup({ file, passphrase, passphraseFile }) {
       const words = passphraseFile === undefined ? passphrase : await readPassphrase(passphraseFile);
       const { at, ...made } = await node.backup(file, words);
       return { ...made, at: new Date(at).toISOString() };
-    },
-
-    rooms: {
-      create: (name, { members, history, ...wait }) =>
-        onceInRoom(wait, async (options) => {
-          const policy = history === 'all' || history === 'none' ? history : { last: Number(history) };
-          const accounts = await Promise.all(members.map((handle) => account(handle, wait)));
-          return await chat.rooms.create(name, { ...options, history: policy, members: accounts });
-        }),
-      list: async () => chat.rooms.list().map(node.roomView),
-      show: async (room) => node.roomView(chat.rooms.find(room)),
-      invite: (room, handle, role, wait) =>
-        onceInRoom(wait, async (options) =>
-          chat.rooms.invite(roomId(room), await account(handle, wait), role, options),
-        ),
-      join: (room, wait = {}) => onceInRoom(wait, (options) => chat.rooms.join(roomId(room), options)),
-      decline: (room, wait = {}) => onceInRoom(wait, (options) => chat.rooms.decline(roomId(room), options)),
-      leave: (room, wait = {}) => onceInRoom(wait, (options) => chat.rooms.leave(roomId(room), options)),
-      remove: (room, handle, wait) =>
-        onceInRoom(wait, async (options) => {
-          const id = roomId(room);
-          return await chat.rooms.remove(id, await inRoom(id, handle, wait), options);
-        }),
-      role: (room, handle, role, wait) =>
-        onceInRoom(wait, async (options) => {
-          const id = roomId(room);
-          return await chat.rooms.role(id, await inRoom(id, handle, wait), role, options);
-        }),
-      close: (room, wait = {}) => onceInRoom(wait, (options) => chat.rooms.close(roomId(room), options)),
     },
 
     files: {
@@ -331,6 +189,11 @@ export function backendOf(
       ...fileControlOf(node, { account, find }),
     },
 
+    zones: {
+      delegate: async (zone, to, wait) => zoneView(await node.zones.delegate(zone, to, wait)),
+      list: async (wait) => (await node.zones.list(wait)).map(zoneView),
+      revoke: async (zone, wait) => zoneView(await node.zones.revoke(zone, wait)),
+    },
     administration: administrationOf(node),
 
     links: {

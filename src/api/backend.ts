@@ -24,6 +24,7 @@ import type {
   Message,
   MessageInFull,
   Person,
+  PersonFound,
   Presence,
   Priority,
   Replayed,
@@ -37,6 +38,7 @@ import type {
   Webhook,
   WebhookMade,
   WebhookTested,
+  Zone,
   ZoneInvite,
   ZonePolicy,
 } from './shapes.ts';
@@ -99,7 +101,11 @@ export interface Backend {
     announce(options: Wait): Promise<Person>;
     /** The tracker's list (get_list). */
     list(options: Wait): Promise<Person[]>;
-    find(handle: string, options: Wait): Promise<Person>;
+    /** With `mode` or `trace` by a walk, whatever is known of the person; a fault's `data.trace` then has the steps, too. */
+    find(
+      handle: string,
+      options: Wait & { mode?: 'iterative' | 'recursive' | undefined; trace?: boolean | undefined },
+    ): Promise<PersonFound>;
     setStatus(status: Presence, text: string, options: Wait): Promise<Person>;
     /** `autoAccept`: bytes up to which this person's files are fetched unasked; null: none. */
     setAutoAccept(handle: string, autoAccept: number | null, options: Wait): Promise<Person>;
@@ -217,6 +223,14 @@ export interface Backend {
      * `conversation:ID`. Events of type `message.*` carry the message as data, those of type `file.*` the file.
      */
     follow(options: Wait & { from: number; match?: readonly string[] | undefined }): Promise<AsyncIterable<AgentEvent>>;
+  };
+
+  /** Each throws `forbidden` for an account that does not administer the tracker. */
+  zones: {
+    /** `to`: invite link of the tracker that gets the zone. */
+    delegate(zone: string, to: string, options: Wait): Promise<Zone>;
+    list(options: Wait): Promise<Zone[]>;
+    revoke(zone: string, options: Wait & { peer?: string | undefined }): Promise<Zone>;
   };
 
   webhooks: {

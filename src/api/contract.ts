@@ -15,6 +15,7 @@ import * as sessions from './sessions.ts';
 import * as status from './status.ts';
 import * as tokens from './tokens.ts';
 import * as webhooks from './webhooks.ts';
+import * as zones from './zones.ts';
 
 // In the order in which help shows them: the first one is what a newcomer wants first.
 export const contract = {
@@ -88,7 +89,13 @@ export const contract = {
     cancel: jobs.cancel,
     retry: jobs.retry,
   },
-  zones: { policy: joining.policy, invite: joining.invite },
+  zones: {
+    delegate: zones.delegate,
+    list: zones.list,
+    revoke: zones.revoke,
+    policy: joining.policy,
+    invite: joining.invite,
+  },
   handles: { list: handles.list, revoke: handles.revoke, rename: handles.rename, free: handles.free },
   links: { list: links.list, connect: links.connect },
   events: { follow: events.follow, last: events.last },

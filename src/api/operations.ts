@@ -79,7 +79,7 @@ export const operations = os.router({
     announce: os.people.announce.handler(({ context: { backend, signal } }) => backend.people.announce({ signal })),
     list: os.people.list.handler(({ context: { backend, signal } }) => backend.people.list({ signal })),
     find: os.people.find.handler(({ context: { backend, signal }, input }) =>
-      backend.people.find(input.handle, { signal }),
+      backend.people.find(input.handle, { mode: input.mode, trace: input.trace, signal }),
     ),
     status: os.people.status.handler(({ context: { backend, signal }, input }) => {
       if (input.status === 'online' && /^offline$/i.test(input.text.trim())) {
@@ -240,6 +240,13 @@ export const operations = os.router({
     }),
   },
   zones: {
+    delegate: os.zones.delegate.handler(({ context: { backend, signal }, input: { zone, to } }) =>
+      backend.zones.delegate(zone, to, { signal }),
+    ),
+    list: os.zones.list.handler(({ context: { backend, signal } }) => backend.zones.list({ signal })),
+    revoke: os.zones.revoke.handler(({ context: { backend, signal }, input: { zone, peer } }) =>
+      backend.zones.revoke(zone, { peer, signal }),
+    ),
     policy: os.zones.policy.handler(({ context: { backend, signal }, input: { zone, policy } }) =>
       backend.administration.policy(zone, policy, { signal }),
     ),

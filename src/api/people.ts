@@ -1,7 +1,7 @@
 /** Who is there: the tracker's list, one record, my own presence, and what I allow whom. */
 import { z } from 'zod';
-import { handleInput, operation } from './operation.ts';
-import { person, presence, safety } from './shapes.ts';
+import { flagInput, handleInput, operation } from './operation.ts';
+import { person, personFound, presence, safety } from './shapes.ts';
 
 const tag = 'people';
 
@@ -44,16 +44,36 @@ export const find = operation(
     method: 'GET',
     path: '/v1/people/{handle}',
     summary: 'Show one person: status, node and addresses',
+    description:
+      'Also of another zone: by the trackers of the zones between. What was found is known for some seconds; --trace says so.',
     tag,
   },
   {
-    faults: ['unknown_handle', 'unknown_zone', 'tracker_down', 'key_changed'],
-    example: 'netapp people find bob',
+    faults: [
+      'unknown_handle',
+      'unknown_zone',
+      'tracker_down',
+      'key_changed',
+      'bad_signature',
+      'bad_referral',
+      'malformed',
+      'peer_unreachable',
+    ],
+    example: 'netapp people find bob@lab1.cse.hcmut --trace',
     command: { words: ['people', 'find'], positionals: ['handle'] },
   },
 )
-  .input(z.object({ handle: handleInput }))
-  .output(person);
+  .input(
+    z.object({
+      handle: handleInput,
+      mode: z
+        .enum(['iterative', 'recursive'], 'expected iterative or recursive')
+        .optional()
+        .describe('who asks the trackers of other zones: iterative, I myself; recursive, my tracker for me'),
+      trace: flagInput.optional().describe('show who was asked, what each answered, and how long that took'),
+    }),
+  )
+  .output(personFound);
 
 export const status = operation(
   {

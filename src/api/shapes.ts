@@ -35,7 +35,47 @@ export const person = z.object({
     .nullable()
     .default(null)
     .describe('another key that a tracker shows for this handle: nothing is sent to it until I accept the key'),
+  hosted: z
+    .boolean()
+    .default(false)
+    .describe('one of many accounts of its node, such as a gateway for old clients: the node reads what is said to it'),
   former: z.boolean().default(false).describe('this key has lost its handle to another one, which I accepted'),
+});
+
+/** One question of a lookup: who was asked, and what came of it. */
+const traceStep = z.object({
+  zone: z.string().describe('the zone as whose tracker somebody was asked'),
+  server: z.string().nullable().describe('peer id of the tracker; null for what was known here, and for DNS'),
+  address: z.string().nullable(),
+  how: z
+    .enum(['link', 'recursive', 'cache', 'dns', 'self'])
+    .describe('asked on a link; asked to walk itself; known already; by DNS; a tracker that asks itself'),
+  answer: z.enum(['record', 'unchanged', 'referral', 'parent', 'unknown', 'refused', 'failed']),
+  detail: z.string().describe('the zone referred to, or what was wrong'),
+  code: z.string().nullable().describe('why it was refused or failed'),
+  ms: z.number().nonnegative(),
+  stale: z.boolean().describe('what was known longer ago than it holds, because nobody answered'),
+});
+
+/** A person as a lookup found them. */
+export const personFound = person.extend({
+  stale: z
+    .boolean()
+    .default(false)
+    .describe('the trackers of their zone do not answer now: this is what they said last'),
+  trace: z.array(traceStep).nullable().default(null).describe('each question, where it was asked for'),
+});
+
+/** A zone, as the tracker that signs for it tells its admins. */
+export const zone = z.object({
+  zone: z.string(),
+  kind: z
+    .enum(['served', 'delegated', 'server'])
+    .describe('served by my tracker; delegated to another one; a further tracker of one that mine serves'),
+  key: z.string().describe('the zone’s key, or the further tracker’s'),
+  trackers: z.array(z.object({ peer: z.string(), addresses: z.array(z.string()) })),
+  until: time.nullable().describe('until when what was signed holds; null: nothing had to be signed'),
+  seen: time.nullable().describe('when it last proved its key; null: not yet'),
 });
 
 /** The same on both sides; no secret. */
@@ -486,6 +526,8 @@ export type DeadLetter = z.infer<typeof deadLetter>;
 export type Replayed = z.infer<typeof replayed>;
 export type Presence = z.infer<typeof presence>;
 export type Person = z.infer<typeof person>;
+export type PersonFound = z.infer<typeof personFound>;
+export type Zone = z.infer<typeof zone>;
 export type Safety = z.infer<typeof safety>;
 export type InviteInfo = z.infer<typeof invite>;
 export type Message = z.infer<typeof message>;

@@ -86,16 +86,23 @@ export const FAULTS = {
   wrong_key: { rpc: -32032, http: 403, exit: 32, retry: false, means: 'the other side has another key than expected' },
   bad_invite: { rpc: -32033, http: 400, exit: 33, retry: false, means: 'the invite link cannot be read' },
   bad_signature: { rpc: -32034, http: 403, exit: 34, retry: false, means: 'a signature does not match what it signs' },
+  bad_referral: {
+    rpc: -32036,
+    http: 502,
+    exit: 36,
+    retry: false,
+    means: 'a tracker sent the asker where it may not send anybody',
+  },
   forked: { rpc: -32035, http: 409, exit: 35, retry: false, means: 'an author’s log has two entries in one place' },
 
+  revoked: { rpc: -32037, http: 403, exit: 37, retry: false, means: 'an admin of its zone has revoked the handle' },
   not_invited: {
-    rpc: -32036,
+    rpc: -32038,
     http: 403,
-    exit: 36,
+    exit: 38,
     retry: false,
     means: 'the zone takes newcomers by invite alone, or not at all',
   },
-  revoked: { rpc: -32037, http: 403, exit: 37, retry: false, means: 'an admin of its zone has revoked the handle' },
 
   tracker_down: { rpc: -32040, http: 503, exit: 40, retry: true, means: 'no tracker answers' },
   peer_unreachable: { rpc: -32041, http: 503, exit: 41, retry: true, means: 'none of the peer’s addresses answers' },

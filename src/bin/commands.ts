@@ -18,6 +18,17 @@ const mailbox = z.boolean().optional().meta({
   description: 'hold sealed messages at the tracker for people who are away; up remembers it; default: it does',
 });
 
+const parentFlag = z
+  .array(z.string())
+  .default([])
+  .describe(
+    'invite link of the tracker of the zone above, which delegates a zone to this tracker; may stand several times',
+  );
+const dnsFlag = z
+  .array(z.string())
+  .default([])
+  .describe('DNS server to ask for zones out in the world, IP or IP:port; none: ask none; default: the machine’s');
+
 const upFlags = z.object({
   name: z.string().optional().describe('my name, such as alice; default: the one of the home, else the login name'),
   host: z.string().optional().describe('IP to listen at, for the node and a tracker inside; default: all'),
@@ -38,6 +49,8 @@ const upFlags = z.object({
     .register(naming, { of: 'path' }),
   zone: z.string().optional().describe('zone that the tracker inside serves; default: lab'),
   trackerPort: port.optional().describe('port of the tracker inside; 0: any; default: 22236'),
+  parent: parentFlag,
+  dns: dnsFlag,
   mailbox,
   presence: z
     .enum(['zone', 'contacts'], 'expected zone or contacts')
@@ -131,7 +144,16 @@ const tracker = processCommand({
       .optional()
       .describe('address to listen at and to print; default: all, and the default interface’s'),
     port: port.optional().describe('default: 22236; 0: any'),
-    zone: z.string().optional().describe('zone that it serves; default: lab'),
+    zone: z
+      .array(z.string())
+      .default([])
+      .describe('zone that it serves; may stand several times, the first is that of its invite; default: lab'),
+    parent: parentFlag,
+    primary: z
+      .array(z.string())
+      .default([])
+      .describe('invite link of the tracker that has the zone’s key: this one serves the zone too'),
+    dns: dnsFlag,
     mailbox,
     engine: z
       .string()
@@ -193,9 +215,10 @@ const tracker = processCommand({
       { runTracker },
       { createLog },
       { homePaths, readConfig },
-      { givenToTracker, settle },
+      { dnsOf, givenToTracker, settle },
       { onHangup, ofTracker },
       { behindProxyOf },
+      { parseInvite },
     ] = await Promise.all([
       import('../tracker/main.ts'),
       import('../base/log.ts'),
@@ -203,6 +226,7 @@ const tracker = processCommand({
       import('./settings.ts'),
       import('./reload.ts'),
       import('./behind-proxy.ts'),
+      import('../directory/invite.ts'),
     ]);
     const { home, signal, stdout, stderr, json, env } = shell;
     const given = givenToTracker(input);
@@ -214,6 +238,10 @@ const tracker = processCommand({
       ...ofTracker(settings),
       behindProxy: behindProxyOf(settings),
       ...{ zone, mailbox, engine, host, port, metrics, elsewhere, drainMs },
+      zones: settings.zones,
+      parents: settings.parents.map(parseInvite),
+      primaries: settings.primaries.map(parseInvite),
+      dns: dnsOf(settings.dns),
       onUp: (tracker) => onHangup({ settings, read, apply: (next) => tracker.reload(ofTracker(next)), log }),
       home: homePaths(home).tracker,
       signal,

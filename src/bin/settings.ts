@@ -1,7 +1,9 @@
 /** The settings of a home: flags win over the environment, that over the home's `config.json`, that over defaults. */
+import { isIP } from 'node:net';
 import { userInfo } from 'node:os';
 import { Fault } from '../base/fault.ts';
 import { parseSpan } from '../cli/units.ts';
+import { parseAddress } from '../link/address.ts';
 import { type HomeConfig, homeConfig, NODE_PORT } from '../node/home.ts';
 import { TRACKER_PORT } from '../tracker/tracker.ts';
 
@@ -45,6 +47,10 @@ const SETTINGS: { readonly [K in Key]-?: Setting<K> } = {
   trackerCa: { flag: '--tracker-ca', env: 'NETAPP_TRACKER_CA', read: asIs, fallback: () => undefined },
   zone: { flag: '--zone', env: 'NETAPP_ZONE', read: asIs, fallback: () => ZONE },
   trackerPort: { flag: '--tracker-port', env: 'NETAPP_TRACKER_PORT', read: asNumber, fallback: () => TRACKER_PORT },
+  zones: { flag: '--zone', env: 'NETAPP_ZONES', read: asList, fallback: () => [] },
+  parents: { flag: '--parent', env: 'NETAPP_PARENT', read: asList, fallback: () => [] },
+  primaries: { flag: '--primary', env: 'NETAPP_PRIMARY', read: asList, fallback: () => [] },
+  dns: { flag: '--dns', env: 'NETAPP_DNS', read: asList, fallback: () => [] },
   mailbox: { flag: '--mailbox', env: 'NETAPP_MAILBOX', read: asFlag, fallback: () => true },
   engine: { flag: '--engine', env: 'NETAPP_ENGINE', read: asIs, fallback: () => 'embedded' },
   admins: { flag: '--admin', env: 'NETAPP_ADMINS', read: asList, fallback: () => [] },
@@ -75,6 +81,10 @@ export type Settings = {
     | 'port'
     | 'trackers'
     | 'zone'
+    | 'zones'
+    | 'parents'
+    | 'primaries'
+    | 'dns'
     | 'trackerPort'
     | 'mailbox'
     | 'engine'
@@ -146,11 +156,33 @@ function loginName(): string {
   return /^[a-z0-9]/.test(name) ? name.slice(0, 64) : 'me';
 }
 
+/** DNS servers as nodes and trackers take them: none named, the machine's; `none`: nobody is asked. Throws `invalid_argument`. */
+export function dnsOf(servers: readonly string[]): readonly string[] | null | undefined {
+  if (servers.length === 0) return undefined;
+  if (servers.includes('none')) return null;
+  const wrong = servers.find((text) => isIP(text) === 0 && isIP(addressOf(text)?.host ?? '') === 0);
+  if (wrong === undefined) return servers;
+  throw new Fault('invalid_argument', `reading the DNS server "${wrong}": expected an IP, IP:port, or none`, {
+    data: { field: '--dns' },
+  });
+}
+
+function addressOf(text: string): { host: string } | undefined {
+  try {
+    return parseAddress(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** What `netapp tracker` is told by flags, as the settings that they are. Throws `invalid_argument`. */
 export function givenToTracker(input: {
   host?: string | undefined;
   port?: number | undefined;
-  zone?: string | undefined;
+  zone: string[];
+  parent: string[];
+  primary: string[];
+  dns: string[];
   mailbox?: boolean | undefined;
   admin: string[];
   policy?: HomeConfig['policy'];
@@ -163,7 +195,8 @@ export function givenToTracker(input: {
   trustedProxy: string[];
   forwardedHeader?: HomeConfig['forwardedHeader'];
 }): HomeConfig {
-  const { port, admin, limit, elsewhere, drain, publicUrl, trustedProxy, ...given } = input;
+  const { port, admin, zone, parent, primary, dns, limit, elsewhere, drain, publicUrl, trustedProxy, ...given } = input;
+  const [first, ...others] = zone;
   const some = <T>(list: T[]): T[] | undefined => (list.length > 0 ? list : undefined);
   const text = limit.join(',');
   const limits = limit.length > 0 ? homeConfig.shape.limits.safeParse(asLimits(text)) : undefined;
@@ -172,6 +205,11 @@ export function givenToTracker(input: {
   }
   return {
     ...given,
+    zone: first,
+    zones: some(others),
+    parents: some(parent),
+    primaries: some(primary),
+    dns: some(dns),
     trackerPort: port,
     admins: some(admin),
     limits: limits?.data,

@@ -18,7 +18,7 @@ import { Tracker } from '../tracker/tracker.ts';
 import { behindProxyOf } from './behind-proxy.ts';
 import { readCa, readTracker } from './invited.ts';
 import { ofTracker, onHangup } from './reload.ts';
-import { type Settings, settle } from './settings.ts';
+import { dnsOf, type Settings, settle } from './settings.ts';
 import { readVersion } from './version.ts';
 
 export type UpOptions = {
@@ -29,6 +29,8 @@ export type UpOptions = {
   tracker: string[];
   /** A path, relative to the shell's folder. */
   trackerCa?: string | undefined;
+  parent: string[];
+  dns: string[];
   zone?: string | undefined;
   trackerPort?: number | undefined;
   mailbox?: boolean | undefined;
@@ -74,6 +76,7 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       presence: settings.presence,
       awayAfterMs: settings.awayAfterMs,
       webhookTargets: settings.webhookTargets,
+      dns: dnsOf(settings.dns),
       software: `netapp/${version}`,
       clock: systemClock,
       log,
@@ -119,9 +122,15 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
 
 /** The flags of `up` as the settings that they are. */
 export function givenBy(options: UpOptions): HomeConfig {
-  const { join, tracker, awayAfter, sharedMemory: _sharedMemory, size: _size, ...rest } = options;
+  const { join, tracker, parent, dns, awayAfter, sharedMemory: _sharedMemory, size: _size, ...rest } = options;
   const trackers = [...(join === undefined ? [] : [join]), ...tracker];
-  return { ...rest, trackers: trackers.length > 0 ? trackers : undefined, awayAfterMs: awayAfter };
+  return {
+    ...rest,
+    trackers: trackers.length > 0 ? trackers : undefined,
+    parents: parent.length > 0 ? parent : undefined,
+    dns: dns.length > 0 ? dns : undefined,
+    awayAfterMs: awayAfter,
+  };
 }
 
 /** What the next start is to know without being told again; where to listen and to be asked is of one start alone. */
@@ -148,6 +157,10 @@ async function startTracker(config: Settings, host: string | undefined, home: st
     host,
     port: config.trackerPort,
     zone: config.zone,
+    zones: config.zones,
+    parents: config.parents.map(parseInvite),
+    primaries: config.primaries.map(parseInvite),
+    dns: dnsOf(config.dns),
     mailbox: config.mailbox,
     engine: config.engine,
     // Whoever runs it administers it.

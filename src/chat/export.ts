@@ -54,7 +54,8 @@ export type ExportOptions = {
 export async function* exportLines(ledger: Ledger, options: ExportOptions): AsyncGenerator<string, void, void> {
   const { conversation: id, format, handleOf } = options;
   const conversation = ledger.entries.conversation(id);
-  if (!conversation) throw new Fault('unknown_id', `exporting the conversation "${id}": there is none`);
+  if (!conversation || !ledger.replica.knows(ledger.self, id))
+    throw new Fault('unknown_id', `exporting the conversation "${id}": there is none`);
   const { kind } = conversation;
   // Also of a room that this account has left: who is in it as far as its order is known here.
   const room = ledger.rooms.state(id);
@@ -78,6 +79,7 @@ export async function* exportLines(ledger: Ledger, options: ExportOptions): Asyn
     for (const stored of page) {
       const { entry } = stored;
       if (room && !stands(room, entry)) continue; // it came by a change that came meanwhile
+      if (!ledger.sees(stored)) continue;
       entries += 1;
       heads.set(entry.author, { author: entry.author, seq: entry.seq, id: stored.id });
       if (format === 'ndjson') {
@@ -129,7 +131,7 @@ function* markdown(ledger: Ledger, stored: Stored, handleOf: (account: string) =
 
 function excerpt(ledger: Ledger, id: string, handleOf: (account: string) => string): string {
   const stored = ledger.entries.get(id);
-  if (!stored) return 'a message that is not here';
+  if (!stored || !ledger.sees(stored)) return 'a message that is not here';
   const words = wordsOf(ledger.viewer.message(stored)).replace(/\s+/gu, ' ');
   const short = words.length > 40 ? `${words.slice(0, 40).toWellFormed()}…` : words;
   return `${inline(handleOf(stored.entry.author))}: ${inline(short)}`;

@@ -12,6 +12,8 @@ import { isActKind, isGrapheme, isMessageKind, REACTIONS_EACH } from './timeline
 
 /** Messages in one page, at most. */
 const PAGE = 1000;
+/** Rows read beyond those that are wanted, for some may not be for this account. */
+const SPARE = 50;
 
 export type Summary = {
   id: string;
@@ -141,11 +143,61 @@ export class History {
     const { conversation, limit, before, after } = options;
     checkLimit(limit);
     const end = before === undefined ? undefined : placeOf(this.stored(before));
-    const { entries, viewer } = this.#ledger;
-    if (after === undefined) return entries.page(conversation, limit, end).map((stored) => viewer.message(stored));
-    const rows = entries.pageAfter(conversation, limit, placeOf(this.stored(after)));
+    const { viewer } = this.#ledger;
+    if (after === undefined) return this.#last(conversation, limit, end).map((stored) => viewer.message(stored));
+    const rows = this.#after(conversation, limit, placeOf(this.stored(after)));
     const isBefore = ({ entry, id }: Stored) => !end || entry.at < end.at || (entry.at === end.at && id < end.id);
     return rows.filter(isBefore).map((stored) => viewer.message(stored));
+  }
+
+  /** The page that ends just before a place, of what is for this account. */
+  #last(conversation: string | undefined, limit: number, end?: { at: number; id: string }): Stored[] {
+    const { entries, replica } = this.#ledger;
+    if (!replica.isShared) return entries.page(conversation, limit, end);
+    return this.#gather(conversation, (id) => {
+      const found: Stored[] = [];
+      const step = Math.min(PAGE, limit + SPARE);
+      for (let place = end; ; ) {
+        const rows = entries.page(id, step, place);
+        found.unshift(...rows.filter((row) => this.#ledger.sees(row)).slice(-limit));
+        const [first] = rows;
+        if (!first || rows.length < step || found.length >= limit) return found.slice(-limit);
+        place = placeOf(first);
+      }
+    }).slice(-limit);
+  }
+
+  /** As `#last`, of the page that starts just after a place. */
+  #after(conversation: string | undefined, limit: number, start: { at: number; id: string }): Stored[] {
+    const { entries, replica } = this.#ledger;
+    if (!replica.isShared) return entries.pageAfter(conversation, limit, start);
+    return this.#gather(conversation, (id) => {
+      const found: Stored[] = [];
+      const step = Math.min(PAGE, limit + SPARE);
+      for (let place = start; ; ) {
+        const rows = entries.pageAfter(id, step, place);
+        found.push(...rows.filter((row) => this.#ledger.sees(row)));
+        const last = rows.at(-1);
+        if (!last || rows.length < step || found.length >= limit) return found.slice(0, limit);
+        place = placeOf(last);
+      }
+    }).slice(0, limit);
+  }
+
+  /** What is found in one conversation, or in each that is for this account, in order. */
+  #gather(conversation: string | undefined, find: (id: string) => Stored[]): Stored[] {
+    const { replica, self } = this.#ledger;
+    if (conversation !== undefined) return replica.knows(self, conversation) ? find(conversation) : [];
+    const found = this.#ids().flatMap(find);
+    return found.sort((a, b) => a.entry.at - b.entry.at || (a.id < b.id ? -1 : 1));
+  }
+
+  /** Conversations of this account. */
+  #ids(): string[] {
+    const { entries, replica, self } = this.#ledger;
+    if (!replica.isShared) return entries.conversations().map(({ id }) => id);
+    const ids = new Set([...entries.shared(self).map(({ id }) => id), ...replica.roomsOf(self)]);
+    return [...ids].filter((id) => replica.knows(self, id));
   }
 
   /** Messages that have all the words, the newest last, with the piece of each where they stand. Throws `invalid_argument`. */
@@ -165,15 +217,20 @@ export class History {
     if (wanted.length === 0) {
       throw new Fault('invalid_argument', `searching for "${words.slice(0, 100)}": there is no letter or digit in it`);
     }
-    const { entries, viewer } = this.#ledger;
-    const ids = entries.derived.search(wanted, {
-      conversation,
+    const { entries, viewer, replica } = this.#ledger;
+    const filter = {
       author,
       since: since === undefined ? undefined : since * 1000,
       until: until === undefined ? undefined : until * 1000,
       before: before === undefined ? undefined : placeOf(this.stored(before)),
       limit,
-    });
+    };
+    const find = (id: string | undefined): string[] => entries.derived.search(wanted, { ...filter, conversation: id });
+    const shared = (): string[] =>
+      this.#gather(conversation, (id) => find(id).flatMap((each) => this.find(each) ?? []))
+        .slice(-limit)
+        .map(({ id }) => id);
+    const ids = replica.isShared ? shared() : find(conversation);
     return ids.map((id) => {
       const message = viewer.message(this.stored(id));
       const { name, text } = message.body;
@@ -183,44 +240,53 @@ export class History {
 
   /** Every conversation, the one with the newest message first. */
   conversations(): Summary[] {
-    const all = this.#ledger.entries.conversations().map((conversation) => this.#summary(conversation));
+    const all = this.#ids()
+      .flatMap((id) => this.#ledger.entries.conversation(id) ?? [])
+      .map((conversation) => this.#summary(conversation));
     return all.sort((a, b) => (b.last?.at ?? 0) - (a.last?.at ?? 0));
   }
 
   /** The conversation with this id, if there is one. */
   known(id: string): Conversation | undefined {
-    return this.#ledger.entries.conversation(id);
+    const { entries, replica, self } = this.#ledger;
+    return replica.knows(self, id) ? entries.conversation(id) : undefined;
   }
 
   /** The message with this id, if there is one. */
   find(id: string): Stored | undefined {
-    return this.#ledger.entries.get(id);
+    const found = this.#ledger.entries.get(id);
+    return found && this.#ledger.sees(found) ? found : undefined;
   }
 
   /** Whether the id of a message begins so. */
   isBeginning(text: string): boolean {
-    return this.#ledger.entries.beginning(text, 1).length > 0;
+    return this.#beginning(text, 1).length > 0;
   }
 
   /** The whole id of a message, by it or by its beginning. Throws `unknown_id` where none or several begin so. */
   idOf(text: string): string {
-    const { entries } = this.#ledger;
     return idOf('message', text, {
-      known: (id) => entries.get(id) !== undefined,
-      beginning: (start, most) => entries.beginning(start, most),
+      known: (id) => this.find(id) !== undefined,
+      beginning: (start, most) => this.#beginning(start, most),
     });
+  }
+
+  #beginning(text: string, most: number): string[] {
+    const { entries, replica } = this.#ledger;
+    if (!replica.isShared) return entries.beginning(text, most);
+    return entries.beginning(text, PAGE).filter((id) => this.find(id));
   }
 
   /** Throws `unknown_id`. */
   conversation(id: string): Summary {
-    const known = this.#ledger.entries.conversation(id);
+    const known = this.known(id);
     if (known) return this.#summary(known);
     throw new Fault('unknown_id', `looking for the conversation "${id}": there is none`);
   }
 
   #summary(conversation: Conversation): Summary {
     const { id, kind, members } = conversation;
-    const [last] = this.#ledger.entries.page(id, 1);
+    const [last] = this.#last(id, 1);
     const counted = this.#options.marks.unread(id, this.#ledger.authors(conversation));
     const name = this.#ledger.rooms.state(id)?.creation.name ?? null;
     return { id, kind, name, members, last: last ? this.#ledger.viewer.message(last) : null, ...counted };
@@ -234,7 +300,7 @@ export class History {
 
   /** This user has read all of a conversation that is here. */
   markAllRead(conversation: string): void {
-    const [last] = this.#ledger.entries.page(conversation, 1);
+    const [last] = this.#last(conversation, 1);
     // What changes messages and is newer than them all is read with them.
     if (last) this.#markRead(conversation, { at: Number.MAX_SAFE_INTEGER, id: last.id });
   }
@@ -252,7 +318,7 @@ export class History {
 
   /** Throws `unknown_id`. */
   stored(id: string): Stored {
-    const stored = this.#ledger.entries.get(id);
+    const stored = this.find(id);
     if (stored) return stored;
     throw new Fault('unknown_id', `looking for the message "${id}": there is none`);
   }

@@ -132,7 +132,7 @@ export class Intake {
 
   #place(parsed: Parsed, known: Known, call: Call): Fault | undefined {
     const { entry, id } = parsed;
-    const { entries, clock, self } = this.#ledger;
+    const { entries, clock } = this.#ledger;
     const { head } = known;
     const isLater = entry.seq > (head?.seq ?? 0);
     const there = isLater ? undefined : entries.idAt(entry.conversation, entry.author, entry.seq);
@@ -152,11 +152,12 @@ export class Intake {
       return new Fault('bad_signature', `taking the entry "${id}": its author did not sign it`);
     }
     // Its place may be free again, or taken anew: either way it never counts. [R-13]
-    if (entry.author === self && entries.get(id)?.withdrawn) {
+    const own = this.#ledger.replica.ledgerOf(entry.author, this.#ledger);
+    if (own && entries.get(id)?.withdrawn) {
       return new Fault('forbidden', `taking the entry "${id}": it is known here, and was taken out of its chain`);
     }
     if (found.place === 'fork') {
-      if (entry.author === self && this.#giveWay(entry.conversation, found.seq)) {
+      if (own && this.#giveWay(own, entry.conversation, found.seq)) {
         known.head = entries.head(entry.conversation, entry.author);
         return this.#place(parsed, known, call);
       }
@@ -186,7 +187,7 @@ export class Intake {
   #mayStart(entry: Entry, head: Head | undefined): boolean {
     const room = this.#ledger.rooms.state(entry.conversation);
     if (!room || entry.seq === (head?.seq ?? 0) + 1 || room.creation.history === 'all') return false;
-    const me = room.members.get(this.#ledger.self);
+    const me = this.#earliest(room);
     const first = room.members.get(entry.author)?.first ?? room.former.get(entry.author)?.first;
     if (!me || first == null || first >= me.joined) return false;
     const joined = me.joinedAt * 1000;
@@ -194,30 +195,40 @@ export class Intake {
     return room.creation.history !== 'none' || entry.at > joined;
   }
 
+  /** Of the accounts on this log, who has been a member for the longest: what is not for them is for none of them. */
+  #earliest(room: RoomState): { joined: number; joinedAt: number } | undefined {
+    const { replica, self } = this.#ledger;
+    if (!replica.isShared) return room.members.get(self);
+    const here = [...room.members].filter(([account]) => replica.hostsOther(account)).map(([, member]) => member);
+    return here.sort((a, b) => a.joined - b.joined)[0];
+  }
+
   /** Own entries that nobody has make way for own entries that others have: this home was restored from a backup. [C-18] */
-  #giveWay(conversation: string, seq: number): boolean {
+  #giveWay(own: Ledger, conversation: string, seq: number): boolean {
     const why = new Fault(
       'forked',
       'this home had lost newer messages of yours when this one was written (was it restored from a backup?); say it again',
     );
-    return this.#ledger.withdraw(conversation, seq, why);
+    return own.withdraw(conversation, seq, why);
   }
 
   #keep(parsed: Parsed, known: Known, call: Call): void {
-    const { entries, outbox, viewer, clock, self } = this.#ledger;
+    const { entries, viewer, clock, replica } = this.#ledger;
     const { entry, id, bytes } = parsed;
     const stored = entries.append(parsed, clock.now(), { proven: call.signatures.of(parsed) === 'proven' });
     known.head = { seq: entry.seq, id, at: entry.at };
     see(call, entry);
-    if (entry.author === self) {
+    const own = replica.ledgerOf(entry.author, this.#ledger);
+    if (own) {
       // Given back after a loss. Whoever gave it signs for it when it is delivered to them once more.
       if (known.room) this.#ledger.rooms.note(id, known.room.number);
-      for (const account of known.conversation.members)
-        if (account !== self) outbox.add(account, { ...entry, id, bytes });
+      for (const account of known.conversation.members) {
+        if (!replica.ledgerOf(account, own)) own.outbox.add(account, { ...entry, id, bytes });
+      }
       return;
     }
-    const message = viewer.message(stored, known.conversation);
-    for (const listener of this.#listeners) listener(message);
+    const message = this.#listeners.length > 0 ? viewer.message(stored, known.conversation) : undefined;
+    for (const listener of this.#listeners) if (message) listener(message);
     this.#ledger.announce('message.received', stored, message);
   }
 }

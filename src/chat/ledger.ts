@@ -8,15 +8,21 @@ import { type Conversation, direct } from './conversation.ts';
 import { parseEntry, signEntry } from './entry.ts';
 import { aheadFrom, tick } from './hlc.ts';
 import type { Hold } from './letter.ts';
-import { LETTER_STEPS, LetterBook } from './letters.ts';
-import { EntryLog, type Stored } from './log.ts';
+import { LetterBook } from './letters.ts';
+import type { EntryLog, Stored } from './log.ts';
 import { authorsOf, type ChangeType, type Creation, type Ordered, type RoomState, stands } from './membership.ts';
 import { type Message, Viewer } from './message.ts';
 import { Outbox } from './outbox.ts';
-import { type Chain, type Receipt, ReceiptBook, type ReceiptState, receiptVerified, signReceipt } from './receipt.ts';
-import { RoomBook, type Stepped } from './room-book.ts';
-import { fold } from './search.ts';
-import { STEPS, Statements } from './tables.ts';
+import {
+  type Chain,
+  type Receipt,
+  type ReceiptBook,
+  type ReceiptState,
+  receiptVerified,
+  signReceipt,
+} from './receipt.ts';
+import { Replica } from './replica.ts';
+import type { RoomBook, Stepped } from './room-book.ts';
 import { type ActKind, actOf, counts } from './timeline.ts';
 import { RECEIPTS, type Standing } from './wire.ts';
 
@@ -73,6 +79,10 @@ export type LedgerOptions = {
   emit(type: ChatEvent, data: Message): void;
   /** As `emit`, of rooms. */
   emitRoom?(type: RoomEventType, data: RoomEvent): void;
+  /** The replica that the account shares with others of its node; default: one of its own in `store`. */
+  replica?: Replica | undefined;
+  /** Instead of `emit`, for who makes the view of a message when somebody looks at it. */
+  told?: ((type: ChatEvent, stored: Stored) => void) | undefined;
   /** Handle of an account, where one is known: whom a text names is found by it. */
   handleOf?: (account: string) => string | undefined;
 };
@@ -89,7 +99,9 @@ export class Ledger {
   readonly receipts: ReceiptBook;
   readonly letters: LetterBook;
   readonly viewer: Viewer;
-  readonly emit: (type: ChatEvent, data: Message) => void;
+  readonly replica: Replica;
+  readonly #emit: (type: ChatEvent, data: Message) => void;
+  readonly #told: ((type: ChatEvent, stored: Stored) => void) | undefined;
   readonly rooms: RoomBook;
   readonly emitRoom: (type: RoomEventType, data: RoomEvent) => void;
   /** Told of each receipt that is new here and about somebody else's entries. */
@@ -98,37 +110,36 @@ export class Ledger {
   readonly #key: Key;
   readonly #log: Log;
 
-  constructor({ account, store, clock, log, emit, emitRoom, blocked, handleOf }: LedgerOptions) {
-    const sql = new Statements(store);
+  constructor({ account, store, clock, log, emit, emitRoom, blocked, handleOf, replica, told }: LedgerOptions) {
     this.self = account.id;
     this.store = store;
     this.clock = clock;
-    this.entries = new EntryLog(sql);
-    this.outbox = new Outbox(sql);
-    this.receipts = new ReceiptBook(sql);
-    this.letters = new LetterBook(sql);
-    this.rooms = new RoomBook(sql, store);
+    this.replica = replica ?? new Replica(store);
+    const { sql, entries, receipts, rooms } = this.replica;
+    const scope = this.replica.scope(this.self);
+    this.entries = entries;
+    this.receipts = receipts;
+    this.rooms = rooms;
+    this.outbox = new Outbox(sql, scope);
+    this.letters = new LetterBook(sql, scope);
     this.viewer = new Viewer(this.self, this.entries, this.outbox, this.receipts, this.rooms);
-    this.entries.derived.mayRemove = (act) => this.rooms.moderated(act.conversation, act.author, act.at);
+    this.viewer.isHere = (other) => this.replica.hostsOther(other);
     this.viewer.hold = (account, entry) => this.letters.hold(account, entry);
     this.viewer.now = () => clock.now();
     this.emitRoom = emitRoom ?? (() => {});
-    this.emit = emit;
+    this.#emit = emit;
+    this.#told = told;
     this.blocked = blocked ?? (() => false);
     if (handleOf) {
       this.viewer.handleOf = handleOf;
-      this.entries.derived.me = () => handleOf(account.id);
+      if (!this.replica.isShared) this.entries.derived.me = () => handleOf(account.id);
     }
     this.#key = account;
     this.#log = log;
   }
 
   migrate(): void {
-    this.store.define('fold', fold);
-    this.store.migrate('chat', STEPS);
-    this.store.migrate('letters', LETTER_STEPS);
-    this.rooms.migrate();
-    this.store.transaction(() => this.entries.derived.refreshStale());
+    this.replica.migrate();
   }
 
   /** The conversation, if `other` and this account are in it. A direct one needs no introduction. [C-5] */
@@ -176,6 +187,7 @@ export class Ledger {
   openRoom(creation: Creation): RoomState {
     const state = this.rooms.open(creation);
     this.entries.open({ id: state.id, kind: 'room', members: [...state.members.keys()] });
+    this.replica.noteRoom(state, [creation.creator]);
     return state;
   }
 
@@ -228,10 +240,11 @@ export class Ledger {
   /** What a change of membership makes of entries and of what waits. [R-10] [R-11] */
   #roomStep({ before, after, ordered, effective, moderates }: Stepped): void {
     const { change, number, at } = ordered;
-    if (change.author === this.self) this.rooms.settleChange(change);
+    if (this.#isOwn(change.author)) this.rooms.settleChange(change);
     if (!effective) return;
     const { id } = after;
     const who = change.target ?? change.author;
+    this.replica.noteRoom(after, [who]);
     const went = before.members.has(who) && !after.members.has(who);
     if (!before.members.has(who) && after.members.has(who)) this.entries.setMember(id, who, true);
     if (went) {
@@ -255,21 +268,31 @@ export class Ledger {
       error: null,
     };
     // An invitation by somebody who is blocked makes no noise; it stands in the list once they are let in again.
-    if (change.type === 'invite' && who === this.self && this.blocked(change.author)) return;
-    if (change.type === 'invite' && who === this.self) this.emitRoom('room.invited', data);
-    else this.emitRoom(change.type === 'join' ? 'room.joined' : 'room.changed', data);
+    const isForUs = change.type === 'invite' && this.#isOwn(who);
+    if (isForUs && this.blocked(change.author)) return;
+    if (isForUs) this.emitRoom('room.invited', data);
+    if (!isForUs || this.replica.isShared) this.emitRoom(change.type === 'join' ? 'room.joined' : 'room.changed', data);
   }
 
   /** Entries of an author that do not stand go; what waits for somebody who went never leaves. */
-  #end({ id, creation: { name }, closed }: RoomState, who: string, from: { seq: number } | { at: number }): void {
+  #end(state: RoomState, who: string, from: { seq: number } | { at: number }): void {
+    const own = this.replica.ledgerOf(who, this);
+    if (own && own !== this) return own.#end(state, who, from);
+    const {
+      id,
+      creation: { name },
+      closed,
+    } = state;
     const over = closed === null ? 'the room has no such member any more' : 'the room was closed';
     if (who !== this.self) {
       this.entries.drop(id, who, from);
       if (closed !== null) return;
       const fault = new Fault('forbidden', `delivering in the room "${name}": ${over}`);
-      for (const entry of this.outbox.failFor(who, id, fault)) {
-        this.#tell('message.failed', entry);
-        this.#tellOfOthers(entry);
+      for (const author of this.replica.waitingFor(who, this)) {
+        for (const entry of author.outbox.failFor(who, id, fault)) {
+          author.#tell('message.failed', entry);
+          author.#tellOfOthers(entry);
+        }
       }
       return;
     }
@@ -287,8 +310,21 @@ export class Ledger {
     }
   }
 
-  /** Signs an own entry and queues it for all other members, in one transaction. Throws `queue_full`, `too_large`. */
+  /** An account whose ledger stands on the same log. */
+  #isOwn(account: string): boolean {
+    return account === this.self || this.replica.hostsOther(account);
+  }
+
+  /** As `append`; gives the message as its author sees it. */
   write(conversation: Conversation, kind: string, body: Record<string, unknown>): Message {
+    return this.viewer.message(this.append(conversation, kind, body));
+  }
+
+  /**
+   * Signs an own entry and queues it for all other members, in one transaction; who is hosted here has it with that.
+   * Throws `queue_full`, `too_large`.
+   */
+  append(conversation: Conversation, kind: string, body: Record<string, unknown>): Stored {
     return this.store.transaction(() => {
       const { id } = conversation;
       const now = this.clock.now();
@@ -315,15 +351,14 @@ export class Ledger {
       }
       const stored = this.entries.append(parsed, now, { proven: true });
       if (room) this.rooms.note(parsed.id, room.number);
-      for (const recipient of conversation.members) {
-        if (recipient === this.self) continue;
+      for (const recipient of this.replica.elsewhere(conversation, this.self)) {
         // One member who is away for ever must not silence a room: past the bound they get it when they greet a member.
         if (room && !this.outbox.hasRoom(recipient, parsed.bytes)) continue;
         this.outbox.checkRoom(recipient, parsed.bytes);
         this.outbox.add(recipient, { ...parsed.entry, id: parsed.id, bytes: parsed.bytes });
       }
       this.announce('message.sent', stored);
-      return this.viewer.message(stored);
+      return stored;
     });
   }
 
@@ -382,6 +417,7 @@ export class Ledger {
       const members = this.entries.conversation(conversation)?.members ?? [];
       const chain = { conversation, author: this.self };
       if (members.some((account) => this.receipts.reached(chain, account) >= seq)) return false;
+      if (members.some((account) => account !== this.self && this.replica.hostsOther(account))) return false;
       // What is refused for its time alone may be taken from a mailbox later: its place is not free. [M-15]
       const later = fault.code === 'clock_ahead';
       if (later && this.letters.out(conversation, this.self, seq, this.clock.now())) return false;
@@ -395,7 +431,7 @@ export class Ledger {
       const why =
         index === 0 ? fault : new Fault(fault.code, `it follows an entry that was not taken: ${fault.message}`);
       this.outbox.fail(stored.id, why);
-      this.emit('message.failed', this.viewer.message(stored));
+      this.#say('message.failed', stored);
       this.#changed(stored);
     }
     this.#signEnd(conversation);
@@ -438,15 +474,26 @@ export class Ledger {
       throw new Fault('bad_signature', `taking a receipt for "${entry}": "${account}" did not sign it`);
     }
     this.receipts.add(receipt);
-    if (author !== this.self) return this.onForeignReceipt(receipt);
-    const room = known?.kind === 'room';
+    const beside = this.replica.ledgerOf(author, this);
+    if (beside) beside.#settled(receipt, before);
+    else this.onForeignReceipt(receipt);
+  }
+
+  /** Somebody who is hosted here has read own entries: what a receipt by link would tell. */
+  heard(receipt: Receipt, before: number): void {
+    this.store.transaction(() => this.#settled(receipt, before));
+  }
+
+  #settled(receipt: Receipt, before: number): void {
+    const { account, conversation, seq, state } = receipt;
+    const room = this.entries.conversation(conversation)?.kind === 'room';
     for (const id of this.outbox.settle(account, conversation, seq)) {
       // In a room a message is delivered once all have it; of each on the way the message itself tells.
       if (!room || !this.outbox.isOpen(id)) this.#tell('message.delivered', id);
     }
     if (state !== 'read') return;
     for (let at = before + 1; at <= seq; at++) {
-      const id = this.entries.idAt(conversation, author, at) ?? '';
+      const id = this.entries.idAt(conversation, receipt.author, at) ?? '';
       const isWaitedFor = !room || this.outbox.get(account, id)?.state !== 'failed';
       if (isWaitedFor && (!room || this.#isReadByAll(receipt, id, at))) this.#tell('message.read', id);
     }
@@ -489,21 +536,43 @@ export class Ledger {
   }
 
   /** An entry came to be: an event of its own, or one of the message that it changes. */
-  announce(type: ChatEvent, stored: Stored, message = this.viewer.message(stored)): void {
+  announce(type: ChatEvent, stored: Stored, message?: Message): void {
     if (actOf(stored)) this.#changed(stored);
-    else this.emit(type, message);
+    else this.#say(type, stored, message);
+  }
+
+  #say(type: ChatEvent, stored: Stored, message?: Message): void {
+    if (this.#told) this.#told(type, stored);
+    else this.#emit(type, message ?? this.viewer.message(stored));
   }
 
   #changed(stored: Stored): void {
     const act = actOf(stored);
     const target = act && this.entries.get(act.target);
     if (!target || !counts(act, { ...target.entry, id: target.id }, this.entries.derived.mayRemove)) return;
-    this.emit(CHANGES[act.kind], this.viewer.message(target));
+    this.#say(CHANGES[act.kind], target);
   }
 
   #tell(type: ChatEvent, id: string): void {
     const stored = this.entries.get(id);
-    if (stored && !actOf(stored)) this.emit(type, this.viewer.message(stored));
+    if (stored && !actOf(stored)) this.#say(type, stored);
+  }
+
+  /** Signs what stands in the log alone so far: the word of each recipient who is hosted here that they have an entry. */
+  prove({ entry, id }: Stored): void {
+    if (!this.replica.isShared || entry.author !== this.self) return;
+    const room = this.rooms.state(entry.conversation);
+    const members = room ? this.rooms.audience(room.id, id) : this.entries.conversation(entry.conversation)?.members;
+    this.store.transaction(() => {
+      for (const account of members ?? []) {
+        if (account !== this.self) this.replica.ledgerOf(account, this)?.vouch(entry, 'delivered', entry.seq);
+      }
+    });
+  }
+
+  /** Whether an entry is for this account: of a log that is its own alone, each. */
+  sees(stored: Stored): boolean {
+    return this.replica.sees(this, stored);
   }
 
   /** This account's word that it has, or has read, a chain up to `seq`: a new one only where it says more. [C-14] */

@@ -14,8 +14,11 @@ export const LETTER_RECEIPTS = 64;
 /** What is sealed has a multiple of these bytes, so that its size does not tell a yes from a no. [M-3] */
 const PAD_BYTES = 512;
 
+/** Bytes of the member that names the author. */
+const HANDLE_BYTES = 340;
+
 /** Bytes of the entries' and receipts' JSON that surely fit, with what stands around them and the padding. */
-export const CONTENT_BYTES = LETTER_BYTES - SEAL_BYTES - PAD_BYTES - 64;
+export const CONTENT_BYTES = LETTER_BYTES - SEAL_BYTES - PAD_BYTES - 64 - HANDLE_BYTES;
 
 const bytesText = (least: number, most: number, what: string) =>
   z.string().refine((text) => {
@@ -46,9 +49,15 @@ const content = z.looseObject({
   // Each entry is read by itself, as in `chat.deliver`.
   entries: z.array(z.unknown()).max(LETTER_ENTRIES).default([]),
   receipts: z.array(receipt).max(LETTER_RECEIPTS).default([]),
+  /** By which its author is found, in whatever zone: a claim, which that zone confirms or not. [M-3] */
+  handle: z.string().max(320).optional().catch(undefined),
 });
 
-export type Content = { entries: readonly Entry[]; receipts: readonly Receipt[] };
+export type Content = {
+  entries: readonly Entry[];
+  receipts: readonly Receipt[];
+  handle?: string | undefined;
+};
 
 /** Binds sender and recipient: a letter that is passed on as another's, or to another, does not open. [M-3] */
 const infoOf = (from: string, to: string): Uint8Array =>

@@ -2,7 +2,7 @@
 import { fromBase64url, toBase64url } from '../base/encoding.ts';
 import { type Hold, type Letter, letterId } from './letter.ts';
 import type { Receipt, ReceiptState } from './receipt.ts';
-import type { Statements } from './tables.ts';
+import { Scope, type Statements } from './tables.ts';
 
 export const LETTER_STEPS = [
   `
@@ -57,9 +57,12 @@ const PENDING = 'recipient = ? AND holder IS NULL';
 
 export class LetterBook {
   readonly #sql: Statements;
+  readonly #scope: Scope;
 
-  constructor(sql: Statements) {
+  /** `scope`: where several accounts share the tables. */
+  constructor(sql: Statements, scope = new Scope('')) {
     this.#sql = sql;
+    this.#scope = scope;
   }
 
   /** An author is to be told of this account's receipt. */
@@ -69,14 +72,15 @@ export class LetterBook {
         `INSERT OR REPLACE INTO letter_receipts (recipient, conversation, author, state, since, letter)
          VALUES (?, ?, ?, ?, ?, NULL)`,
       )
-      .run(author, conversation, author, state, now);
+      .run(this.#scope.key(author), conversation, author, state, now);
   }
 
   /** Whether receipts or letters wait to be sent. */
   waits(recipient: string): boolean {
     return (
-      this.#sql.of('SELECT 1 FROM letter_receipts WHERE recipient = ? LIMIT 1').get(recipient) !== undefined ||
-      this.#sql.of(`SELECT 1 FROM letters WHERE ${PENDING} LIMIT 1`).get(recipient) !== undefined
+      this.#sql.of('SELECT 1 FROM letter_receipts WHERE recipient = ? LIMIT 1').get(this.#scope.key(recipient)) !==
+        undefined ||
+      this.#sql.of(`SELECT 1 FROM letters WHERE ${PENDING} LIMIT 1`).get(this.#scope.key(recipient)) !== undefined
     );
   }
 
@@ -84,10 +88,11 @@ export class LetterBook {
   recipients(): string[] {
     return this.#sql
       .of<{ recipient: string }>(
-        'SELECT recipient FROM letter_receipts UNION SELECT recipient FROM letters WHERE holder IS NULL',
+        `SELECT recipient FROM letter_receipts WHERE recipient >= ?1 AND recipient < ?2
+         UNION SELECT recipient FROM letters WHERE holder IS NULL AND recipient >= ?1 AND recipient < ?2`,
       )
-      .all()
-      .map((row) => row.recipient);
+      .all(...this.#scope.range)
+      .map((row) => this.#scope.account(row.recipient));
   }
 
   /** Receipts to tell; with `unsealed`, only those that no letter under way tells. */
@@ -95,7 +100,7 @@ export class LetterBook {
     const which = options.unsealed ? 'AND letter IS NULL' : '';
     return this.#sql
       .of<Owed>(`SELECT conversation, author, state FROM letter_receipts WHERE recipient = ? ${which}`)
-      .all(recipient);
+      .all(this.#scope.key(recipient));
   }
 
   /** Entries that wait to be sealed for `recipient`, for the first time or anew, in no letter, in the order of their chains. */
@@ -107,14 +112,21 @@ export class LetterBook {
            WHERE e.entry = o.entry AND l.recipient = o.recipient AND l.holder IS NULL
          ) ORDER BY o.conversation, o.seq LIMIT ?`,
       )
-      .all(recipient, most);
+      .all(this.#scope.key(recipient), most);
   }
 
   /** Keeps a sealed letter until it is held. */
   write(letter: Letter, sealingKey: string, content: { entries: readonly string[]; receipts: readonly Owed[] }): void {
     const { lastInsertRowid: n } = this.#sql
       .of('INSERT INTO letters (id, sender, recipient, sealing_key, enc, data) VALUES (?, ?, ?, ?, ?, ?)')
-      .run(letterId(letter), letter.from, letter.to, sealingKey, bytesOf(letter.enc), bytesOf(letter.data));
+      .run(
+        letterId(letter),
+        letter.from,
+        this.#scope.key(letter.to),
+        sealingKey,
+        bytesOf(letter.enc),
+        bytesOf(letter.data),
+      );
     for (const entry of content.entries) {
       this.#sql.of('INSERT INTO letter_entries (letter, entry) VALUES (?, ?)').run(n, entry);
     }
@@ -123,7 +135,7 @@ export class LetterBook {
         .of(
           'UPDATE letter_receipts SET letter = ? WHERE recipient = ? AND conversation = ? AND author = ? AND state = ?',
         )
-        .run(n, letter.to, conversation, author, state);
+        .run(n, this.#scope.key(letter.to), conversation, author, state);
     }
   }
 
@@ -131,7 +143,7 @@ export class LetterBook {
   pending(recipient: string, most: number): Letter[] {
     return this.#sql
       .of<PendingRow>(`SELECT sender, enc, data FROM letters WHERE ${PENDING} ORDER BY n LIMIT ?`)
-      .all(recipient, most)
+      .all(this.#scope.key(recipient), most)
       .map(({ sender, enc, data }) => ({
         from: sender,
         to: recipient,
@@ -157,13 +169,13 @@ export class LetterBook {
   /** `recipient` was linked, and has all that letters and receipts would tell. */
   settle(recipient: string): void {
     this.#drop(recipient, '? <> 0', 1);
-    this.#sql.of('DELETE FROM letter_receipts WHERE recipient = ?').run(recipient);
+    this.#sql.of('DELETE FROM letter_receipts WHERE recipient = ?').run(this.#scope.key(recipient));
   }
 
   #drop(recipient: string, which: string, parameter: string | number): void {
     const gone = this.#sql
       .of<{ n: number }>(`SELECT n FROM letters WHERE ${PENDING} AND (${which})`)
-      .all(recipient, parameter);
+      .all(this.#scope.key(recipient), parameter);
     for (const { n } of gone) {
       this.#sql.of('UPDATE letter_receipts SET letter = NULL WHERE letter = ?').run(n);
       this.#sql.of('DELETE FROM letters WHERE n = ?').run(n);
@@ -195,13 +207,14 @@ export class LetterBook {
 
   /** The newest word of a tracker that it holds the entry for `recipient`: the evidence of `held`. */
   hold(recipient: string, entry: string): Hold | undefined {
-    return this.#sql
+    const found = this.#sql
       .of<Hold>(
         `SELECT l.holder, l.id AS letter, l.sender AS "from", l.recipient AS "to", l.at, l.until, l.sig
          FROM letter_entries e JOIN letters l ON l.n = e.letter
          WHERE e.entry = ? AND l.recipient = ? AND l.holder IS NOT NULL ORDER BY l.n DESC LIMIT 1`,
       )
-      .get(entry, recipient);
+      .get(entry, this.#scope.key(recipient));
+    return found && { ...found, to: recipient };
   }
 
   /** Whether the author's entry at `seq`, or one after it, may be in a mailbox. */
@@ -224,12 +237,12 @@ export class LetterBook {
     this.#sql.of('DELETE FROM letter_receipts WHERE since <= ? AND letter IS NULL').run(now - OWED_MS);
     const over = this.#sql
       .of<{ n: number; recipient: string }>(
-        'SELECT n, recipient FROM letters WHERE holder IS NOT NULL AND ended = 0 AND until - (until - at) / 10 <= ? LIMIT 1000',
+        'SELECT n, recipient FROM letters WHERE holder IS NOT NULL AND ended = 0 AND until - (until - at) / 10 <= ? AND recipient >= ? AND recipient < ? LIMIT 1000',
       )
-      .all(now);
+      .all(now, ...this.#scope.range);
     return over.flatMap(({ n, recipient }) => {
       this.#sql.of('UPDATE letters SET ended = 1 WHERE n = ?').run(n);
-      return this.#entries(n).map((entry) => ({ recipient, entry }));
+      return this.#entries(n).map((entry) => ({ recipient: this.#scope.account(recipient), entry }));
     });
   }
 }

@@ -34,22 +34,25 @@ const COLUMNS = 'conversation, author, seq, prev, at, kind, body, sig, id, bytes
 const CHAIN = 'conversation = ? AND author = ? AND withdrawn = 0'; // as the unique index says it
 const IN_ORDER = 'conversation = ? AND +withdrawn = 0'; // the plus keeps SQLite from that index: entries_order is meant
 
-/** Conversations whose members are kept in memory. */
+/** Conversations whose members are kept in memory: of one account, and where many share a log. */
 const MOST_CACHED = 1000;
+const MOST_SHARED = 20_000;
 
 /** Entries that a reader sees as they are; the others change one of these. */
 const SEEN = `kind NOT IN ('edit', 'delete', 'reaction')`;
 
 export class EntryLog {
   readonly #sql: Statements;
-  /** Who is in what, as the store has it: asked for with each entry and each receipt. Bounded by `MOST_CACHED`. */
+  /** Who is in what, as the store has it: asked for with each entry and each receipt. Bounded by `#most`. */
   readonly #cached = new Map<string, Conversation>();
+  readonly #most: number;
   #undone = 0;
   /** Changed with each entry that comes or goes, in the same transaction. */
   readonly derived: Derived;
 
-  constructor(sql: Statements) {
+  constructor(sql: Statements, { isShared } = { isShared: false }) {
     this.#sql = sql;
+    this.#most = isShared ? MOST_SHARED : MOST_CACHED;
     this.derived = new Derived(sql);
   }
 
@@ -70,7 +73,7 @@ export class EntryLog {
     if (known) return known;
     const found = this.#read(id);
     if (!found) return undefined;
-    if (this.#cached.size >= MOST_CACHED) this.#cached.clear();
+    if (this.#cached.size >= this.#most) this.#cached.clear();
     this.#cached.set(id, found);
     return found;
   }

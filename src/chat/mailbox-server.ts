@@ -23,6 +23,7 @@ type Result = { hold: Hold } | { refused: { code: string; message: string } };
 export class MailServer implements Disposable {
   readonly #letters: MailStore;
   readonly #isBound: (account: string) => boolean;
+  readonly #confirm: ((link: Link) => Promise<void>) | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #rates = new WeakMap<Link, Rate>();
@@ -37,11 +38,14 @@ export class MailServer implements Disposable {
     shared?: { log: SharedLog; store: Store } | undefined;
     /** Whether the account owns a handle at this tracker. */
     isBound(account: string): boolean;
+    /** Settles when the account behind the link is known to own its handle elsewhere; throws `forbidden`. [Z-31] */
+    confirm?(link: Link): Promise<void>;
     clock: Clock;
     log: Log;
   }) {
     this.#letters = options.letters;
     this.#isBound = options.isBound;
+    this.#confirm = options.confirm;
     this.#clock = options.clock;
     this.#log = options.log;
     const { letters, shared, log } = options;
@@ -71,10 +75,9 @@ export class MailServer implements Disposable {
     router
       .handle(
         deposit,
-        ({ to, letters }, { link }) => {
-          const results = this.#deposit(this.#admit(link), to, letters);
-          return results instanceof Promise ? results.then((results) => ({ results })) : { results };
-        },
+        async ({ to, letters }, { link }) => ({
+          results: await this.#deposit(await this.#admitGuest(link), to, letters),
+        }),
         needs,
       )
       .handle(fetch, ({ after }, { link }) => this.#fetch(this.#admit(link), after, link), needs)
@@ -84,6 +87,21 @@ export class MailServer implements Disposable {
 
   /** The account behind the link. Throws `too_many` past the rate, `forbidden` for one that is not bound here. [M-7] */
   #admit(link: Link): string {
+    const account = this.#limited(link);
+    if (this.#isBound(account)) return account;
+    throw new Fault('forbidden', `using a mailbox: "${account}" has no handle at this tracker; announce first`);
+  }
+
+  /** As `#admit`, also for an account that its own zone confirms. Throws what keeps that from being asked. [Z-31] */
+  async #admitGuest(link: Link): Promise<string> {
+    const account = this.#limited(link);
+    if (this.#isBound(account)) return account;
+    if (!this.#confirm) throw new Fault('forbidden', `using a mailbox: "${account}" has no handle at this tracker`);
+    await this.#confirm(link);
+    return account;
+  }
+
+  #limited(link: Link): string {
     const account = link.account?.account ?? '';
     let rate = this.#rates.get(link);
     if (!rate) {
@@ -95,8 +113,7 @@ export class MailServer implements Disposable {
         data: { retryAfterMs: rate.waitMs },
       });
     }
-    if (this.#isBound(account)) return account;
-    throw new Fault('forbidden', `using a mailbox: "${account}" has no handle at this tracker; announce first`);
+    return account;
   }
 
   #delete(account: string, ids: readonly string[]): { deleted: number } | Promise<{ deleted: number }> {

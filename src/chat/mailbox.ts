@@ -38,8 +38,8 @@ export type Post = {
    * or null, where there is none to be had now. [M-1]
    */
   mailbox(account: string, wait: Wait): Promise<{ sealingKey: string | null; links: readonly Link[] }>;
-  /** Learns who the account is, if somebody can be asked; never throws. */
-  introduce(account: string, wait: Wait): Promise<void>;
+  /** Learns who the account is, if somebody can be asked, also by the handle that it says of itself; never throws. */
+  introduce(account: string, wait: Wait, claim?: string): Promise<void>;
 };
 
 /** Milliseconds to find out where an account's mailbox is. */
@@ -60,6 +60,7 @@ type Box = { after: number; kept: number; news: boolean; isLooking: boolean; nap
 
 export class Mailbox implements AsyncDisposable {
   readonly #key: Key;
+  readonly #handle: string | undefined;
   readonly #ledger: Ledger;
   readonly #intake: Intake;
   readonly #post: Post;
@@ -74,6 +75,8 @@ export class Mailbox implements AsyncDisposable {
 
   constructor(options: {
     account: Key;
+    /** By which the recipients of letters find this account. */
+    handle?: string | undefined;
     ledger: Ledger;
     intake: Intake;
     post: Post;
@@ -82,6 +85,7 @@ export class Mailbox implements AsyncDisposable {
     log: Log;
   }) {
     this.#key = options.account;
+    this.#handle = options.handle;
     this.#ledger = options.ledger;
     this.#intake = options.intake;
     this.#post = options.post;
@@ -89,13 +93,16 @@ export class Mailbox implements AsyncDisposable {
     this.#log = options.log;
   }
 
-  attach(router: Router): void {
-    router.on(waiting, (_params, { link }) => {
-      const box = this.#boxes.get(link); // of a link that is not to an own tracker it is of no interest
-      if (!box) return;
-      box.news = true;
-      box.nap.abort();
-    });
+  static attach(router: Router, of: (link: Link) => Mailbox | undefined): void {
+    router.on(waiting, (_params, { link }) => of(link)?.news(link));
+  }
+
+  /** A tracker says that there is something to take. */
+  news(link: Link): void {
+    const box = this.#boxes.get(link); // of a link that is not to an own tracker it is of no interest
+    if (!box) return;
+    box.news = true;
+    box.nap.abort();
   }
 
   start(): void {
@@ -147,7 +154,8 @@ export class Mailbox implements AsyncDisposable {
     const { letters, store, self } = this.#ledger;
     const content = this.#next(account);
     if (content.entries.length + content.receipts.length === 0) return false;
-    const letter = await sealLetter(self, { account, key: sealingKey }, content);
+    const { entries, receipts } = content;
+    const letter = await sealLetter(self, { account, key: sealingKey }, { entries, receipts, handle: this.#handle });
     store.transaction(() => letters.write(letter, sealingKey, { entries: content.ids, receipts: content.owed }));
     return true;
   }
@@ -314,8 +322,8 @@ export class Mailbox implements AsyncDisposable {
     const { store, letters, clock } = this.#ledger;
     if (this.#ledger.blocked(from)) return false; // it waits where it is, as for somebody who is away [D-61]
     try {
-      const { entries, receipts } = await openLetter(this.#key, letter);
-      await abortable(this.#post.introduce(from, { signal }), signal);
+      const { entries, receipts, handle } = await openLetter(this.#key, letter);
+      await abortable(this.#post.introduce(from, { signal }, handle), signal);
       const { answer, seen } = store.transaction(() => {
         const taken = this.#intake.take(from, read(entries));
         for (const receipt of taken.answer.receipts) letters.owe(receipt, clock.now()); // [M-13]

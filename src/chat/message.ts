@@ -82,6 +82,9 @@ export class Viewer {
   /** Unix ms. */
   now: () => number = () => 0;
 
+  /** Whether another account stands on the same log. */
+  isHere: (account: string) => boolean = () => false;
+
   constructor(self: string, log: EntryLog, outbox: Outbox, receipts: ReceiptBook, rooms: RoomBook) {
     this.#self = self;
     this.#log = log;
@@ -166,7 +169,13 @@ export class Viewer {
     return { ...message, sig: stored.entry.sig, evidence };
   }
 
-  #recipient({ entry, id, withdrawn }: Stored, account: string): Recipient {
+  #recipient({ entry, id, withdrawn, storedAt }: Stored, account: string): Recipient {
+    if (!withdrawn && this.isHere(account)) {
+      // The row itself is with them; a receipt is signed when somebody asks for it.
+      const read = this.#receipts.covering(entry, entry.seq, account, 'read');
+      const state = read ? 'read' : 'delivered';
+      return { account, state, deliveredAt: storedAt, readAt: read?.at ?? null, hold: null, reason: null };
+    }
     const row = this.#outbox.get(account, id);
     const none = { account, deliveredAt: null, readAt: null, hold: null };
     if (row?.state === 'failed') {

@@ -86,8 +86,21 @@ export class Orderer {
   readonly #links = new Map<string, Set<Link>>();
   readonly #shared: SharedOrder | undefined;
 
-  /** `shared`: the log in which several processes with this key keep one order; `store` is then this one's copy. */
-  constructor(options: { key: Key; store: Store; clock: Clock; log: Log; shared?: SharedLog | undefined }) {
+  readonly #met: (link: Link) => void;
+
+  /**
+   * `shared`: the log in which several processes with this key keep one order; `store` is then this one's copy. `met`: told of
+   * each link on which an account asks for rooms.
+   */
+  constructor(options: {
+    key: Key;
+    store: Store;
+    clock: Clock;
+    log: Log;
+    shared?: SharedLog | undefined;
+    met?: ((link: Link) => void) | undefined;
+  }) {
+    this.#met = options.met ?? (() => {});
     this.#key = options.key;
     this.#store = options.store;
     this.#sql = new Statements(options.store);
@@ -143,6 +156,7 @@ export class Orderer {
       this.#reads.set(link, rate);
       const links = this.#links.get(account) ?? new Set();
       this.#links.set(account, links.add(link));
+      this.#met(link);
       void link.closed.then(() => {
         links.delete(link);
         if (links.size === 0 && this.#links.get(account) === links) this.#links.delete(account);
@@ -327,7 +341,15 @@ export class Orderer {
     const text = encodeNotice(orderedNotice.name, { home: this.#key.id, ordered });
     const { target, author } = ordered.change;
     const accounts = new Set([...state.members.keys(), ...state.invited.keys(), target ?? author, author]);
-    for (const account of accounts) for (const link of this.#links.get(account) ?? []) link.notifyEncoded(text);
+    // A node that hosts many of them keeps one order for all: one of its channels is enough. [R-52]
+    const told = new Set<Link>();
+    for (const account of accounts) {
+      for (const link of this.#links.get(account) ?? []) {
+        if (link.carrier && told.has(link.carrier)) continue;
+        if (link.carrier) told.add(link.carrier);
+        link.notifyEncoded(text);
+      }
+    }
     this.#log.debug({ conversation: state.id, number: ordered.number }, 'a change of a room was ordered');
   }
 

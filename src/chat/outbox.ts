@@ -1,6 +1,6 @@
 /** Own entries that lack a recipient's receipt: durable, bounded, and the only source of `queued` and `failed`. */
 import { Fault, type FaultCode } from '../base/fault.ts';
-import type { Statements } from './tables.ts';
+import { Scope, type Statements } from './tables.ts';
 
 /** Entries, and bytes of them, that may wait for one recipient; past either, `say` throws `queue_full`. */
 const WAITING_ENTRIES = 10_000;
@@ -16,9 +16,12 @@ export type Waiting = {
 
 export class Outbox {
   readonly #sql: Statements;
+  readonly #scope: Scope;
 
-  constructor(sql: Statements) {
+  /** `scope`: where several accounts share the table. */
+  constructor(sql: Statements, scope = new Scope('')) {
     this.#sql = sql;
+    this.#scope = scope;
   }
 
   /** Throws `queue_full` if `recipient`'s queue has no room for one more entry of `bytes`. */
@@ -39,30 +42,40 @@ export class Outbox {
   #totals(recipient: string): { entries: number; bytes: number } | undefined {
     return this.#sql
       .of<{ entries: number; bytes: number }>('SELECT entries, bytes FROM outbox_totals WHERE recipient = ?')
-      .get(recipient);
+      .get(this.#scope.key(recipient));
   }
 
   add(recipient: string, entry: { id: string; conversation: string; seq: number; bytes: number }): void {
     this.#sql
       .of(`INSERT INTO outbox (recipient, entry, conversation, seq, bytes, state) VALUES (?, ?, ?, ?, ?, 'queued')`)
-      .run(recipient, entry.id, entry.conversation, entry.seq, entry.bytes);
+      .run(this.#scope.key(recipient), entry.id, entry.conversation, entry.seq, entry.bytes);
   }
 
   /** Everybody for whom something waits. */
   recipients(): string[] {
     return this.#sql
-      .of<{ recipient: string }>('SELECT recipient FROM outbox_totals WHERE entries > 0')
-      .all()
-      .map((row) => row.recipient);
+      .of<{ recipient: string }>(
+        'SELECT recipient FROM outbox_totals WHERE entries > 0 AND recipient >= ? AND recipient < ?',
+      )
+      .all(...this.#scope.range)
+      .map((row) => this.#scope.account(row.recipient));
   }
 
   /** Entries that wait, over all recipients. */
   size(): number {
-    return this.#sql.of<{ n: number | null }>('SELECT sum(entries) AS n FROM outbox_totals').get()?.n ?? 0;
+    return (
+      this.#sql
+        .of<{ n: number | null }>('SELECT sum(entries) AS n FROM outbox_totals WHERE recipient >= ? AND recipient < ?')
+        .get(...this.#scope.range)?.n ?? 0
+    );
   }
 
   waits(recipient: string): boolean {
-    return this.#sql.of('SELECT 1 FROM outbox_totals WHERE recipient = ? AND entries > 0').get(recipient) !== undefined;
+    return (
+      this.#sql
+        .of('SELECT 1 FROM outbox_totals WHERE recipient = ? AND entries > 0')
+        .get(this.#scope.key(recipient)) !== undefined
+    );
   }
 
   /** Position of the first own entry that waits for `recipient`. */
@@ -71,7 +84,7 @@ export class Outbox {
       .of<{ seq: number }>(
         `SELECT seq FROM outbox WHERE recipient = ? AND conversation = ? AND state <> 'failed' ORDER BY seq LIMIT 1`,
       )
-      .get(recipient, conversation)?.seq;
+      .get(this.#scope.key(recipient), conversation)?.seq;
   }
 
   /** `recipient` has everything up to `seq`; gives the ids of the entries that were waiting, in order. */
@@ -79,8 +92,9 @@ export class Outbox {
     const which = `recipient = ? AND conversation = ? AND seq <= ? AND state <> 'failed'`;
     const rows = this.#sql
       .of<{ entry: string }>(`SELECT entry FROM outbox WHERE ${which} ORDER BY seq`)
-      .all(recipient, conversation, seq);
-    if (rows.length > 0) this.#sql.of(`DELETE FROM outbox WHERE ${which}`).run(recipient, conversation, seq);
+      .all(this.#scope.key(recipient), conversation, seq);
+    if (rows.length > 0)
+      this.#sql.of(`DELETE FROM outbox WHERE ${which}`).run(this.#scope.key(recipient), conversation, seq);
     return rows.map((row) => row.entry);
   }
 
@@ -103,7 +117,7 @@ export class Outbox {
 
   #move(recipient: string, entry: string, from: readonly Waiting['state'][], to: Waiting['state']): boolean {
     const update = this.#sql.of('UPDATE outbox SET state = ? WHERE recipient = ? AND entry = ? AND state = ?');
-    return from.some((state) => update.run(to, recipient, entry, state).changes > 0);
+    return from.some((state) => update.run(to, this.#scope.key(recipient), entry, state).changes > 0);
   }
 
   /** Nothing of a conversation will be delivered to a recipient any more; gives the ids of the entries that waited. */
@@ -111,10 +125,10 @@ export class Outbox {
     const which = `recipient = ? AND conversation = ? AND state <> 'failed'`;
     const rows = this.#sql
       .of<{ entry: string }>(`SELECT entry FROM outbox WHERE ${which}`)
-      .all(recipient, conversation);
+      .all(this.#scope.key(recipient), conversation);
     this.#sql
       .of(`UPDATE outbox SET state = 'failed', code = ?, message = ? WHERE ${which}`)
-      .run(fault.code, fault.message, recipient, conversation);
+      .run(fault.code, fault.message, this.#scope.key(recipient), conversation);
     return rows.map((row) => row.entry);
   }
 
@@ -129,13 +143,13 @@ export class Outbox {
       .of<{ conversation: string }>(
         `SELECT DISTINCT conversation FROM outbox WHERE recipient = ? AND state <> 'failed'`,
       )
-      .all(recipient)
+      .all(this.#scope.key(recipient))
       .map((row) => row.conversation);
   }
 
   get(recipient: string, entry: string): Waiting | undefined {
     return this.#sql
       .of<Waiting>('SELECT state, code, message FROM outbox WHERE recipient = ? AND entry = ?')
-      .get(recipient, entry);
+      .get(this.#scope.key(recipient), entry);
   }
 }

@@ -64,16 +64,29 @@ const ROOM_STEPS = [
     message TEXT
   ) STRICT;
   `,
+  `
+  -- Whose change it is, where several accounts share these tables; null: that of the only one.
+  ALTER TABLE room_waiting ADD COLUMN author TEXT;
+  `,
 ] as const;
 
 /** Own changes that may wait, over all rooms; past it a change is refused with `queue_full`. */
 const MOST_WAITING = 5000;
 /** Rooms that one home knows, gone ones counted: what a tracker lets an account into, of several trackers. [R-12] */
 const MOST_ROOMS = 5000;
+/** The same, and changes that wait, where many accounts share them. */
+const MOST_SHARED = 1_000_000;
 
 export type Reason = { code: string; message: string };
 
-export type WaitingChange = { position: number; conversation: string; change: Change | null; reason: Reason | null };
+export type WaitingChange = {
+  position: number;
+  conversation: string;
+  change: Change | null;
+  reason: Reason | null;
+  /** Null: the only account's. */
+  author: string | null;
+};
 
 /** What one ordered change made of a room. */
 export type Stepped = {
@@ -90,16 +103,17 @@ type Fallen = { code: string | null; message: string | null };
 /** `since`: in the clock of entries. */
 type Power = { since: number; has: boolean };
 
-type WaitingRow = { position: number; conversation: string; change: string | null } & Fallen;
+type WaitingRow = Pick<WaitingChange, 'position' | 'conversation' | 'author'> & { change: string | null } & Fallen;
 
-const WAITING = 'SELECT position, conversation, change, code, message FROM room_waiting';
+const WAITING = 'SELECT position, conversation, author, change, code, message FROM room_waiting';
 
 const reasonOf = ({ code, message }: Fallen): Reason | null =>
   code === null ? null : { code, message: message ?? '' };
 
-const waitingOf = ({ position, conversation, change, ...fallen }: WaitingRow): WaitingChange => ({
+const waitingOf = ({ position, conversation, author, change, ...fallen }: WaitingRow): WaitingChange => ({
   position,
   conversation,
+  author,
   change: change === null ? null : JSON.parse(change),
   reason: reasonOf(fallen),
 });
@@ -107,13 +121,15 @@ const waitingOf = ({ position, conversation, change, ...fallen }: WaitingRow): W
 export class RoomBook {
   readonly #sql: Statements;
   readonly #store: Store;
+  readonly #isShared: boolean;
   readonly #states = new Map<string, RoomState>();
   /** Of each room in `#states`: who became able to take back what others wrote, or lost it, in order. */
   readonly #powers = new Map<string, Map<string, Power[]>>();
 
-  constructor(sql: Statements, store: Store) {
+  constructor(sql: Statements, store: Store, { isShared } = { isShared: false }) {
     this.#sql = sql;
     this.#store = store;
+    this.#isShared = isShared;
   }
 
   migrate(): void {
@@ -198,7 +214,8 @@ export class RoomBook {
     const what = `opening the room "${creation.name}"`;
     if (!creationVerified(creation)) throw new Fault('bad_signature', `${what}: its creator did not sign it`);
     const count = this.#sql.of<{ n: number }>('SELECT count(*) AS n FROM rooms').get()?.n ?? 0;
-    if (count >= MOST_ROOMS) throw new Fault('too_many', `${what}: ${count} rooms are known, which is the most`);
+    if (count >= (this.#isShared ? MOST_SHARED : MOST_ROOMS))
+      throw new Fault('too_many', `${what}: ${count} rooms are known, which is the most`);
     this.#sql
       .of('INSERT INTO rooms (conversation, name, home, creation) VALUES (?, ?, ?, ?)')
       .run(id, creation.name, creation.home, JSON.stringify(creation));
@@ -281,15 +298,15 @@ export class RoomBook {
   /** Queues an own change, or (null) the room's creation. Throws `queue_full`. */
   queue(state: RoomState, change: Change | null): void {
     const count = this.#sql.of<{ n: number }>('SELECT count(*) AS n FROM room_waiting').get()?.n ?? 0;
-    if (count >= MOST_WAITING) {
+    if (count >= (this.#isShared ? MOST_SHARED : MOST_WAITING)) {
       throw new Fault(
         'queue_full',
         `changing a room: ${count} changes wait for their trackers already; wait until they are up`,
       );
     }
     this.#sql
-      .of('INSERT INTO room_waiting (conversation, home, change) VALUES (?, ?, ?)')
-      .run(state.id, state.creation.home, change && JSON.stringify(change));
+      .of('INSERT INTO room_waiting (conversation, home, change, author) VALUES (?, ?, ?, ?)')
+      .run(state.id, state.creation.home, change && JSON.stringify(change), change?.author ?? state.creation.creator);
   }
 
   /** Own changes of a room that wait, in order. */
@@ -297,10 +314,19 @@ export class RoomBook {
     return this.#sql.of<WaitingRow>(`${WAITING} WHERE conversation = ? ORDER BY position`).all(room).map(waitingOf);
   }
 
-  /** What waits for a tracker, and comes next. */
-  nextWaiting(home: string): WaitingChange | undefined {
-    const row = this.#sql.of<WaitingRow>(`${WAITING} WHERE home = ? ORDER BY position LIMIT 1`).get(home);
+  /** What waits of an account for a tracker, and comes next. */
+  nextWaiting(home: string, account: string): WaitingChange | undefined {
+    const row = this.#sql
+      .of<WaitingRow>(`${WAITING} WHERE home = ? AND coalesce(author, ?2) = ?2 ORDER BY position LIMIT 1`)
+      .get(home, account);
     return row && waitingOf(row);
+  }
+
+  /** Whether a change of an account waits for any tracker. */
+  isWaiting(account: string): boolean {
+    return (
+      this.#sql.of('SELECT 1 FROM room_waiting WHERE coalesce(author, ?1) = ?1 LIMIT 1').get(account) !== undefined
+    );
   }
 
   /** What waits at this place is ordered, or never will be. */

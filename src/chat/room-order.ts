@@ -113,7 +113,7 @@ export class RoomOrder implements AsyncDisposable {
   /** Gives a tracker what waits for it, in order. Throws what holds it up. */
   async #flush(link: Link): Promise<void> {
     for (;;) {
-      const next = this.#ledger.rooms.nextWaiting(link.peer);
+      const next = this.#ledger.rooms.nextWaiting(link.peer, this.#ledger.self);
       if (!next) return;
       const state = this.#ledger.rooms.state(next.conversation);
       if (!state) throw new Fault('corrupt', `ordering a change: the room "${next.conversation}" is not known here`);
@@ -176,7 +176,7 @@ export class RoomOrder implements AsyncDisposable {
       after = answer.next;
       if (after === null) break;
     }
-    for (const id of this.#ledger.rooms.ids()) {
+    for (const id of this.#ledger.replica.roomsOf(this.#ledger.self)) {
       const state = this.#ledger.rooms.state(id);
       if (!state || state.creation.home !== link.peer || listed.has(id) || state.number === 0) continue;
       await this.#teach(link, state, 0);
@@ -219,8 +219,10 @@ export class RoomOrder implements AsyncDisposable {
   }
 
   #take(creation: Creation, given: readonly Ordered[]): RoomState {
+    const known = this.#ledger.rooms.state(roomId(creation));
     const state = this.#ledger.takeOrder(creation, given);
-    this.#onOrder(state);
+    // Where many share the room, the others hear of it from the same tracker; they have it by now.
+    if (!this.#ledger.replica.isShared || state !== known) this.#onOrder(state);
     return state;
   }
 

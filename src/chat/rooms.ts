@@ -68,8 +68,8 @@ export class Rooms implements AsyncDisposable {
 
   /** All but invitations by people who are blocked: these are back once they are let in again. */
   list(): Room[] {
-    return this.#ledger.rooms.ids().flatMap((id) => {
-      const state = this.#ledger.rooms.state(id);
+    return this.#ledger.replica.roomsOf(this.#ledger.self).flatMap((id) => {
+      const state = this.#known(id);
       const by = state?.invited.get(this.#ledger.self)?.by;
       return state && !(by !== undefined && this.#ledger.blocked(by)) ? [this.#view(state)] : [];
     });
@@ -77,7 +77,7 @@ export class Rooms implements AsyncDisposable {
 
   /** By id, or by name with or without `#`. Throws `unknown_id`, `invalid_argument` where a name means several. */
   find(text: string): Room {
-    const byId = this.#ledger.rooms.state(text);
+    const byId = this.#known(text);
     if (byId) return this.#view(byId);
     const name = text.startsWith('#') ? text.slice(1) : text;
     const named = this.list().filter((room) => room.name === name);
@@ -97,7 +97,7 @@ export class Rooms implements AsyncDisposable {
   }
 
   has(id: string): boolean {
-    return this.#ledger.rooms.state(id) !== undefined;
+    return this.#known(id) !== undefined;
   }
 
   /** Whether somebody is a member of a room now. */
@@ -199,8 +199,14 @@ export class Rooms implements AsyncDisposable {
     return this.#submit(id, { type: 'close' }, options);
   }
 
-  #state(id: string): RoomState {
+  /** A room that has to do with this account. */
+  #known(id: string): RoomState | undefined {
     const state = this.#ledger.rooms.state(id);
+    return state && this.#ledger.replica.concerns(state, this.#ledger.self) ? state : undefined;
+  }
+
+  #state(id: string): RoomState {
+    const state = this.#known(id);
     if (state) return state;
     throw new Fault('unknown_id', `looking for the room "${id}": it is not known here`);
   }
@@ -227,7 +233,12 @@ export class Rooms implements AsyncDisposable {
     this.#ledger.store.transaction(() => {
       const same = this.#ledger.rooms
         .waiting(id)
-        .some((each) => each.change?.type === change.type && each.change.target === change.target);
+        .some(
+          (each) =>
+            each.change?.type === change.type &&
+            each.change.target === change.target &&
+            each.change.author === change.author,
+        );
       if (same) throw new Fault('exists', `changing the room "${state.creation.name}": the same change waits already`);
       this.#ledger.rooms.queue(state, change);
       kept?.(id);
@@ -239,7 +250,8 @@ export class Rooms implements AsyncDisposable {
   #view(state: RoomState): Room {
     const { id, creation, number, members, invited, closed } = state;
     const self = this.#ledger.self;
-    const waiting = this.#ledger.rooms.waiting(id).map(({ change, reason }) => ({
+    const own = this.#ledger.rooms.waiting(id).filter(({ author }) => author === null || author === self);
+    const waiting = own.map(({ change, reason }) => ({
       type: change?.type ?? ('create' as const),
       target: change?.target ?? null,
       role: change?.role ?? null,

@@ -5,6 +5,7 @@ import { Rate } from '../base/rate.ts';
 import { peerId } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { needsAccount, type Router } from '../link/router.ts';
+import { Beside } from './beside.ts';
 import { type Conversation, direct } from './conversation.ts';
 import { Courier, type Reach } from './courier.ts';
 import { type Entry, type Ticket, ticket } from './entry.ts';
@@ -12,6 +13,7 @@ import { type ExportOptions, exportLines } from './export.ts';
 import { checkText, History } from './history.ts';
 import { Intake } from './intake.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
+import type { Stored } from './log.ts';
 import { Mailbox, type Post } from './mailbox.ts';
 import { ReadMarks } from './marks.ts';
 import type { Evidence, Message } from './message.ts';
@@ -20,7 +22,6 @@ import type { Reading } from './reading.ts';
 import { giveOrder, orderedNotice } from './room-wire.ts';
 import { Rooms } from './rooms.ts';
 import { Exchange } from './sync.ts';
-import { Statements } from './tables.ts';
 import { Typing, type TypingSignal } from './typing.ts';
 import { CALLS_BURST, CALLS_PER_SECOND, type Deliver, deliver, receiptNotice, sync, typingNotice } from './wire.ts';
 
@@ -37,16 +38,22 @@ const RELAY_LINKS = 3;
 export type ChatSignal = TypingSignal | { type: 'conversation.read'; conversation: string; upTo: string };
 
 export type ChatOptions = LedgerOptions & {
+  /** By which others find this account, said in letters; without it they find it only if they know it. */
+  handle?: string | undefined;
   /** An open, greeted link to a node that hosts the account. Throws where there is none to be had now. */
   reach: Reach;
   /** Where letters are left for those who are away; without it they wait here. */
   post?: Post | undefined;
+  /** Whether an account is of a zone of which no tracker of this node knows: nobody but this node tells it of an invitation. */
+  abroad?: (account: string) => boolean;
   /** Peer ids of this node's trackers, the preferred one first; none: no rooms can be made. */
   homes?: () => readonly string[];
   /** For tests: milliseconds after which what came from others is offered on. */
   relayMs?: number;
   /** For tests: milliseconds within which what is read in rooms is told together. */
   readMs?: number;
+  /** Where several accounts share a replica: who of them looks after a room of which something new is known. */
+  speaker?: ((conversation: string) => ChatService) | undefined;
   /** Like `emit`, for what is no message. */
   signal?: (signal: ChatSignal) => void;
 };
@@ -57,9 +64,11 @@ export class ChatService implements AsyncDisposable {
   readonly #ledger: Ledger;
   readonly #marks: ReadMarks;
   readonly #typing: Typing;
+  readonly #abroad: (account: string) => boolean;
   readonly #signal: (signal: ChatSignal) => void;
   readonly #intake: Intake;
   readonly #reader: Reader;
+  readonly #beside: Beside;
   readonly #exchange: Exchange;
   readonly #courier: Courier;
   readonly #mailbox: Mailbox | undefined;
@@ -83,12 +92,14 @@ export class ChatService implements AsyncDisposable {
     this.#ledger = new Ledger(options);
     this.#intake = new Intake(this.#ledger, options.log);
     this.#reader = new Reader(options.log);
+    this.#beside = new Beside(this.#ledger, options.log);
     this.#exchange = new Exchange(this.#ledger, options.log);
     const { account, log, post } = options;
     this.#mailbox =
       post &&
       new Mailbox({
         account,
+        handle: options.handle,
         ledger: this.#ledger,
         intake: this.#intake,
         post,
@@ -115,7 +126,7 @@ export class ChatService implements AsyncDisposable {
       ledger: this.#ledger,
       homes: options.homes ?? (() => []),
       log: options.log,
-      onOrder: (state) => this.#orderChanged(state.id),
+      onOrder: ({ id }) => (options.speaker?.(id) ?? this).#orderChanged(id),
     });
     this.#ledger.onForeignReceipt = (receipt) => {
       // The author may have no link with who signed it.
@@ -123,8 +134,9 @@ export class ChatService implements AsyncDisposable {
         this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] }),
       );
     };
+    this.#abroad = options.abroad ?? (() => false);
     this.#signal = options.signal ?? (() => {});
-    this.#marks = new ReadMarks(this.#ledger, this.#exchange, new Statements(options.store), {
+    this.#marks = new ReadMarks(this.#ledger, this.#exchange, this.#ledger.replica.sql, {
       byLetter: post !== undefined,
     });
     this.#typing = new Typing(options.clock);
@@ -138,6 +150,11 @@ export class ChatService implements AsyncDisposable {
     this.#ledger.viewer.trouble = (account) => this.#courier.trouble(account);
   }
 
+  /** For the others who stand on the same replica. */
+  get ledger(): Ledger {
+    return this.#ledger;
+  }
+
   /** Makes the tables where they are missing, and goes on with what waits from the last run. */
   start(): void {
     this.#ledger.migrate();
@@ -149,17 +166,23 @@ export class ChatService implements AsyncDisposable {
 
   /** Adds the methods of chat to a node's table. */
   attach(router: Router): void {
-    this.#mailbox?.attach(router);
+    ChatService.attachAll(router, () => this);
+  }
+
+  /** As `attach`, where the links of several accounts share a table: `of` says whose a link is. */
+  static attachAll(router: Router, of: (link: Link) => ChatService): void {
+    Mailbox.attach(router, (link) => of(link).#mailbox);
     const needs = { needs: needsAccount };
     router.handle(
       deliver,
       ({ entries }, { link, signal }) => {
-        const from = this.#admit(link);
-        const reading = this.#reader.read(link, entries);
-        if (!(reading instanceof Promise)) return this.#taken(link, from, reading);
+        const chat = of(link);
+        const from = chat.#admit(link);
+        const reading = chat.#reader.read(link, entries);
+        if (!(reading instanceof Promise)) return chat.#taken(link, from, reading);
         return reading.then((later) => {
           if (signal.aborted) throw new Fault('cancelled', 'taking entries: the link ended, or nobody waits for it');
-          return this.#taken(link, from, later);
+          return chat.#taken(link, from, later);
         });
       },
       needs,
@@ -167,10 +190,11 @@ export class ChatService implements AsyncDisposable {
     router.handle(
       sync,
       ({ conversations, more }, { link }) => {
-        const from = this.#admit(link);
-        const answer = this.#exchange.answer(from, link, conversations, more === true);
-        if (more !== true) this.#unoffered.delete(link);
-        this.#courier.use(from, link);
+        const chat = of(link);
+        const from = chat.#admit(link);
+        const answer = chat.#exchange.answer(from, link, conversations, more === true);
+        if (more !== true) chat.#unoffered.delete(link);
+        chat.#courier.use(from, link);
         return { conversations: answer };
       },
       needs,
@@ -178,34 +202,37 @@ export class ChatService implements AsyncDisposable {
     router.handle(
       giveOrder,
       ({ creation, ordered }, { link }) => {
-        this.#admit(link);
-        const { conversation, number } = this.rooms.order.given(creation, ordered);
-        this.#exchange.sawOrder(link, conversation, number);
+        const chat = of(link);
+        chat.#admit(link);
+        const { conversation, number } = chat.rooms.order.given(creation, ordered);
+        chat.#exchange.sawOrder(link, conversation, number);
         return { number };
       },
       needs,
     );
-    router.on(orderedNotice, ({ home, ordered }, { link }) => this.rooms.order.pushed(link, home, ordered));
+    router.on(orderedNotice, ({ home, ordered }, { link }) => of(link).rooms.order.pushed(link, home, ordered));
     router.on(
       receiptNotice,
       ({ receipts }, { link }) => {
-        this.#admit(link);
-        this.#ledger.takeReceipts(receipts);
+        const chat = of(link);
+        chat.#admit(link);
+        chat.#ledger.takeReceipts(receipts);
       },
       needs,
     );
     router.on(
       typingNotice,
       (params, { link }) => {
-        const from = this.#admit(link);
+        const chat = of(link);
+        const from = chat.#admit(link);
         // Somebody who is no member learns nothing from being skipped.
-        if (!this.#ledger.sharedWith(from, params.conversation)) return;
-        const signal = this.#typing.take(link, from, params);
+        if (!chat.#ledger.sharedWith(from, params.conversation)) return;
+        const signal = chat.#typing.take(link, from, params);
         if (!signal) return;
         try {
-          this.#signal(signal);
+          chat.#signal(signal);
         } catch (error) {
-          this.#log.debug({ err: error }, 'nobody was told that somebody is writing'); // a full disk, perhaps
+          chat.#log.debug({ err: error }, 'nobody was told that somebody is writing'); // a full disk, perhaps
         }
       },
       needs,
@@ -221,6 +248,7 @@ export class ChatService implements AsyncDisposable {
     for (const receipt of answer.receipts) {
       if (receipt.author !== from) this.#courier.linkTo(receipt.author)?.notify(receiptNotice, { receipts: [receipt] });
     }
+    this.#beside.took(link, from, seen);
     // Own entries that were given back want their receipts.
     if (seen.some((chain) => chain.author === this.#ledger.self)) this.#courier.wake(from, { now: true });
     return answer;
@@ -271,15 +299,23 @@ export class ChatService implements AsyncDisposable {
   /** Presence says that the account is there: what waits for it is tried now. */
   peerOnline(account: string): void {
     if (this.#waits(account)) return this.#courier.wake(account, { now: true });
+    if (this.#ledger.replica.isShared) return;
     if (account === this.#ledger.self || this.#linked.has(account)) return;
     // Somebody may hold what another, who is gone by now, wrote to this account: so it meets a few of each room.
     const lonely = this.#ledger.entries.shared(account).some(({ kind, members }) => {
       const met = members.filter((member) => this.#linked.has(member) || this.#wanted.has(member));
       return kind === 'room' && met.length < MEMBER_LINKS;
     });
-    if (!lonely) return;
+    if (!lonely && !this.#isAsked(account)) return;
     this.#wanted.add(account);
     this.#courier.wake(account, { now: true });
+  }
+
+  /** Whether this account asked somebody of elsewhere into a room, who has not answered yet. */
+  #isAsked(account: string): boolean {
+    if (!this.#abroad(account)) return false;
+    const { rooms, self } = this.#ledger;
+    return [...rooms.ids()].some((id) => rooms.state(id)?.invited.get(account)?.by === self);
   }
 
   /** The node's links to trackers that are up. */
@@ -290,6 +326,13 @@ export class ChatService implements AsyncDisposable {
   /** Members may be new, or there may be something that they lack now. */
   #orderChanged(conversation: string): void {
     this.#mailbox?.lookAgain();
+    // Whoever is of another zone learns from a link with this node which tracker to ask about its rooms.
+    for (const [account, { by }] of this.#ledger.rooms.state(conversation)?.invited ?? []) {
+      if (by !== this.#ledger.self || this.#linked.has(account) || this.#wanted.has(account)) continue;
+      if (!this.#abroad(account)) continue;
+      this.#wanted.add(account);
+      this.#courier.wake(account, { now: true });
+    }
     const members = this.#ledger.entries.conversation(conversation)?.members ?? [];
     if (!members.includes(this.#ledger.self)) return;
     let met = 0;
@@ -297,7 +340,7 @@ export class ChatService implements AsyncDisposable {
       const link = this.#linked.get(account);
       if (link && !this.#exchange.knows(link, conversation)) this.#renew(account, link);
       if (link || this.#wanted.has(account)) met += 1;
-      return account !== this.#ledger.self && !link && !this.#wanted.has(account);
+      return !this.#isHere(account) && !link && !this.#wanted.has(account);
     });
     for (; met < MEMBER_LINKS && strangers.length > 0; met++) {
       const [account] = strangers.splice(Math.floor(Math.random() * strangers.length), 1);
@@ -306,6 +349,11 @@ export class ChatService implements AsyncDisposable {
       this.#courier.wake(account, { now: true });
     }
     this.#relaySoon();
+  }
+
+  /** Whether an account stands on this side's log. */
+  #isHere(account: string): boolean {
+    return account === this.#ledger.self || this.#ledger.replica.hostsOther(account);
   }
 
   #renew(account: string, link: Link): void {
@@ -377,7 +425,21 @@ export class ChatService implements AsyncDisposable {
     return this.#writeIn(room ?? direct(this.#ledger.self, account), kind, body);
   }
 
+  /**
+   * Signs a text for a conversation that is known here, without a look at how far it has come with whom. Throws
+   * `unknown_id`, and as `say`.
+   */
+  post(conversation: string, text: string): Stored {
+    const known = this.history.known(conversation);
+    if (!known) throw new Fault('unknown_id', `writing to the conversation "${conversation}": there is none`);
+    return this.#append(known, 'text', checkText({ text }));
+  }
+
   #writeIn(conversation: Conversation, kind: string, body: Record<string, unknown>): Message {
+    return this.#ledger.viewer.message(this.#append(conversation, kind, body));
+  }
+
+  #append(conversation: Conversation, kind: string, body: Record<string, unknown>): Stored {
     const blocked = conversation.kind === 'direct' ? conversation.members.find(this.#ledger.blocked) : undefined;
     if (blocked !== undefined) {
       throw new Fault(
@@ -385,13 +447,13 @@ export class ChatService implements AsyncDisposable {
         `writing to "${blocked}": you have blocked this account; let it in again first, with "netapp people unblock"`,
       );
     }
-    const message = this.#ledger.write(conversation, kind, body);
+    const stored = this.#ledger.append(conversation, kind, body);
     this.#ledger.store.afterCommit(() => {
-      for (const account of conversation.members) {
-        if (account !== this.#ledger.self) this.#courier.wake(account, { now: false });
+      for (const account of this.#ledger.replica.elsewhere(conversation, this.#ledger.self)) {
+        this.#courier.wake(account, { now: false });
       }
     });
-    return message;
+    return stored;
   }
 
   /** In a room each reader tells each author, so what is read within a while is told together. [H-8] */
@@ -409,7 +471,7 @@ export class ChatService implements AsyncDisposable {
   }
 
   #roomOf(id: string): Conversation | undefined {
-    const found = this.#ledger.entries.conversation(id);
+    const found = this.history.known(id);
     return found?.kind === 'room' ? found : undefined;
   }
 
@@ -449,7 +511,7 @@ export class ChatService implements AsyncDisposable {
 
   /** Id of the conversation in which an entry stands; undefined where it is not here. */
   conversationOf(id: string): string | undefined {
-    return this.#ledger.entries.get(id)?.entry.conversation;
+    return this.history.find(id)?.entry.conversation;
   }
 
   /** Members, now, of the conversation in which an entry stands; nobody where it is not here. */
@@ -460,7 +522,9 @@ export class ChatService implements AsyncDisposable {
 
   /** One message, with the receipts that its state rests on. Throws `unknown_id`. */
   show(id: string): Evidence {
-    return this.#ledger.viewer.evidence(this.history.stored(id));
+    const stored = this.history.stored(id);
+    this.#ledger.prove(stored);
+    return this.#ledger.viewer.evidence(stored);
   }
 
   /** The lines of a conversation, as signed entries or for people. Throws `unknown_id`. */
@@ -490,6 +554,13 @@ export class ChatService implements AsyncDisposable {
     if (first !== undefined) this.#ledger.withdraw(id, first, why);
   }
 
+  /** Whether nothing of this account waits for anybody: no entry, receipt, letter or change of a room. */
+  isIdle(): boolean {
+    const { outbox, letters, rooms, self } = this.#ledger;
+    const waiting = [...outbox.recipients(), ...letters.recipients(), ...this.#marks.accounts()];
+    return waiting.length === 0 && !rooms.isWaiting(self);
+  }
+
   /** Own entries that lack a receipt and have not failed. */
   waiting(): number {
     return this.#ledger.outbox.size();
@@ -501,6 +572,7 @@ export class ChatService implements AsyncDisposable {
     await this.#mailbox?.[Symbol.asyncDispose]();
     clearTimeout(this.#relay);
     clearTimeout(this.#reading);
+    this.#beside[Symbol.dispose]();
     await this.#reader[Symbol.asyncDispose]();
     await this.rooms[Symbol.asyncDispose]();
     await this.#courier[Symbol.asyncDispose]();

@@ -169,6 +169,28 @@ export const STEPS = [
   `,
 ] as const;
 
+/** Keys of one account's own rows in tables that several accounts share: `<own>/<other>`; alone: `<other>`. */
+export class Scope {
+  readonly #prefix: string;
+
+  constructor(prefix: string) {
+    this.#prefix = prefix;
+  }
+
+  key(account: string): string {
+    return this.#prefix + account;
+  }
+
+  account(key: string): string {
+    return key.slice(this.#prefix.length);
+  }
+
+  /** Between which two keys, the second left out, all of them stand. */
+  get range(): [string, string] {
+    return [this.#prefix, `${this.#prefix}~`];
+  }
+}
+
 /** Prepares each SQL text once, when it is first used: a constructor may so come before the tables. */
 export class Statements {
   readonly #store: Store;

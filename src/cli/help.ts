@@ -21,7 +21,7 @@ export const GROUPS: Readonly<Record<string, { title: string; about: string }>> 
   },
   files: { title: 'Files', about: 'Files and folders: offered by one, fetched by the other, verified.' },
   jobs: { title: 'Jobs', about: 'What the agent carries out in the background: now, later, or again and again.' },
-  zones: { title: 'Zones', about: 'Whom a zone takes in. For its admins.' },
+  zones: { title: 'Zones', about: 'To whom zones below are given, and whom a zone takes in. For its admins.' },
   handles: { title: 'Handles', about: 'The names of a zone: listed, revoked, renamed. For its admins.' },
   links: { title: 'Links', about: 'Direct connections to other nodes and to trackers.' },
   events: { title: 'Events', about: 'All that happens, in order, with cursors to resume from.' },

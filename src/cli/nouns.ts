@@ -33,13 +33,17 @@ import {
   message,
   messageInFull,
   type Person,
+  type PersonFound,
   person,
+  personFound,
   type Room,
   room,
   type Safety,
   type Status,
   safety,
   status,
+  type Zone,
+  zone,
 } from '../api/shapes.ts';
 import { cleanText, jsonLine } from './clean.ts';
 import { jobName, jobStanding } from './job-progress.ts';
@@ -47,6 +51,7 @@ import { type Noun, noun, state, styles } from './noun.ts';
 import { adminNouns } from './nouns-admin.ts';
 import { doorNouns } from './nouns-doors.ts';
 import type { Cell } from './term.ts';
+import { stepLine } from './trace.ts';
 import { showAgo, showBytes, showTime } from './units.ts';
 
 function marksOf(p: Person): string[] {
@@ -54,6 +59,7 @@ function marksOf(p: Person): string[] {
     ...(p.keyChanged ? ['KEY CHANGED'] : []),
     ...(p.verifiedAt ? ['verified'] : []),
     ...(p.blocked ? ['blocked'] : []),
+    ...(p.hosted ? ['hosted'] : []),
   ];
 }
 
@@ -82,9 +88,41 @@ const people = noun<Person>(person, {
     ...(p.verifiedAt
       ? [['verified', `${showTime(p.verifiedAt)}, by ${p.verifiedBy ?? 'number'}`] satisfies [string, Cell]]
       : []),
+    ...(p.hosted ? [['hosted', 'its node reads what is said to it'] satisfies [string, Cell]] : []),
     ...(p.blocked ? [['blocked', { text: 'yes', style: 'red' }] as [string, Cell]] : []),
     ...(p.keyChanged ? [['key changed', { text: p.keyChanged, style: 'red' }] as [string, Cell]] : []),
     ...(p.me ? [] : [['takes files', takes(p)] as [string, Cell]]),
+  ],
+});
+
+const peopleFound = noun<PersonFound>(personFound, {
+  head: people.head,
+  none: people.none,
+  row: (p) => [...people.row(p)],
+  detail: (p) => [
+    ...people.detail(p).map(([name, cell]): [string, Cell] => [name, cell]),
+    ...(p.stale
+      ? [
+          ['stale', { text: 'their trackers do not answer: this is what they said last', style: 'yellow' }] as [
+            string,
+            Cell,
+          ],
+        ]
+      : []),
+    ...(p.trace ?? []).map((step, at): [string, Cell] => [at === 0 ? 'asked' : '', stepLine(step)]),
+  ],
+});
+
+const zones = noun<Zone>(zone, {
+  head: ['ZONE', 'KIND', 'TRACKERS', 'KEY', 'UNTIL', 'SEEN'],
+  none: 'no zones',
+  row: (each) => [
+    { text: each.zone, style: 'bold' },
+    each.kind,
+    each.trackers.map(({ addresses }) => addresses[0] ?? '').join(' '),
+    each.key,
+    each.until === null ? '-' : showTime(each.until),
+    each.seen === null ? '-' : showAgo(each.seen),
   ],
 });
 
@@ -416,6 +454,8 @@ const me = noun<Status>(status, {
 // By the schema that the operation names as its output.
 const nouns = new Map<unknown, Noun>([
   [person, people],
+  [personFound, peopleFound],
+  [zone, zones],
   [safety, safeties],
   [invite, invites],
   [message, messages],

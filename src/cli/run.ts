@@ -17,6 +17,7 @@ import { LEFT, leaveIfAway, runJob } from './job.ts';
 import { watch } from './progress.ts';
 import type { Shell } from './shell.ts';
 import { showAnswer, showNext, showValue } from './show.ts';
+import { traceOf } from './trace.ts';
 
 /** Where several paths are named: one call for each, in order. What fails keeps none of the others; its fault comes last. */
 export async function runOperation(
@@ -64,9 +65,10 @@ async function runOnce(operation: Operation, written: Record<string, unknown>, s
   const { signal } = shell;
   if (line.isAsked || operation.meta.job?.long) return await runJob(operation, { input, job: line }, shell);
   const client = createClient({ socketPath: shell.agentPath });
-  const answer = await callByName(client, operation.path, input, { signal }).catch((error: unknown) =>
-    leaveIfAway(error, operation, { input, job: line }, shell),
-  );
+  const answer = await callByName(client, operation.path, input, { signal }).catch(async (error: unknown) => {
+    if (!shell.json) for (const text of traceOf(error)) await shell.notes.line(text);
+    return leaveIfAway(error, operation, { input, job: line }, shell);
+  });
   const { shows, qr: coded, opens } = operation.meta.command;
   if (answer === LEFT) return;
 

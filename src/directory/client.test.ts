@@ -339,3 +339,35 @@ test('a stranger that pushes changes is cut off', async () => {
   stranger.notify(messages.changed, { version: '1-1', entries: [], gone: [], more: false });
   expect(await stranger.closed).toMatchObject({ code: 'forbidden' });
 });
+
+test('a node knows its handle also before it listens: its keys are bound to it at the start', () => {
+  const guest = new Guest('alice', new HandClock());
+  const client = new DirectoryClient({
+    trackers: [],
+    dial: () => Promise.reject(new Fault('peer_unreachable', 'no')),
+    account: guest.account,
+    handle: 'alice@lab',
+    node: guest.node.id,
+    addresses: () => expect.fail('it does not listen yet'),
+    store: new Store(':memory:'),
+    clock: guest.clock,
+    log: silentLog(),
+  });
+  expect(client.handle).toBe('alice@lab');
+});
+
+test('a tracker that renames to a name of another zone is not followed [A-21]', async () => {
+  const net = new Net();
+  const guest = new Guest('alice', net.clock);
+  const client = net.client(guest);
+  client.start();
+  await client.ready();
+  net.lab.store
+    .prepare(
+      "INSERT INTO directory_handle_marks (handle, state, target, at) VALUES ('alice@lab', 'renamed', 'eve@evil', 1)",
+    )
+    .run();
+  net.clock.pass(1);
+  await expect(client.announceNow()).rejects.toMatchObject({ code: 'renamed' });
+  expect(client.handle).toBe('alice@lab');
+});

@@ -7,10 +7,14 @@ import { race } from '../base/race.ts';
 import type { Store } from '../base/sqlite.ts';
 import { type Key, peerId } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
+import type { Method } from '../link/message.ts';
 import type { Router } from '../link/router.ts';
 import { reannounce } from './admin-wire.ts';
 import { Administration } from './administration.ts';
 import type { DialTracker } from './any-address.ts';
+import { zoneOf } from './delegation.ts';
+import { Elsewhere, type Mode } from './elsewhere.ts';
+import type { Names } from './finder.ts';
 import { parseHandle } from './handle.ts';
 import { type Hiding, MOST_HIDDEN_FROM, MOST_SHOWN_TO } from './hiding.ts';
 import type { ChosenTracker } from './invite.ts';
@@ -20,6 +24,8 @@ import { People, type PeopleChange, type Person } from './people.ts';
 import { type PresentStatus, statusText } from './record.ts';
 import { Tiers, type TierTimes } from './tiers.ts';
 import { type TrackerState, Upstream } from './upstream.ts';
+import type { DialServer } from './zone-links.ts';
+import type { Step } from './zone-messages.ts';
 
 export type { PeopleChange, Person } from './people.ts';
 export type { TrackerState } from './upstream.ts';
@@ -34,6 +40,8 @@ const LATE_ROUND_TRIPS = 3;
 const LATE_MS = { least: 30, most: 500, unknown: 150 };
 /** Milliseconds from one look at who is no longer vouched for to the next. */
 const SWEEP_MS = 5000;
+/** People of other zones who are looked for when the node starts, those seen last. */
+const MOST_FOLLOWED_AT_START = 200;
 
 type Wait = { signal?: AbortSignal | undefined };
 
@@ -48,6 +56,8 @@ export type DirectoryClientOptions = {
   node: string;
   /** `host:port` of this node, the likeliest first; asked whenever it announces. */
   addresses: () => readonly string[];
+  /** How trackers of other zones are dialled, and which DNS names them; undefined: nobody is looked for there. */
+  zones?: { dial: DialServer; names?: Names | undefined } | undefined;
   /** Open; its tables are made by `start`. */
   store: Store;
   clock: Clock;
@@ -74,6 +84,7 @@ export class DirectoryClient implements AsyncDisposable {
   #tiers: Tiers | undefined;
   #hiding: Hiding = { from: [], only: null };
   #people: People | undefined;
+  #elsewhere: Elsewhere | undefined;
   #sweeper: NodeJS.Timeout | undefined;
 
   /** Throws `invalid_argument` for a handle that is none. */
@@ -97,6 +108,7 @@ export class DirectoryClient implements AsyncDisposable {
   attach(router: Router): this {
     router.on(messages.changed, (change, { link }) => {
       const upstream = this.#upstreams.get(link.peer);
+      if (!upstream && this.#elsewhere?.changed(link, change.entries, change.gone)) return;
       if (!upstream)
         throw new Fault('forbidden', `taking "${messages.changed.name}": this link is not to a tracker of ours`);
       upstream.changed(link, change);
@@ -126,6 +138,16 @@ export class DirectoryClient implements AsyncDisposable {
       for (const listener of this.#listeners) listener(change);
     });
     this.#people = people;
+    const { zones, onTrackers } = this.#options;
+    if (zones) {
+      const own = (): { zone: string; link: Link }[] =>
+        [...new Set([...(this.#tiers?.ranked() ?? []), ...this.#upstreams.values()])].flatMap(({ link, invite }) =>
+          link ? { zone: invite.zone, link } : [],
+        );
+      const hasTrackers = this.#options.trackers.length > 0;
+      const onLinks = (): void => onTrackers?.();
+      this.#elsewhere = new Elsewhere({ ...zones, people, own, hasTrackers, store, clock, log, onLinks });
+    }
     return people;
   }
 
@@ -196,12 +218,28 @@ export class DirectoryClient implements AsyncDisposable {
     return abortable(this.#ready.promise, signal);
   }
 
+  /** `name@zone` of this node's account, as a tracker of the zone knows it. */
+  get handle(): string {
+    return this.#own.handle;
+  }
+
   /** This node's own account. */
   me(): Person {
     const { handle, account, node, status, text, addresses } = this.#own;
     // To the minute: a list in which nothing else changed stays the same, for those who ask whether it did.
     const lastSeen = Math.floor(this.#own.now() / 60_000) * 60_000;
-    return { handle, account: account.id, node, status, text, addresses, lastSeen, me: true, former: false };
+    return {
+      handle,
+      account: account.id,
+      node,
+      status,
+      text,
+      addresses,
+      lastSeen,
+      me: true,
+      former: false,
+      hosted: false,
+    };
   }
 
   /** Somebody by account id, as far as is known here; asks nobody. */
@@ -227,7 +265,21 @@ export class DirectoryClient implements AsyncDisposable {
     const listing = found?.trackers.flatMap((tracker) => this.#upstreams.get(tracker) ?? []) ?? [];
     // One that is used, or was last: there the recipient looks first.
     const sorted = [...listing].sort((a, b) => Number(b.lives) - Number(a.lives) || a.tier - b.tier);
-    return { sealingKey: found?.seal ?? null, links: sorted.flatMap(({ link }) => link ?? []) };
+    const foreign = this.#elsewhere?.links().filter(({ peer }) => found?.trackers.includes(peer)) ?? [];
+    return { sealingKey: found?.seal ?? null, links: [...sorted.flatMap(({ link }) => link ?? []), ...foreign] };
+  }
+
+  /** As `mailbox`; for somebody of another zone its trackers are looked for and dialled where no link stands. [Z-31] */
+  async mailboxOf(account: string, wait: Wait = {}): Promise<{ sealingKey: string | null; links: Link[] }> {
+    const found = this.mailbox(account);
+    const person = this.get(account);
+    if (found.links.length > 0 || !person || this.#isOwnZone(person.handle)) return found;
+    await this.#walk(person.handle, wait).catch(() => {}); // whoever was known before may be there still
+    for (const tracker of this.#table().mailbox(account)?.trackers ?? []) {
+      const link = await this.#elsewhere?.linkTo(tracker, wait.signal);
+      if (link) return { ...this.mailbox(account), links: [link] };
+    }
+    return this.mailbox(account);
   }
 
   /** Whether a tracker that answers lists the account, and none of them says that it is online. */
@@ -235,9 +287,23 @@ export class DirectoryClient implements AsyncDisposable {
     return this.get(account)?.status === 'offline' && this.mailbox(account).links.length > 0;
   }
 
-  /** Peer ids of the trackers, those of the first tier first, in the order in which they were named. */
+  /**
+   * Peer ids of the trackers, those of the first tier first, in the order in which they were named; then of those of other
+   * zones that are followed.
+   */
   trackers(): string[] {
-    return [...this.#options.trackers].sort((a, b) => (a.tier ?? 1) - (b.tier ?? 1)).map(({ peer }) => peer);
+    const own = [...this.#options.trackers].sort((a, b) => (a.tier ?? 1) - (b.tier ?? 1));
+    return [...own.map(({ peer }) => peer), ...(this.#elsewhere?.peers() ?? [])];
+  }
+
+  /** The token of the invite to a tracker, where that has one. [A-12] */
+  tokenOf(tracker: string): string | undefined {
+    return this.#options.trackers.find(({ peer }) => peer === tracker)?.token;
+  }
+
+  /** Links to trackers of other zones that are followed and up. */
+  foreignLinks(): Link[] {
+    return this.#elsewhere?.links() ?? [];
   }
 
   /** Everybody who is known, oneself first; what the trackers pushed, or said last if they are down. */
@@ -268,8 +334,10 @@ export class DirectoryClient implements AsyncDisposable {
     }
     const known = local();
     if (known && people.isFresh(known.account)) return known;
+    const elsewhere = await this.#handleElsewhere(wanted, known, signal);
     try {
-      await this.#askOne(`finding "${who}"`, wanted, signal);
+      if (elsewhere !== undefined) await this.#walk(elsewhere, { signal });
+      else await this.#askOne(`finding "${who}"`, wanted, signal);
     } catch (error) {
       if (signal?.aborted) throw error;
       const last = local();
@@ -279,6 +347,95 @@ export class DirectoryClient implements AsyncDisposable {
     const found = local();
     if (found) return found;
     throw new Fault('unknown_handle', `finding "${who}": the tracker's answer was not signed by its account`);
+  }
+
+  /**
+   * As `find`, by the walk that `mode` names whatever is known, also in the own zone; with what was asked of whom. Throws as
+   * `find` does; `data.trace` has the steps then.
+   */
+  async trace(
+    who: string,
+    { mode, signal }: Wait & { mode?: Mode | undefined } = {},
+  ): Promise<{ person: Person; stale: boolean; steps: Step[] }> {
+    const { handle } = parseHandle(who, this.#zone);
+    if (!this.#elsewhere) throw new Fault('wrong_state', `finding "${who}": this node knows of no other zones`);
+    await this.#firstTracker(`finding "${who}"`, signal).catch(() => {}); // DNS may still know
+    const { stale, steps } = await this.#walk(handle, { mode, signal });
+    this.#refuseChanged(handle);
+    const person = handle === this.#own.handle ? this.me() : this.#table().byHandle(handle);
+    if (person) return { person, stale, steps };
+    throw new Fault('unknown_handle', `finding "${who}": the tracker's answer was not signed by its account`);
+  }
+
+  async #walk(handle: string, options: Wait & { mode?: Mode | undefined }): Promise<{ stale: boolean; steps: Step[] }> {
+    const walked = await this.#elsewhere?.find(handle, options);
+    if (!walked) throw new Fault('unknown_zone', `finding "${handle}": this node knows of no other zones`);
+    const { fault, stale, steps } = walked;
+    if (!fault) return { stale, steps };
+    throw new Fault(fault.code, fault.message, { data: { ...fault.data, trace: steps } });
+  }
+
+  /** Asks the own tracker that governs `zone`, as an admin. Throws `tracker_down`, and what the tracker refuses it with. [Z-7] */
+  async administer<P, R>(spec: Method<P, R>, params: P, zone?: string, { signal }: Wait = {}): Promise<R> {
+    await this.#firstTracker('administering zones', signal);
+    if (this.#elsewhere) return await this.#elsewhere.administer(spec, params, zone, signal);
+    throw new Fault('wrong_state', 'administering zones: this node knows of no other zones');
+  }
+
+  /** The zones of the own trackers: whoever is of one of these is asked for there. */
+  #isOwnZone(handle: string): boolean {
+    const zone = zoneOf(handle);
+    return this.#options.trackers.length === 0 || this.#options.trackers.some((invite) => invite.zone === zone);
+  }
+
+  /** Whether somebody is known to be of a zone that no own tracker serves. */
+  isForeign(account: string): boolean {
+    const handle = this.#people?.get(account)?.handle;
+    return handle !== undefined && !this.#isOwnZone(handle);
+  }
+
+  /** By which handle to walk to another zone; undefined: it is one of the own zones, or nobody knows. */
+  async #handleElsewhere(
+    wanted: { handle: string } | { account: string },
+    known: Person | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<string | undefined> {
+    if (!this.#elsewhere) return undefined;
+    const handle = 'handle' in wanted ? wanted.handle : known?.handle;
+    if (handle !== undefined) return this.#isOwnZone(handle) ? undefined : handle;
+    if (!('account' in wanted)) return undefined;
+    const isHere = await this.#askOne('finding an account', wanted, signal).then(
+      () => true,
+      () => false,
+    );
+    return isHere ? undefined : await this.#elsewhere.handleOf(wanted.account, signal);
+  }
+
+  /**
+   * Learns who an account is by the handle that it says itself, where no own tracker knows it: its zone must say the same.
+   * Never throws. [Z-31]
+   */
+  async meet(account: string, handle: string, wait: Wait = {}): Promise<void> {
+    const text = handle.trim().toLowerCase();
+    if (this.get(account) || !this.#elsewhere) return;
+    try {
+      const wanted = parseHandle(text, this.#zone);
+      if (this.#isOwnZone(wanted.handle)) return;
+      await this.#walk(wanted.handle, wait);
+    } catch (error) {
+      this.#options.log.info({ err: error, account }, 'the zone of somebody who says a handle does not confirm it');
+    }
+  }
+
+  /** Looks again for those of other zones who are known, so that it shows when they come and go. Never throws. */
+  async followKnown(signal: AbortSignal): Promise<void> {
+    const all = this.#table()
+      .foreign((handle) => this.#isOwnZone(handle))
+      .slice(0, MOST_FOLLOWED_AT_START);
+    for (const { handle } of all) {
+      if (signal.aborted) return;
+      await this.#walk(handle, { signal }).catch(() => {}); // looked for again when somebody wants them
+    }
   }
 
   #wanted(who: string): { handle: string } | { account: string } {
@@ -361,11 +518,7 @@ export class DirectoryClient implements AsyncDisposable {
     if (all.length === 0) {
       throw new Fault('unknown_handle', `${what}: this node has no tracker to ask; join one with its invite link`);
     }
-    if (!this.#tiers?.ranked().length) {
-      using limit = deadline(FIRST_DIAL_MS, what, signal);
-      await this.#tiers?.answers(limit).catch(() => {});
-      if (signal?.aborted) throw toFault(signal.reason, what, 'cancelled');
-    }
+    await this.#firstTracker(what, signal);
     const ranked = this.#tiers?.ranked(zone) ?? [];
     if (ranked.length === 0) throw this.#allDown(what, all);
     return ranked;
@@ -408,6 +561,14 @@ export class DirectoryClient implements AsyncDisposable {
         faults.map((each) => toFault(each, what)),
       );
     }
+  }
+
+  /** Waits for trackers that are being dialled for the first time. Throws where `signal` ends it. */
+  async #firstTracker(what: string, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#tiers?.ranked().length) return;
+    using limit = deadline(FIRST_DIAL_MS, what, signal);
+    await this.#tiers?.answers(limit).catch(() => {});
+    if (signal?.aborted) throw toFault(signal.reason, what, 'cancelled');
   }
 
   #allDown(what: string, upstreams: readonly Upstream[]): Fault {
@@ -483,6 +644,7 @@ export class DirectoryClient implements AsyncDisposable {
     clearInterval(this.#sweeper);
     await this.goodbye();
     await this.#tiers?.[Symbol.asyncDispose]();
+    await this.#elsewhere?.[Symbol.asyncDispose]();
     await Promise.all([...this.#upstreams.values()].map((upstream) => upstream[Symbol.asyncDispose]()));
     this.#ready.reject(new Fault('cancelled', 'the directory was stopped'));
     this.#people?.flush();

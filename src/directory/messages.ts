@@ -24,7 +24,7 @@ const MOST_MOVING_MS = 3600_000;
 const version = z.string().regex(/^\d{1,16}-\d{1,16}$/);
 
 /** What a tracker tells one asker of one account. */
-const entry = z.object({
+export const entry = z.object({
   record,
   /** Addresses at which the tracker reached the node and found its key: the only ones that a stranger may dial. [D-22] */
   verified: z.array(addressText).max(MOST_ADDRESSES),
@@ -38,6 +38,9 @@ const entry = z.object({
 });
 
 export type Entry = z.infer<typeof entry>;
+
+/** Accounts that may be watched by name on one link. */
+export const MOST_WATCHED = 500;
 
 /** Account ids that left the list for good. */
 const gone = z.array(peerId);
@@ -108,7 +111,11 @@ export const find = method('directory.find', {
  * come before the answer. [D-17]
  */
 export const watch = method('directory.watch', {
-  params: z.object({ since: version.optional() }),
+  params: z.object({
+    since: version.optional(),
+    /** These alone, of which what is known is pushed at once; takes the place of who was named on this link before. [Z-30] */
+    accounts: z.array(peerId).min(1).max(MOST_WATCHED).optional(),
+  }),
   result: z.object({ version }),
 });
 

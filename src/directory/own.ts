@@ -11,6 +11,7 @@ export class OwnRecord {
   readonly seal: string;
   /** Told of a new handle, once it is used. */
   onRename: (handle: string) => void = () => {};
+  readonly hosted: boolean;
   status: PresentStatus = 'online';
   text = '';
   readonly #addresses: () => readonly string[];
@@ -24,11 +25,14 @@ export class OwnRecord {
     node: string;
     addresses: () => readonly string[];
     clock: Clock;
+    /** One of many accounts of the node. */
+    hosted?: boolean;
   }) {
     this.account = options.account;
     this.#handle = options.handle;
     this.node = options.node;
     this.seal = sealingKey(options.account);
+    this.hosted = options.hosted ?? false;
     this.#addresses = options.addresses;
     this.#clock = options.clock;
   }
@@ -69,6 +73,7 @@ export class OwnRecord {
       addresses,
       status,
       text,
+      ...(this.hosted && { hosted: true as const }),
       seal,
       seq: this.#seq,
       until: this.#clock.now() + offsetMs + ttlMs,

@@ -27,6 +27,8 @@ export type Person = {
   me: boolean;
   /** The handle belongs to another key by now: the user has accepted it. */
   former: boolean;
+  /** One of many accounts of its node, which reads what is said to it. [D-90] */
+  hosted: boolean;
 };
 
 export type PeopleChange =
@@ -35,7 +37,12 @@ export type PeopleChange =
   | { type: 'key_changed'; handle: string; pinned: string; shown: string; tracker: string };
 
 /** What one tracker says of one account. */
-type View = Pick<Entry, 'verified' | 'near' | 'online' | 'lastSeen'> & { node: string; addresses: readonly string[] };
+type View = Pick<Entry, 'verified' | 'near' | 'online' | 'lastSeen'> & {
+  node: string;
+  addresses: readonly string[];
+  /** Unix milliseconds until which it counts, where nobody pushes what changes; undefined: while its tracker is up. */
+  until: number | undefined;
+};
 
 type Known = {
   record: DirectoryRecord;
@@ -57,6 +64,8 @@ export class People {
   #conflicts = new Map<string, Conflict>();
   /** Trackers whose link is down, and since when. Missing: up. */
   readonly #down = new Map<string, number>();
+  /** Something that was said counts for a while only. */
+  #passing = false;
   readonly #unsaved = new Set<Known>();
   readonly #listeners = new Set<(change: PeopleChange) => void>();
 
@@ -127,12 +136,21 @@ export class People {
     return handle !== undefined && this.#store.pinned(handle) !== account;
   }
 
-  /** Takes what a tracker says. `full`: who is not among the entries is not known to it. */
-  take(tracker: string, page: { full: boolean; entries: readonly Entry[]; gone: readonly string[] }): void {
+  /**
+   * Takes what a tracker says. `full`: who is not among the entries is not known to it. `holdsMs`: for how long that counts,
+   * where the tracker will not say what changes.
+   */
+  take(
+    tracker: string,
+    page: { full: boolean; entries: readonly Entry[]; gone: readonly string[] },
+    holdsMs?: number,
+  ): void {
+    const until = holdsMs === undefined ? undefined : this.#clock.now() + holdsMs;
+    if (until !== undefined) this.#passing = true;
     const changed = new Set<Known>();
     this.#store.transaction(() => {
       for (const entry of page.entries) {
-        const known = this.#takeEntry(tracker, entry);
+        const known = this.#takeEntry(tracker, entry, until);
         if (known) changed.add(known);
       }
     });
@@ -151,7 +169,7 @@ export class People {
     }
   }
 
-  #takeEntry(tracker: string, entry: Entry): Known | undefined {
+  #takeEntry(tracker: string, entry: Entry, until: number | undefined): Known | undefined {
     const { record } = entry;
     // Most of what trackers push is about where somebody was reached, with the record that was checked before.
     if (!isDeepStrictEqual(record, this.#known.get(record.account)?.record) && !recordHolds(record)) {
@@ -175,7 +193,8 @@ export class People {
       known.record = record;
     }
     const { verified, near, online, lastSeen } = entry;
-    known.views.set(tracker, { verified, near, online, lastSeen, node: record.node, addresses: record.addresses });
+    const { node, addresses } = record;
+    known.views.set(tracker, { verified, near, online, lastSeen, node, addresses, until });
     return known;
   }
 
@@ -222,7 +241,7 @@ export class People {
 
   /** Shows as offline whom nobody vouches for any more, and writes what changed. To be called every few seconds. */
   sweep(): void {
-    if (this.#down.size > 0) for (const known of this.#known.values()) this.#tell(known);
+    if (this.#down.size > 0 || this.#passing) for (const known of this.#known.values()) this.#tell(known);
     this.flush();
   }
 
@@ -236,6 +255,14 @@ export class People {
     return known && this.#show(known);
   }
 
+  /** Accounts whose handle is of a zone that `isOwn` does not take for an own one, those seen last first. */
+  foreign(isOwn: (handle: string) => boolean): Person[] {
+    return [...this.#known.values()]
+      .filter(({ record }) => !isOwn(record.handle))
+      .map((known) => this.#show(known))
+      .sort((a, b) => b.lastSeen - a.lastSeen);
+  }
+
   byHandle(handle: string): Person | undefined {
     const account = this.#store.pinned(handle);
     const person = account === undefined ? undefined : this.get(account);
@@ -246,6 +273,11 @@ export class People {
   isFresh(account: string): boolean {
     const known = this.#known.get(account);
     return known !== undefined && this.#isOnline(known) && known.record.until > this.#clock.now();
+  }
+
+  /** Whether the tracker has said something of the account that still counts. */
+  isListed(account: string, tracker: string): boolean {
+    return this.#known.get(account)?.views.has(tracker) ?? false;
   }
 
   /** The key to which letters for the account are sealed, and the trackers that list it. */
@@ -261,9 +293,10 @@ export class People {
 
   #isOnline({ record, views }: Known): boolean {
     const now = this.#clock.now();
-    return [...views].some(([tracker, { online, node }]) => {
+    return [...views].some(([tracker, { online, node, until }]) => {
       const downSince = this.#down.get(tracker);
-      return online && node === record.node && (downSince === undefined || now - downSince < TTL_MS);
+      if (!online || node !== record.node) return false;
+      return until === undefined ? downSince === undefined || now - downSince < TTL_MS : now < until;
     });
   }
 
@@ -294,6 +327,7 @@ export class People {
       lastSeen: seen,
       me: false,
       former: this.isFormer(account),
+      hosted: known.record.hosted === true,
     };
   }
 

@@ -35,6 +35,8 @@ export const record = z.looseObject({
   addresses: z.array(addressText).max(MOST_ADDRESSES),
   status,
   text: statusText,
+  /** The account is one of many on its node, which reads what is said to it: its key is not the user's alone. [D-90] */
+  hosted: z.literal(true).optional(),
   /** Grows with each statement; Unix milliseconds at the time of signing, or the last one plus 1. [D-4] */
   seq: millis,
   /** Unix milliseconds until which it holds. */
@@ -44,7 +46,10 @@ export const record = z.looseObject({
 
 export type DirectoryRecord = z.infer<typeof record>;
 /** What an account says about itself, before it is signed. */
-export type Claim = Pick<DirectoryRecord, 'handle' | 'node' | 'addresses' | 'status' | 'text' | 'seq' | 'until'> & {
+export type Claim = Pick<
+  DirectoryRecord,
+  'handle' | 'node' | 'addresses' | 'status' | 'text' | 'hosted' | 'seq' | 'until'
+> & {
   /** The key to which letters for the account are sealed. [M-1] */
   seal?: string | undefined;
 };

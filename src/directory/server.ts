@@ -34,6 +34,8 @@ type Guest = {
   scope: Scope;
   /** Whose record it announced. */
   account: string | undefined;
+  /** Whom alone it watches; undefined: everybody. [Z-30] */
+  only: ReadonlySet<string> | undefined;
   /** Who asks: the account that vouches for the node at its end. */
   asker: Asker;
   announces: Rate;
@@ -144,7 +146,9 @@ export class DirectoryServer implements Disposable {
         },
         { quick: (params, link) => this.#findQuickly(params, link) },
       )
-      .handle(messages.watch, ({ since }, { link }) => this.#watch(this.#guest(link), since));
+      .handle(messages.watch, ({ since, accounts }, { link }) =>
+        accounts ? this.#watchSome(this.#guest(link), accounts) : this.#watch(this.#guest(link), since),
+      );
     return this;
   }
 
@@ -188,6 +192,7 @@ export class DirectoryServer implements Disposable {
       host,
       scope: scopeOf(host),
       account: undefined,
+      only: undefined,
       asker: link.account?.account,
       announces: new Rate({ burst: MOST_ANNOUNCES, perSecond: MOST_ANNOUNCES / 60, clock: this.#clock }),
       reads: new Rate({ burst: this.#mostReads, perSecond: this.#mostReads / 60, clock: this.#clock }),
@@ -303,6 +308,20 @@ export class DirectoryServer implements Disposable {
       }
       guest.link.notifyEncoded(changedText(version, page.entries, gone, false));
     }
+    guest.only = undefined;
+    this.#watchers.add(guest);
+    return { version };
+  }
+
+  /** Whoever is of another zone watches those that it has to do with, and nobody else. [Z-30] */
+  #watchSome(guest: Guest, accounts: readonly string[]): { version: string } {
+    this.#limit(guest.reads, 'watching');
+    this.#flush();
+    const { version } = this.#table;
+    const known = accounts.flatMap((account) => this.#table.get(account) ?? []);
+    const rows = known.flatMap((row) => this.#table.shown(row, guest.asker) ?? []);
+    if (rows.length > 0) for (const frame of this.#encode(rows, [], guest.host)) guest.link.notifyEncoded(frame);
+    guest.only = new Set(accounts);
     this.#watchers.add(guest);
     return { version };
   }
@@ -325,7 +344,14 @@ export class DirectoryServer implements Disposable {
     const rows = accounts.flatMap((account) => this.#table.get(account) ?? []);
     const gone = accounts.filter((account) => !this.#table.get(account));
     const encoded = new Map<string, string[]>();
-    for (const { link, host, asker } of this.#watchers) {
+    for (const { link, host, asker, only } of this.#watchers) {
+      if (only) {
+        const [wanted, left] = [rows.filter(({ account }) => only.has(account)), gone.filter((id) => only.has(id))];
+        const seen = this.#seen(wanted, asker, before);
+        if (seen.length + left.length > 0)
+          for (const frame of this.#encode(seen, left, host)) link.notifyEncoded(frame);
+        continue;
+      }
       const seen = this.#seen(rows, asker, before);
       if (seen.length + gone.length === 0) continue; // nothing that this one may see has changed
       const key = audience(rows, host);

@@ -32,14 +32,11 @@ export const trackers: Check = {
       const found = await look(invite, { identity, ca, signal });
       // Where others do its work, nobody has to act for one that does not answer.
       findings.push(...(others(said?.peer) ? found.map(asNote) : found));
-      if (said && !said.used && said.state !== 'rest') {
-        const words = `${invite.zone}, tier ${said.tier}: the agent does not use it: ${said.why}`;
-        findings.push(others(said.peer) ? note('tracker', words) : bad('tracker', 'tracker_down', words));
-      } else if (said && links.length > 1) {
-        findings.push(
-          note('tracker', `${invite.zone}, tier ${said.tier}: ${said.used ? 'used' : 'not used'}: ${said.why}`),
-        );
-      }
+      if (!said) continue;
+      const words = `${invite.zone}, tier ${said.tier}: ${said.used ? 'used' : 'not used'}: ${said.why}`;
+      if (!said.used && said.state !== 'rest' && !others(said.peer))
+        findings.push(bad('tracker', 'tracker_down', words));
+      else if (links.length > 1) findings.push(note('tracker', words));
     }
     return findings;
   },

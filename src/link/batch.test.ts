@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
-import { FAULTS, type FaultCode } from '../base/fault.ts';
+import { FAULTS, Fault, type FaultCode } from '../base/fault.ts';
 import { silentLog } from '../base/log.ts';
 import { Gathered } from './gathered.ts';
 import type { HelloInfo } from './hello.ts';
@@ -190,4 +190,69 @@ test('whatever is gathered leaves in its order, in frames that the other side ta
       expect(gathered.units).toBe(0);
     }),
   );
+});
+
+const end = (router: Router) => ({ id: Key.generate().id, router, self: helloOf(MOST_BATCH) });
+
+test('each message is overseen, answered at once or later, also where several share a frame [L-35] [A-43]', async () => {
+  const calm = { at: (_link: Link): void => {} };
+  const ended: string[] = [];
+  const { router } = table();
+  const watched = new Router({
+    overseer: { admit: (link) => calm.at(link), ended: (name, outcome) => void ended.push(`${name} ${outcome}`) },
+  })
+    .handle(echo, (text) => text, { quick: (params) => (params === 'quick' ? 'quickly' : undefined) })
+    .handle(slow, async (n) => {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (n < 0) throw new Fault('forbidden', 'below zero');
+      return n;
+    })
+    .on(poke, () => {});
+  const [near, far] = await pair(end(router), end(watched));
+  let admitted = 0;
+  calm.at = () => {
+    admitted += 1;
+    if (admitted > 6) throw new Fault('too_many', 'enough');
+  };
+  near.notify(poke, 1);
+  const asked = [
+    near.request(echo, 'quick'),
+    near.request(echo, 'long'),
+    near.request(slow, 1),
+    near.request(slow, -1),
+    near.request(small, ''),
+    near.request(echo, 'quick'),
+  ];
+  const outcomes = (await Promise.allSettled(asked)).map((one) =>
+    one.status === 'fulfilled' ? one.value : one.reason.code,
+  );
+  expect(outcomes).toEqual(['quickly', 'long', 1, 'forbidden', 'unknown_operation', 'too_many']);
+  expect(admitted).toBe(7);
+  expect(ended.toSorted()).toEqual([
+    'test.echo ok',
+    'test.echo ok',
+    'test.echo too_many',
+    'test.slow forbidden',
+    'test.slow ok',
+    'unknown unknown_operation',
+  ]);
+  near.notify(poke, 2);
+  expect(await far.closed).toMatchObject({ code: 'too_many' });
+});
+
+test('an answer that shares a frame may be as long as its method says, and no longer [L-22] [L-35]', async () => {
+  const brief = method('test.brief', { params: z.number(), result: z.string(), answerBytes: 100 });
+  const router = new Router().handle(brief, (n) => 'x'.repeat(n));
+  const [near] = await pair(end(new Router()), end(router));
+  const [short, long] = await Promise.allSettled([near.request(brief, 90), near.request(brief, 99)]);
+  expect(short).toMatchObject({ status: 'fulfilled', value: 'x'.repeat(90) });
+  expect(long).toMatchObject({ status: 'rejected', reason: { code: 'too_large' } });
+});
+
+test('a frame of a channel stands alone, in its place among the messages [L-62]', () => {
+  const gathered = new Gathered();
+  gathered.share(10);
+  for (const text of ['{"a":1}', '{"b":2}', '1:{"c":3}', '3!1000 goodbye', '{"d":4}']) gathered.add(text);
+  expect(gathered.take()).toEqual(['[{"a":1},{"b":2}]', '1:{"c":3}', '3!1000 goodbye', '{"d":4}']);
+  expect(gathered.units).toBe(0);
 });

@@ -25,9 +25,12 @@ export class Gathered {
 
   add(text: string): void {
     this.#units += text.length;
-    if (this.#count > 0 && (this.#count >= this.#most || this.#open.length + text.length >= MOST_UNITS)) this.#shut();
+    const isAlone = !text.startsWith('{'); // a frame of a channel, which is no message [L-62]
+    const isFull = this.#count >= this.#most || this.#open.length + text.length >= MOST_UNITS;
+    if (this.#count > 0 && (isAlone || isFull)) this.#shut();
     this.#open = this.#count === 0 ? text : `${this.#open},${text}`;
     this.#count += 1;
+    if (isAlone) this.#shut();
   }
 
   #shut(): void {

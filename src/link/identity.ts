@@ -34,11 +34,15 @@ export type Purpose =
   | 'order'
   | 'capability'
   | 'invitation'
-  | 'proof';
+  | 'proof'
+  | 'apex'
+  | 'delegation';
 
 const signedBytes = (purpose: Purpose, value: unknown): Buffer =>
   Buffer.from(`netapp.1 ${purpose}\n${canonical(value)}`, 'utf8');
 
+/** DER of an Ed25519 private key in PKCS#8 up to its seed (RFC 8410, section 7). */
+const pkcs8Prefix = Buffer.from('302e020100300506032b657004220420', 'hex');
 /** DER of an Ed25519 SubjectPublicKeyInfo up to the key's 32 bytes (RFC 8410, section 4). */
 const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
 
@@ -91,6 +95,12 @@ export class Key {
     return new Key(generateKeyPairSync('ed25519').privateKey);
   }
 
+  /** The key of a seed of 32 bytes. Throws `corrupt` for anything else. */
+  static fromSeed(seed: Uint8Array): Key {
+    if (seed.length !== 32) throw new Fault('corrupt', `reading a key: ${seed.length} bytes, expected 32`);
+    return new Key(createPrivateKey({ key: Buffer.concat([pkcs8Prefix, seed]), format: 'der', type: 'pkcs8' }));
+  }
+
   /** Throws `corrupt` if `pem` is not a PKCS#8 Ed25519 private key. */
   static fromPem(pem: string): Key {
     try {
@@ -110,11 +120,16 @@ export class Key {
    * Bytes (32, unless told) that only this key's owner can have, the same each time: HKDF-SHA256 of the key's seed without
    * salt, with `netapp.1 <purpose>` as info. So whoever restores the key has them too. [M-1] [L-6]
    */
-  derive(purpose: 'seal' | 'tickets', bytes = 32): Uint8Array {
+  derive(purpose: 'seal' | 'tickets' | 'hosting', bytes = 32): Uint8Array {
+    return new Uint8Array(hkdfSync('sha256', this.seed, '', `netapp.1 ${purpose}`, bytes));
+  }
+
+  /** The 32 bytes of which it is made: whoever has them is this key. */
+  get seed(): Uint8Array {
     const { d } = this.#private.export({ format: 'jwk' });
     const seed = fromBase64url(d ?? '');
-    if (seed?.length !== 32) throw new Fault('corrupt', 'deriving a key: the private key has no seed of 32 bytes');
-    return new Uint8Array(hkdfSync('sha256', seed, '', `netapp.1 ${purpose}`, bytes));
+    if (seed?.length !== 32) throw new Fault('corrupt', 'reading a key: the private key has no seed of 32 bytes');
+    return seed;
   }
 
   /** Signs `value`'s canonical JSON for one purpose. */

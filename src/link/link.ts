@@ -9,6 +9,7 @@ import type { Binding } from './binding.ts';
 import { type Beating, keepBeating } from './heartbeat.ts';
 import { checkHello, type HelloInfo, hello } from './hello.ts';
 import {
+  bytesOf,
   encodeError,
   encodeNotice,
   encodeRequest,
@@ -56,6 +57,8 @@ export type LinkOptions = {
   /** Id that the other side proved below. */
   peer: string;
   dialled: boolean;
+  /** The link that its frames travel on, where it is a channel; it looks after signs of life. [L-60] */
+  carrier?: Link | undefined;
   clock: Clock;
   log: Log;
   /** Asked before hello is answered: true for somebody for whom this side is not there. [D-60] */
@@ -78,6 +81,8 @@ const HELLO_MS = 10_000;
 const KEEP_ALIVE_MS = 15_000;
 /** A close code is this plus the fault's exit code; 1000 is a goodbye. [L-27] */
 const CLOSE_BASE = 4000;
+/** A frame of a channel begins with a digit, as no message does. [L-62] */
+const isDigit = (code: number): boolean => code >= 48 && code <= 57;
 
 /** [L-23] */
 const cancel = notice('cancel', { params: z.object({ id: z.number().int() }) });
@@ -87,11 +92,13 @@ type Asked = Extract<Incoming, { kind: 'request' }>;
 /** Bytes of a message's frame; undefined where that holds others, too. */
 type Bytes = number | undefined;
 
-type Waiting = { accept(result: unknown): void; refuse(fault: Fault): void };
+type Waiting = { accept(result: unknown, bytes: Bytes): void; refuse(fault: Fault): void };
 
 export class Link implements Beating {
   readonly peer: string;
   readonly dialled: boolean;
+  /** The link that this one is a channel of. */
+  readonly carrier: Link | undefined;
   readonly address: string;
   /** Unix milliseconds at which the link was made. */
   readonly since: number;
@@ -102,6 +109,8 @@ export class Link implements Beating {
   /** Round-trip time of the last sign of life asked for, in milliseconds. */
   rttMs: number | null = null;
   receivedBytes = 0;
+  /** Takes the frames of channels; without it, one is malformed. */
+  onChannel: ((text: string) => void) | undefined;
 
   readonly #stream: MessageStream;
   readonly #router: Router;
@@ -125,12 +134,14 @@ export class Link implements Beating {
   #pingedAt = 0;
   /** When the first ping went out after which nothing at all was heard; 0: none. */
   #askedAt = 0;
+  #holds = 0;
   readonly #keepAliveMs: number;
   #stopBeating: () => void = () => {};
 
   constructor(options: LinkOptions) {
     this.peer = options.peer;
     this.dialled = options.dialled;
+    this.carrier = options.carrier;
     this.address = options.stream.address;
     this.since = options.clock.now();
     this.#stream = options.stream;
@@ -159,6 +170,11 @@ export class Link implements Beating {
 
   get sentBytes(): number {
     return this.#stream.sentBytes;
+  }
+
+  /** The account that this side speaks for here. */
+  get own(): Binding | null {
+    return this.#self.account;
   }
 
   get open(): boolean {
@@ -225,7 +241,7 @@ export class Link implements Beating {
     checkHello(info, this.peer, this.#clock.now());
     this.#remote = info;
     this.#stream.share(Math.min(info.batch ?? 1, MOST_BATCH));
-    this.#stopBeating = keepBeating(this, this.#keepAliveMs);
+    if (!this.carrier) this.#stopBeating = keepBeating(this, this.#keepAliveMs);
     this.#ready.resolve();
     this.#ping();
   }
@@ -262,8 +278,13 @@ export class Link implements Beating {
         this.#trace('asked', spec.name, Buffer.byteLength(text), asked);
       };
       this.#waiting.set(id, {
-        accept: (result) => {
+        accept: (result, bytes) => {
           done();
+          const size = bytesOf(result, bytes, spec.answerBytes);
+          if (size > spec.answerBytes) {
+            const what = `calling "${spec.name}": the answer has ${size} bytes`;
+            return reject(new Fault('too_large', `${what}, at most ${spec.answerBytes} are taken`));
+          }
           const parsed = spec.result.safeParse(result);
           if (parsed.success) return resolve(parsed.data);
           reject(new Fault('malformed', `calling "${spec.name}": the answer is not of its shape`));
@@ -288,6 +309,22 @@ export class Link implements Beating {
     this.#send(text);
   }
 
+  /** Sends a frame of a channel. */
+  sendFrame(text: string): void {
+    this.#send(text);
+  }
+
+  /** Reads no more until each who holds it has released it. */
+  hold(): void {
+    this.#holds += 1;
+    if (this.#holds === 1) this.#stream.pause();
+  }
+
+  release(): void {
+    this.#holds -= 1;
+    if (this.#holds === 0) this.#stream.resume();
+  }
+
   /** Ends the link with a goodbye or a fault that the other side is told. */
   close(fault?: Fault): void {
     if (fault) this.#fail(fault);
@@ -308,6 +345,7 @@ export class Link implements Beating {
     const bytes = Buffer.byteLength(text);
     this.receivedBytes += bytes;
     try {
+      if (this.onChannel && isDigit(text.charCodeAt(0))) return this.onChannel(text);
       const frame = parseFrame(text, bytes, (this.#self.batch ?? 1) > 1);
       if (!Array.isArray(frame)) return this.#takeOne(frame, bytes);
       if (!this.#remote) throw new Fault('wrong_state', 'taking several messages: hello comes first, alone');
@@ -324,7 +362,7 @@ export class Link implements Beating {
       case 'notice':
         return this.#notice(one.method, one.params, bytes);
       case 'result':
-        return this.#waiting.get(one.id)?.accept(one.result); // none waits for an answer that came too late
+        return this.#waiting.get(one.id)?.accept(one.result, bytes); // none waits for an answer that came too late
       case 'error':
         return this.#waiting.get(one.id)?.refuse(one.fault);
     }
@@ -347,7 +385,7 @@ export class Link implements Beating {
     if (this.#running.size < MOST_IN_FLIGHT) return this.#run(asked, bytes);
     // What was read already waits here; pausing the stream bounds it to one read of the socket.
     this.#backlog.push({ asked, bytes });
-    if (this.#backlog.length === 1) this.#stream.pause();
+    if (this.#backlog.length === 1) this.hold();
   }
 
   /** Answers in this very turn where nothing has to be waited for: promises cost a lookup more than all that it looks at. */
@@ -386,7 +424,7 @@ export class Link implements Beating {
       const next = this.#backlog.shift();
       if (!next) return;
       this.#run(next.asked, next.bytes);
-      if (this.#backlog.length === 0) this.#stream.resume();
+      if (this.#backlog.length === 0) this.release();
     }
   }
 
@@ -447,7 +485,7 @@ export class Link implements Beating {
    * for which the other side has answered nothing although it was asked: 0 while all is well. [L-29]
    */
   unansweredMs(quietMs: number): number {
-    if (!this.open || this.#backlog.length > 0) return 0;
+    if (!this.open || this.#holds > 0) return 0;
     if (this.#askedAt > 0) return performance.now() - this.#askedAt;
     if (performance.now() - this.#heardAt >= quietMs) this.#ping();
     return 0;
@@ -455,7 +493,7 @@ export class Link implements Beating {
 
   /** [L-28] */
   beat(): void {
-    if (this.#backlog.length > 0) return; // the stream is paused: a sign of life could not be heard
+    if (this.#holds > 0) return; // the stream is paused: a sign of life could not be heard
     if (!this.#heard && this.#pingedAt > 0)
       return this.#fail(new Fault('timeout', 'the other side gives no sign of life'));
     this.#heard = false;

@@ -77,6 +77,13 @@ function faultOf(error: z.infer<typeof errorObject>): Fault {
   return new Fault(code, error.message, { data });
 }
 
+/**
+ * Bytes of params, or of a result, for which at most `most` are allowed: of their frame, or, where that holds others too (undefined), of
+ * themselves. They are measured only where less is allowed than all in a frame may have. [L-22] [L-35]
+ */
+export const bytesOf = (value: unknown, frameBytes: number | undefined, most: number): number =>
+  frameBytes ?? (most < BATCH_BYTES ? Buffer.byteLength(JSON.stringify(value) ?? '') : 0);
+
 /** A result, or the params of a notice, that were encoded before, for many who are told the same. */
 export class Encoded {
   readonly json: string;
@@ -122,15 +129,23 @@ export type Method<P, R> = {
   readonly result: z.ZodType<R>;
   /** Bytes that the request's frame may have. */
   readonly maxBytes: number;
+  /** Bytes that the answer's frame may have. */
+  readonly answerBytes: number;
   /** Milliseconds until the asker gives up. */
   readonly timeoutMs: number;
 };
 
 export function method<P, R>(
   name: string,
-  spec: { params: z.ZodType<P>; result: z.ZodType<R>; maxBytes?: number; timeoutMs?: number },
+  spec: {
+    params: z.ZodType<P>;
+    result: z.ZodType<R>;
+    maxBytes?: number;
+    answerBytes?: number;
+    timeoutMs?: number;
+  },
 ): Method<P, R> {
-  return { name, maxBytes: FRAME_BYTES, timeoutMs: ANSWER_MS, ...spec };
+  return { name, maxBytes: FRAME_BYTES, answerBytes: MOST_FRAME_BYTES, timeoutMs: ANSWER_MS, ...spec };
 }
 
 /** A message without an answer. */

@@ -7,6 +7,7 @@ import { Relay } from '../../test/relay.ts';
 import vectors from '../../test/vectors/proof.json' with { type: 'json' };
 import { systemClock } from '../base/clock.ts';
 import { canonical } from '../base/encoding.ts';
+import { Fault } from '../base/fault.ts';
 import { silentLog } from '../base/log.ts';
 import { bind } from './binding.ts';
 import { createIdentity, type Identity } from './certificate.ts';
@@ -14,6 +15,7 @@ import { answerHeaders, askHeaders, type Challenge, isProved, newNonce, prove, r
 import { dialLink } from './dial.ts';
 import { dialProxiedLink } from './dial-proxied.ts';
 import { TrustedProxies } from './forwarded.ts';
+import { Guard } from './guard.ts';
 import type { HelloInfo } from './hello.ts';
 import { Key, verified } from './identity.ts';
 import type { Link } from './link.ts';
@@ -52,7 +54,7 @@ afterEach(async () => {
 
 /** A tracker with its proxy before it; the proxy's certificate is for 127.0.0.1. */
 async function trackerBehind(
-  options: { urls?: (at: string) => string[]; head?: string; proxies?: TrustedProxies; path?: string } = {},
+  options: { urls?: (at: string) => string[]; head?: string; proxies?: TrustedProxies; guard?: Guard } = {},
 ): Promise<{ key: Key; listener: ProxiedListener; proxy: Relay; at: string }> {
   const key = Key.generate();
   const router = new Router().handle(who, (_params, { link }) => ({ peer: link.peer, from: link.address }));
@@ -67,6 +69,7 @@ async function trackerBehind(
       self: () => trackerHello,
       clock,
       log,
+      guard: options.guard,
     });
   const probe = make(0, []);
   await probe.start();
@@ -84,17 +87,21 @@ async function trackerBehind(
   return { key, listener, proxy, at };
 }
 
-const dialTo = (at: string, expect: string, over: { sessions?: Sessions; ca?: string } = {}): Promise<Link> =>
+const dialTo = (
+  at: string,
+  expect: string,
+  { as = node, ca = authority.cert, sessions }: { sessions?: Sessions; ca?: string; as?: Identity } = {},
+): Promise<Link> =>
   dialProxiedLink({
     address: at,
     expect,
-    identity: node,
-    ca: over.ca ?? authority.cert,
+    identity: as,
+    ca,
     router: new Router(),
-    self: () => helloOf(node),
+    self: () => helloOf(as),
     clock,
     log,
-    ...over,
+    sessions,
   });
 
 test('node and tracker prove their keys through a proxy that ends TLS [L-40] [L-41] [L-42] [L-43]', async () => {
@@ -282,6 +289,36 @@ test('who is no trusted proxy is cut off, and a proxy that does not say for whom
   const ask = askHeaders({ node: node.id, nodeNonce: newNonce(), at: trusting.at });
   expect(await byHand(trusting.listener.port, ask, () => ({}))).toEqual({ refused: 'invalid_argument' });
   expect(at).toMatch(/^wss:/);
+});
+
+test('what is counted is the client’s own address, and a key only once it is proved [A-40] [A-42]', async () => {
+  const guard = new Guard({ limits: { connectionsPerAddress: 2, linksPerKey: 1 }, clock });
+  const { key, at, listener } = await trackerBehind({ guard });
+  const first = await dialTo(at, key.id);
+  expect(await first.request(who, {})).toMatchObject({ peer: node.id });
+  // Somebody who claims the key without having it takes none of its places, only one of their own address.
+  const ask = askHeaders({ node: node.id, nodeNonce: newNonce(), at });
+  const claims = { ...ask, 'x-forwarded-for': '198.51.100.1' };
+  expect(await byHand(listener.port, claims, () => helloOf(node))).toEqual({ closed: 4030 });
+  const second = await dialTo(at, key.id);
+  expect(await second.closed).toMatchObject({ code: 'too_many' }); // the key has one link already
+  const [own, other] = [await createIdentity(), await createIdentity()];
+  const third = await dialTo(at, key.id, { as: own });
+  await expect(dialTo(at, key.id, { as: other })).rejects.toMatchObject({
+    code: 'too_many',
+    data: { retryAfterMs: 60_000 },
+  });
+  third.close();
+  first.close();
+});
+
+test('a tracker that is about to stop takes no new links through its proxy either [A-30]', async () => {
+  const { key, at, listener } = await trackerBehind();
+  const link = await dialTo(at, key.id);
+  listener.refuseLinks(new Fault('tracker_down', 'about to stop', { data: { retryAfterMs: 5000 } }));
+  await expect(dialTo(at, key.id)).rejects.toMatchObject({ code: 'tracker_down', data: { retryAfterMs: 5000 } });
+  expect(await link.request(who, {})).toMatchObject({ peer: node.id });
+  link.close();
 });
 
 test('the bytes that are signed are those of the vectors [L-42]', () => {

@@ -51,6 +51,7 @@ export class ProxiedListener implements AsyncDisposable {
   /** What the answer to each request for a link carries besides. */
   readonly #answers = new WeakMap<IncomingMessage, string[]>();
   #stopping = false;
+  #warnedAt = 0;
   #closedFor: Fault | undefined;
 
   constructor(options: ProxiedOptions) {
@@ -76,8 +77,11 @@ export class ProxiedListener implements AsyncDisposable {
     this.#server.on('connection', (socket) => {
       // Whoever speaks plain HTTP here and is no proxy of ours would be whoever they say. [L-45]
       if (options.proxies.has(plainIp(socket.remoteAddress))) return;
-      options.log.warn({ from: plainIp(socket.remoteAddress) }, 'somebody who is no trusted proxy is cut off');
       socket.destroy();
+      const now = options.clock.now();
+      if (now - this.#warnedAt < MINUTE_MS) return; // one line is enough to find it by, and no flood fills the log
+      this.#warnedAt = now;
+      options.log.warn({ from: plainIp(socket.remoteAddress) }, 'somebody who is no trusted proxy is cut off');
     });
     this.#server.on('request', (request, response) => {
       void this.#routes.serve(request, response, () => {

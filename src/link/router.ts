@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { Fault, type FaultCode, toFault } from '../base/fault.ts';
 import type { Link } from './link.ts';
-import { BATCH_BYTES, type Encoded, type Method, type Notice } from './message.ts';
+import { bytesOf, type Encoded, type Method, type Notice } from './message.ts';
 
 /** Throws a `Fault` where the link may not use the method. */
 export type Precondition = (link: Link) => void;
@@ -153,9 +153,9 @@ export class Router {
   }
 }
 
-/** What shares a frame with others is measured only where its method takes less than all of them may have. [L-22] [L-35] */
+/** [L-22] */
 function checkSize(row: Row, name: string, params: unknown, bytes: number | undefined): void {
-  const size = bytes ?? (row.maxBytes < BATCH_BYTES ? Buffer.byteLength(JSON.stringify(params) ?? '') : 0);
+  const size = bytesOf(params, bytes, row.maxBytes);
   if (size <= row.maxBytes) return;
   throw new Fault('too_large', `calling "${name}": ${size} bytes, at most ${row.maxBytes} are taken`);
 }

@@ -20,6 +20,7 @@ export const PARTS = [
   { path: 'node.key.crt', needed: false, store: false },
   { path: 'config.json', needed: false, store: false },
   { path: 'netapp.db', needed: true, store: true },
+  { path: 'hosted.db', needed: false, store: true },
   { path: 'tracker/tracker.key', needed: false, store: false },
   { path: 'tracker/tracker.key.crt', needed: false, store: false },
   { path: 'tracker/tracker.db', needed: false, store: true },

@@ -16,6 +16,8 @@ export function homePaths(home: string) {
     nodeKey: join(home, 'node.key'),
     lock: join(home, 'agent.lock'),
     store: join(home, 'netapp.db'),
+    /** Of accounts that the node hosts beside its own. */
+    hosted: join(home, 'hosted.db'),
     config: join(home, 'config.json'),
     socket: join(home, 'agent.sock'),
     token: join(home, 'token'),
@@ -50,6 +52,12 @@ export const homeConfig = z
     /** Zone and port of the tracker inside. */
     zone: z.string(),
     trackerPort: aPort,
+    /** Further zones of a tracker run from this home; invites of the trackers above them, and of those that have their keys. */
+    zones: z.array(z.string()),
+    parents: z.array(z.string()),
+    primaries: z.array(z.string()),
+    /** DNS servers to ask for zones out in the world, IP or IP:port; `none`: nobody; an empty list: the machine's. */
+    dns: z.array(z.string()),
     /** Whether a tracker run from this home holds letters for those who are away. */
     mailbox: z.boolean(),
     /** Where a tracker run from this home keeps what it knows: `embedded`, or `nats://HOST[,HOST]` for one of a cluster. */

@@ -14,12 +14,14 @@ import { DirectoryClient, type Person } from '../directory/client.ts';
 import type { ChosenTracker } from '../directory/invite.ts';
 import type { PresentStatus } from '../directory/record.ts';
 import type { TierTimes } from '../directory/tiers.ts';
+import { dialZonesWith, namesWith } from '../directory/zone-dial.ts';
 import { FileService } from '../files/service.ts';
 import type { Transfer } from '../files/transfer.ts';
 import { ACCOUNT_HEADER, encodeAccount, ticket } from '../files/wire.ts';
 import { formatAddress } from '../link/address.ts';
 import { type Binding, bind } from '../link/binding.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
+import { acceptChannels, type ChannelEnd } from '../link/channel.ts';
 import { dialTracker } from '../link/dial-tracker.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import { type Key, loadOrCreateKey, pinOf } from '../link/identity.ts';
@@ -38,6 +40,7 @@ import { Peers } from './peers.ts';
 import { Presence } from './presence.ts';
 import { conversationView, fileView, linkView, messageView, personView, roomEventView, roomView } from './views.ts';
 import { Webhooks } from './webhooks.ts';
+import { ZoneDesk } from './zones.ts';
 
 export type NodeOptions = {
   /** Folder of everything that the node knows and is. */
@@ -53,6 +56,8 @@ export type NodeOptions = {
   trackerCa?: string | undefined;
   /** For tests. */
   tierTimes?: TierTimes | undefined;
+  /** DNS servers, IP or IP:port, that are asked for zones out in the world; default: the machine's; null: none. */
+  dns?: readonly string[] | null | undefined;
   /** Who may see that the user is here; default: the zone. */
   presence?: PresenceScope | undefined;
   /** Milliseconds without a use of any door after which the user is away; null, the default: never. */
@@ -64,6 +69,9 @@ export type NodeOptions = {
   clock: Clock;
   log: Log;
 };
+
+/** Another account that is hosted here, as whoever opens a channel to it meets it. */
+export type HostedEnd = ChannelEnd & { onLink(link: Link): void };
 
 /** Milliseconds that the first request of an unknown account waits for the directory to say who it is. */
 const INTRODUCE_MS = 2000;
@@ -86,16 +94,22 @@ export class Node implements AsyncDisposable {
   readonly presence: Presence;
   readonly doorkeeper: Doorkeeper;
   readonly webhooks: Webhooks;
+  readonly zones: ZoneDesk;
   /** Settles when all that was written so far survives a power cut; undefined if it does already. */
   readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
   readonly #binding: () => Binding;
   readonly #options: NodeOptions;
   readonly store: Store;
+  readonly identity: Identity;
+  readonly accountKey: Key;
   #backingUp = false;
   readonly #resources: AsyncDisposableStack;
   readonly #introductions = new WeakMap<Link, Promise<void>>();
   readonly #trackersShown = new Map<string, string>();
+  readonly #trackerListeners = new Set<() => void>();
+  /** Who else is hosted here, beside the account that is this node's own. */
+  hosts: (account: string) => HostedEnd | undefined = () => undefined;
 
   private constructor(parts: {
     options: NodeOptions;
@@ -108,6 +122,8 @@ export class Node implements AsyncDisposable {
     const { clock, log, handle } = options;
     this.#options = options;
     this.store = store;
+    this.identity = identity;
+    this.accountKey = account;
     this.#resources = resources;
     this.account = account.id;
     this.id = identity.id;
@@ -124,7 +140,7 @@ export class Node implements AsyncDisposable {
       batch: MOST_BATCH,
     });
     const sessions = new Sessions();
-    const router = new Router({ admit: (link) => this.#introduce(link), settled: () => store.settled() });
+    const router = new Router({ admit: (link) => this.introduce(link), settled: () => store.settled() });
 
     this.#binding = binding;
     this.settled = () => store.settled();
@@ -139,17 +155,13 @@ export class Node implements AsyncDisposable {
     });
     this.marks = new Marks(store, clock);
     const blocked = (who: string): boolean => this.marks.of(who).blocked;
-    this.#listener = new Listener({
-      host: options.host,
-      port: options.port,
-      identity,
+    const own: HostedEnd = {
       router,
       self,
-      clock,
-      log,
       refuses: (info) => info.account !== null && blocked(info.account.account),
       onLink: (link) => this.peers.take(link),
-    });
+    };
+    this.#listener = new Listener({ host: options.host, port: options.port, identity, clock, log, ...own });
     this.peers = new Peers({
       identity,
       router,
@@ -178,14 +190,20 @@ export class Node implements AsyncDisposable {
       handle,
       node: identity.id,
       addresses: () => this.addresses,
+      zones: {
+        dial: dialZonesWith({ identity, router, self, clock, log }),
+        names: namesWith({ dns: options.dns, identity }),
+      },
       store,
       clock,
       log: log.child({ room: 'directory' }),
       onTrackers: () => this.#trackersChanged(),
       onRenamed: () => this.events.emit('person.changed', this.personView(this.directory.me())),
     }).attach(router);
+    this.zones = new ZoneDesk(this.directory);
     this.chat = new ChatService({
       account,
+      handle,
       store,
       clock,
       log: log.child({ room: 'chat' }),
@@ -194,11 +212,13 @@ export class Node implements AsyncDisposable {
       post: {
         isAway: (who) => this.directory.isAway(who),
         mailbox: async (who, wait) => {
-          if (!this.directory.get(who)) await this.#lookUp(who, wait.signal);
-          return this.directory.mailbox(who);
+          if (!this.directory.get(who)) await this.lookUp(who, wait.signal);
+          return await this.directory.mailboxOf(who, wait);
         },
-        introduce: async (who, { signal }) => {
-          if (!this.directory.get(who)) await this.#lookUp(who, signal);
+        introduce: async (who, { signal }, claim) => {
+          if (this.directory.get(who)) return;
+          if (claim !== undefined) await this.directory.meet(who, claim, { signal });
+          else await this.lookUp(who, signal);
         },
       },
       emit: (type, message) => {
@@ -206,6 +226,7 @@ export class Node implements AsyncDisposable {
         if (type === 'message.sent') store.afterCommit(() => this.contacts.wrote(message.to));
       },
       emitRoom: (type, change) => this.events.emit(type, roomEventView(change, this.handleOf)),
+      abroad: (who) => this.directory.isForeign(who),
       homes: () => this.directory.trackers(),
       handleOf: this.handleOf,
       signal: (signal) => this.#signalled(signal),
@@ -264,6 +285,11 @@ export class Node implements AsyncDisposable {
     });
     this.chat.attach(router);
     this.files.attach(router);
+    acceptChannels(router, {
+      end: (to) => (to === account.id ? own : this.hosts(to ?? '')),
+      clock,
+      log,
+    });
     this.#listener.route('/blobs/', this.files.handler);
   }
 
@@ -325,11 +351,22 @@ export class Node implements AsyncDisposable {
     await this.contacts.start();
     this.#resources.use(this.directory);
     this.directory.start();
+    const stop = new AbortController();
+    this.#resources.defer(() => stop.abort());
+    void this.directory
+      .ready({ signal: stop.signal })
+      .then(() => this.directory.followKnown(stop.signal))
+      .catch((error: unknown) => this.#options.log.debug({ err: error }, 'people of other zones are not followed'));
+  }
+
+  /** Name and version, said in hello. */
+  get software(): string {
+    return this.#options.software;
   }
 
   /** As the zone's tracker knows it: an admin may have renamed it. */
   get handle(): string {
-    return this.directory.me().handle;
+    return this.directory.handle;
   }
 
   get port(): number {
@@ -415,19 +452,22 @@ export class Node implements AsyncDisposable {
   }
 
   /** So that a message of somebody new is shown with a handle that a tracker confirmed, if one can be asked. */
-  #introduce(link: Link): Promise<void> | undefined {
+  introduce(link: Link): Promise<void> | undefined {
     const account = link.account?.account;
     if (account === undefined || this.directory.get(account)) return undefined;
     let introduced = this.#introductions.get(link);
     if (!introduced) {
-      introduced = this.#lookUp(account, link.signal);
+      introduced = this.lookUp(account, link.signal, link.account?.handle);
       this.#introductions.set(link, introduced);
     }
     return introduced;
   }
 
-  async #lookUp(account: string, signal: AbortSignal): Promise<void> {
+  /** Asks the trackers who an account is; what they do not know stays unknown. `claim`: the handle that it says of itself. */
+  async lookUp(account: string, signal: AbortSignal | undefined, claim?: string): Promise<void> {
     using limit = deadline(INTRODUCE_MS, 'looking somebody up', signal);
+    if (claim !== undefined) await this.directory.meet(account, claim, { signal: limit });
+    if (this.directory.get(account)) return;
     try {
       await this.directory.find(account, { signal: limit });
     } catch (error) {
@@ -447,8 +487,9 @@ export class Node implements AsyncDisposable {
 
   /** Tells of what changed for those who look at trackers from outside; an upstream's own steps are not their concern. */
   #trackersChanged(): void {
+    for (const listener of this.#trackerListeners) listener();
     for (const link of this.directory.ownLinks()) this.chat.trackerUp(link);
-    this.chat.trackersUp(this.directory.links());
+    this.chat.trackersUp([...this.directory.links(), ...this.directory.foreignLinks()]);
     for (const { peer, address, zone, tier, state, used, error } of this.directory.states()) {
       const [words, code] = [error?.message ?? null, error?.code ?? null];
       const shown = { peer, address, zone, tier, state, used, error: words, code };
@@ -457,6 +498,12 @@ export class Node implements AsyncDisposable {
       this.#trackersShown.set(peer, text);
       this.events.emit('tracker.changed', shown);
     }
+  }
+
+  /** Calls `listener` when a tracker came up or went down. The result ends it. */
+  onTrackers(listener: () => void): () => void {
+    this.#trackerListeners.add(listener);
+    return () => this.#trackerListeners.delete(listener);
   }
 
   /** Writes all of this home to one file, while it is used. Throws `exists`, `unwritable`, `disk_full`, `too_many`. */

@@ -4,9 +4,10 @@ import type { OnReadOpts } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { abortable } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
-import { Fault } from '../base/fault.ts';
+import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Identity } from '../link/certificate.ts';
+import { openChannel } from '../link/channel.ts';
 import { dial, dialLink, keyAt } from '../link/dial.ts';
 import type { HelloInfo } from '../link/hello.ts';
 import type { Link } from '../link/link.ts';
@@ -14,7 +15,7 @@ import type { Router } from '../link/router.ts';
 import { climb } from '../reach/ladder.ts';
 
 /** Where an account's node is: the key that must answer there, and the addresses to try. */
-type Whereabouts = { node: string; addresses: readonly string[] };
+export type Whereabouts = { node: string; addresses: readonly string[] };
 
 export type PeersOptions = {
   identity: Identity;
@@ -26,6 +27,8 @@ export type PeersOptions = {
   blocked?(account: string): boolean;
   /** Asks the directory; throws its faults. */
   locate(account: string, options: { signal?: AbortSignal | undefined }): Promise<Whereabouts>;
+  /** A link to the node that channels can go over; default: one that is there, or is dialled. */
+  carrier?(to: Whereabouts, options: { signal: AbortSignal }): Promise<Link>;
   /** Told of each link to an account that is now the one to use. */
   onUp(link: Link, account: string): void;
   onDown(link: Link, account: string): void;
@@ -40,6 +43,9 @@ export class Peers {
   readonly #options: PeersOptions;
   readonly #links = new Map<string, Link>();
   readonly #dialling = new Map<string, Promise<Link>>();
+  /** Links that are no channels, by node: over them go the channels to whom else it hosts. */
+  readonly #carriers = new Map<string, Link>();
+  readonly #climbing = new Map<string, Promise<Link>>();
   readonly #bulks = new Map<string, Set<TLSSocket>>();
   readonly #stop = new AbortController();
 
@@ -87,19 +93,44 @@ export class Peers {
 
   async #dial(account: string): Promise<Link> {
     const signal = this.#stop.signal;
-    const { node, addresses } = await this.#options.locate(account, { signal });
-    const link = await climb({
-      addresses,
-      signal,
-      attempt: (address, ends) => this.#dialAt(address, node, ends),
-      discard: (late) => late.close(),
-    });
-    if (link.account?.account !== account) {
-      const fault = new Fault('wrong_key', `reaching "${account}": its node hosts another account now`);
-      link.close(fault);
-      throw fault;
+    const to = await this.#options.locate(account, { signal });
+    const link = await (this.#options.carrier?.(to, { signal }) ?? this.carrier(to, { signal }));
+    // A node that hosts many answers for one of them, and speaks for the others on channels.
+    if (!this.#options.carrier && link.account?.account === account) return this.take(link) ?? link;
+    return await this.#open(account, link, signal);
+  }
+
+  async #open(account: string, carrier: Link, signal: AbortSignal): Promise<Link> {
+    const { router, self, clock, log } = this.#options;
+    try {
+      const link = await openChannel(carrier, { to: account, router, self, clock, log, signal });
+      if (link.account?.account === account) return this.take(link) ?? link;
+      link.close();
+    } catch (error) {
+      const { code } = toFault(error);
+      if (code !== 'unknown_operation' && code !== 'unknown_id') throw error;
     }
-    return this.take(link) ?? link;
+    throw new Fault('wrong_key', `reaching "${account}": its node hosts another account now`);
+  }
+
+  /** A link of this node to another one, for whichever accounts: the one there is, or a new one. */
+  async carrier({ node, addresses }: Whereabouts, { signal }: { signal: AbortSignal }): Promise<Link> {
+    const known = this.#carriers.get(node);
+    if (known?.open) return known;
+    let climbing = this.#climbing.get(node);
+    if (!climbing) {
+      climbing = climb({
+        addresses,
+        signal: this.#stop.signal,
+        attempt: (address, ends) => this.#dialAt(address, node, ends),
+        discard: (late) => late.close(),
+      })
+        .then((link) => this.take(link) ?? link)
+        .finally(() => this.#climbing.delete(node));
+      this.#climbing.set(node, climbing);
+      climbing.catch(() => {}); // each waiter hears of it
+    }
+    return await abortable(climbing, signal);
   }
 
   #dialAt(address: string, expect: string, signal: AbortSignal): Promise<Link> {
@@ -172,17 +203,30 @@ export class Peers {
       link.close(); // blocked while it was greeted
       return undefined;
     }
+    if (link.peer === this.#options.identity.id && !link.carrier) {
+      // To this very node, for accounts that it hosts beside its own: only channels are used of it.
+      if (link.dialled) this.#carry(link);
+      return link;
+    }
     const present = this.#links.get(account);
     if (present?.open && present.peer === link.peer && present.dialled !== link.dialled && this.#isPreferred(present)) {
       retire(link);
       return present;
     }
     this.#links.set(account, link);
+    if (!link.carrier) this.#carry(link);
     if (present) retire(present);
     void link.closed.then(() => this.#drop(link, account));
     this.#bound();
     this.#options.onUp(link, account);
     return link;
+  }
+
+  #carry(link: Link): void {
+    this.#carriers.set(link.peer, link);
+    void link.closed.then(() => {
+      if (this.#carriers.get(link.peer) === link) this.#carriers.delete(link.peer);
+    });
   }
 
   /** Whether a link was dialled by the side with the lower node id. */

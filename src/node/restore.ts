@@ -10,7 +10,7 @@ import type { z } from 'zod';
 import { Fault, toFault } from '../base/fault.ts';
 import { Lock } from '../base/lock.ts';
 import { Store } from '../base/sqlite.ts';
-import { askAllAgain } from '../chat/marks.ts';
+import { askAllAgain, askAllOfHosted } from '../chat/marks.ts';
 import { loadOrCreateKey } from '../link/identity.ts';
 import { MANIFEST, manifest, measure, PARTS, syncFolder } from './backup.ts';
 import { skipCursors } from './events.ts';
@@ -44,6 +44,7 @@ export async function restore(options: {
     const head = await unpack(unseal(createReadStream(file), passphrase), draft, signal);
     await verify(head, draft);
     refresh(join(draft, 'netapp.db'), head);
+    if (head.files.some((part) => part.path === 'hosted.db')) refreshHosted(join(draft, 'hosted.db'));
     await syncFolder(draft);
     await put(draft, home);
     return { home, handle: head.handle, account: head.account, at: head.at };
@@ -135,6 +136,17 @@ function refresh(path: string, { account, at }: Manifest): void {
   using store = new Store(path);
   askAllAgain(store, account);
   markRestored(store, at);
+  skipCursors(store);
+}
+
+/** The same for each account that the node hosts beside its own. */
+function refreshHosted(path: string): void {
+  using store = new Store(path);
+  const rows = store.prepare<{ account: string }>('SELECT account FROM hosted_accounts').all();
+  askAllOfHosted(
+    store,
+    rows.map(({ account }) => account),
+  );
   skipCursors(store);
 }
 

@@ -29,7 +29,7 @@ export type Known = {
 };
 
 export function personView(person: Person, { autoAccept, autoAcceptInto, mark, keyChanged, handle }: Known) {
-  const { account, status, text, node, addresses, lastSeen, me } = person;
+  const { account, status, text, node, addresses, lastSeen, me, hosted } = person;
   // What was verified is the old key: while another one is shown, that says nothing of who has the handle.
   const verified = keyChanged === null ? mark.verified : null;
   return {
@@ -48,6 +48,7 @@ export function personView(person: Person, { autoAccept, autoAcceptInto, mark, k
     blocked: mark.blocked,
     keyChanged,
     former: person.former,
+    hosted,
   };
 }
 

@@ -28,13 +28,13 @@ export async function runTracker(options: RunTrackerOptions): Promise<void> {
   using _hearing = onUp?.(tracker);
   const { peer, addresses, invite, proxyPort, metrics = null } = tracker;
   if (options.json) {
-    const { zone, port } = tracker;
-    const line = { address: addresses[0], addresses, peer, zone, invite, port, proxyPort, metrics };
+    const { zone, zones, port } = tracker;
+    const line = { address: addresses[0], addresses, peer, zone, zones, invite, port, proxyPort, metrics };
     stdout.write(`${JSON.stringify(line)}\n`);
   } else {
     stdout.write(
       [
-        `tracker of ${tracker.zone}`,
+        `tracker of ${tracker.zones.join(', ')}`,
         ...addresses.map((address) => `address  ${address}`),
         ...(behindProxy
           ? [`proxy    is answered at ${formatAddress({ host: behindProxy.host, port: proxyPort ?? 0 })}`]

@@ -11,8 +11,9 @@ import { Store } from '../base/sqlite.ts';
 import { MailServer } from '../chat/mailbox-server.ts';
 import { type MailLimits, MailStore } from '../chat/mailbox-store.ts';
 import { Orderer } from '../chat/orderer.ts';
-import { Admins } from '../directory/admin.ts';
+import { Admins, needsAdmin } from '../directory/admin.ts';
 import { AdminServer } from '../directory/admin-server.ts';
+import { isBelow } from '../directory/delegation.ts';
 import { type Check, DialBack } from '../directory/dialback.ts';
 import { parseZone } from '../directory/handle.ts';
 import { DIRECTORY_PATH, directoryHttp } from '../directory/http.ts';
@@ -22,8 +23,12 @@ import { MOST_ADDRESSES } from '../directory/record.ts';
 import { DirectoryServer } from '../directory/server.ts';
 import { SharedDirectory } from '../directory/shared.ts';
 import { DirectoryTable } from '../directory/table.ts';
+import type { DialServer } from '../directory/zone-links.ts';
+import type { ZoneTimes } from '../directory/zone-server.ts';
+import type { Served } from '../directory/zones.ts';
 import { formatAddress, formatProxied, parseAddress, parseProxied, scopeOf } from '../link/address.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
+import { acceptChannels } from '../link/channel.ts';
 import { type ForwardedHeader, TrustedProxies } from '../link/forwarded.ts';
 import { Guard, type Limits } from '../link/guard.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
@@ -40,6 +45,7 @@ import { loadToken, Monitor, parseMonitorAddress } from './monitor.ts';
 import { sendAway } from './moving.ts';
 import { ReadinessCheck } from './readiness.ts';
 import { logRefusals } from './refusals.ts';
+import { Zoning } from './zoning.ts';
 
 export const TRACKER_PORT = 22_236;
 
@@ -66,6 +72,14 @@ export type TrackerOptions = {
   /** Default 22236; 0 for any free one. */
   port?: number | undefined;
   zone: string;
+  /** Further zones that it serves. */
+  zones?: readonly string[] | undefined;
+  /** Trackers of the zones above; each is that of all zones here below its own. */
+  parents?: readonly Invite[] | undefined;
+  /** Trackers that have the key of a zone here, which this one serves too. */
+  primaries?: readonly Invite[] | undefined;
+  /** DNS servers, IP or IP:port, that are asked for zones out in the world; default: the machine's; null: none. */
+  dns?: readonly string[] | null | undefined;
   /** Whether it holds letters for those who are away; default true. */
   mailbox?: boolean | undefined;
   /** `nats://HOST[,HOST]` for one of a cluster; default `embedded`: this process alone. [K-2] */
@@ -92,6 +106,9 @@ export type TrackerOptions = {
   graceMs?: number;
   /** Lists, finds and watches that one link may ask for in a minute; default 600. [D-14] */
   readsPerMinute?: number | undefined;
+  /** For tests: milliseconds that others may keep what is said of zones; who is dialled in place of whom. */
+  zoneTimes?: ZoneTimes;
+  dialZones?: ((dial: DialServer) => DialServer) | undefined;
   /** For tests: how much mail is held. */
   mailLimits?: MailLimits;
 };
@@ -107,10 +124,13 @@ type Running = {
   table: DirectoryTable;
   addresses: string[];
   proxied: ProxiedListener | undefined;
+  zoning: Zoning;
 };
 
 export class Tracker implements AsyncDisposable {
   readonly zone: string;
+  /** All zones that it serves, `zone` first. */
+  readonly zones: readonly string[];
   readonly #options: TrackerOptions;
   readonly #clock: Clock;
   readonly #elsewhere: readonly string[];
@@ -124,6 +144,7 @@ export class Tracker implements AsyncDisposable {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.zone = parseZone(options.zone);
+    this.zones = [...new Set([this.zone, ...(options.zones ?? []).map(parseZone)])];
     this.admins = new Admins(options.admins);
     this.#elsewhere = (options.elsewhere ?? []).map((text) => formatAddress(parseAddress(text)));
   }
@@ -157,9 +178,9 @@ export class Tracker implements AsyncDisposable {
       ...(ttlMs !== undefined && { ttlMs }),
       ...(graceMs !== undefined && { graceMs }),
     });
+    let addresses: string[] = [];
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
-    const zones = [this.zone];
-    const { admins } = this;
+    const { admins, zones } = this;
     const joining = new Joining({ store, clock, key: identity.key, admins, given: this.#options.policy });
     const writer = shared && new SharedDirectory({ table, shared, clock, graceMs, log });
     await writer?.start();
@@ -169,7 +190,7 @@ export class Tracker implements AsyncDisposable {
     );
     const guard = new Guard({ limits: this.#options.limits, clock });
     undo.use(logRefusals(guard.refused, log));
-    const readiness = new ReadinessCheck({ store, clock });
+    const readiness = new ReadinessCheck({ store, clock, trouble: shared?.trouble });
     let letters: MailStore | undefined;
     const links = (): ReadonlySet<Link> => linksOf({ listener, proxied });
     const metrics = new Metrics({
@@ -189,21 +210,41 @@ export class Tracker implements AsyncDisposable {
     directory.attach(router);
     const inviteOf = (zone: string): Invite => ({ ...this.inviteOf(), zone });
     new AdminServer({ table, joining, admins, zones, inviteOf, links, log }).attach(router);
+    const software = this.#options.software ?? 'netapp';
+    const hello: HelloInfo = { protocol: PROTOCOL, software, role: 'tracker', account: null, batch: MOST_BATCH };
+    const self = (): HelloInfo => hello; // one for all links
+    acceptChannels(router, { end: (to) => (to === null ? { router, self, onLink: () => {} } : undefined), clock, log });
+    const zoning = undo.use(
+      new Zoning({
+        served: servedBy(this.zones, this.#options),
+        identity,
+        table,
+        store,
+        router,
+        self,
+        needsAdmin: needsAdmin(this.admins),
+        addresses: () => addresses,
+        dns: this.#options.dns,
+        times: this.#options.zoneTimes,
+        wrap: this.#options.dialZones,
+        clock,
+        log: log.child({ room: 'zones' }),
+      }),
+    );
     if (this.#options.mailbox ?? true) {
       letters = new MailStore({ store, key: identity.key, clock, limits: this.#options.mailLimits });
       const isBound = (account: string): boolean => table.isBound(account);
       const inCluster = shared && { log: shared.mail, store };
-      const mail = undo.use(new MailServer({ letters, shared: inCluster, isBound, clock, log }));
+      const confirm = (link: Link): Promise<void> => zoning.guests.confirm(link);
+      const mail = undo.use(new MailServer({ letters, shared: inCluster, isBound, confirm, clock, log }));
       await mail.start();
       mail.attach(router);
     }
-    const rooms = { key: identity.key, store, shared: shared?.rooms, clock, log: log.child({ room: 'rooms' }) };
+    const met = (link: Link): void => zoning.met(link);
+    const rooms = { key: identity.key, store, shared: shared?.rooms, clock, log: log.child({ room: 'rooms' }), met };
     const orderer = new Orderer(rooms);
     await orderer.start();
     orderer.attach(router);
-    const software = this.#options.software ?? 'netapp';
-    const hello: HelloInfo = { protocol: PROTOCOL, software, role: 'tracker', account: null, batch: MOST_BATCH };
-    const self = (): HelloInfo => hello; // one for all links
     const listener = new Listener({
       host,
       port: this.#options.port ?? TRACKER_PORT,
@@ -255,9 +296,10 @@ export class Tracker implements AsyncDisposable {
     if (this.#options.metrics !== undefined) await monitor.listen(parseMonitorAddress(this.#options.metrics));
     directory.start();
     const direct = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
-    const addresses = behindProxy ? reachable(direct, behindProxy.publicUrls) : direct;
+    addresses = behindProxy ? reachable(direct, behindProxy.publicUrls) : direct;
+    zoning.start();
     log.info({ peer: identity.id, addresses, zone: this.zone }, 'the tracker listens');
-    return { identity, listener, directory, joining, guard, readiness, monitor, table, addresses, proxied };
+    return { identity, listener, directory, joining, guard, readiness, monitor, table, addresses, proxied, zoning };
   }
 
   /** What NATS needs is loaded only where it is used. */
@@ -333,6 +375,11 @@ export class Tracker implements AsyncDisposable {
     log.info({ left }, 'the tracker stops');
   }
 
+  /** What it knows of zones, and how it finds people of others. */
+  get zoning(): Zoning {
+    return this.#now().zoning;
+  }
+
   /** Takes offline whose time is over now instead of within a second. */
   sweep(): void {
     this.#now().directory.sweep();
@@ -343,6 +390,26 @@ export class Tracker implements AsyncDisposable {
     this.#running = undefined;
     await this.#undo.disposeAsync();
   }
+}
+
+/** Each zone with the tracker above it, and with the one that has its key where that is another one. Throws `invalid_argument`. */
+function servedBy(zones: readonly string[], { parents = [], primaries = [] }: TrackerOptions): Served[] {
+  const lost = [
+    ...parents.filter(({ zone }) => !zones.some((each) => isBelow(each, zone))),
+    ...primaries.filter(({ zone }) => !zones.includes(zone)),
+  ];
+  const [first] = lost;
+  if (first) {
+    throw new Fault(
+      'invalid_argument',
+      `serving "${zones.join(', ')}": the tracker of "${first.zone}" was named, which is neither above one of these nor one of them`,
+    );
+  }
+  return zones.map((zone) => {
+    const primary = primaries.find((each) => each.zone === zone);
+    const above = parents.filter((each) => isBelow(zone, each.zone)).sort((a, b) => b.zone.length - a.zone.length);
+    return primary ? { zone, primary } : { zone, parent: above[0] };
+  });
 }
 
 function makeHome(home: string): void {

@@ -1,0 +1,174 @@
+/** The accounts that a node hosts, as the operations and doors for many need them. */
+import type { Hosted, HostedBackend, HostedEvent, Hosting, Present } from '../api/hosting.ts';
+import type { Person } from '../api/shapes.ts';
+import { Fault } from '../base/fault.ts';
+import type { HostedAccount } from '../node/hosted-account.ts';
+import { House, type HouseEvent, type HouseOptions } from '../node/hosting.ts';
+import type { Node } from '../node/node.ts';
+import { JobStore } from './job-store.ts';
+import { type Kept, talkOf } from './talk.ts';
+
+/** Milliseconds from one look for keys that are old to the next. */
+const TRIM_MS = 3_600_000;
+
+/**
+ * Hosts accounts on a running node, in the zone of its own handle; to be ended before it. Throws `corrupt`, `unwritable`,
+ * `disk_full`.
+ */
+export async function openHosting(node: Node, options: HouseOptions): Promise<Hosting> {
+  return new HouseDoor(await House.start(node, options), options);
+}
+
+class HouseDoor implements Hosting {
+  readonly #house: House;
+  readonly #kept: JobStore;
+  readonly #options: HouseOptions;
+  readonly #hosted = new Map<string, Hosted>();
+  readonly #trimmer: NodeJS.Timeout;
+
+  constructor(house: House, options: HouseOptions) {
+    this.#house = house;
+    this.#options = options;
+    this.#kept = new JobStore(house.store);
+    const trim = (): void => {
+      try {
+        this.#kept.trim(options.clock.now());
+      } catch (error) {
+        options.log.error({ err: error }, 'what was done for old keys cannot be let go of; it is tried again');
+      }
+    };
+    trim();
+    this.#trimmer = setInterval(trim, TRIM_MS).unref();
+  }
+
+  get zone(): string {
+    return this.#house.zone;
+  }
+
+  async open(name: string): Promise<Hosted> {
+    return this.#shown(await this.#house.open(name));
+  }
+
+  get(account: string): Hosted | undefined {
+    const found = this.#house.get(account);
+    return found && this.#shown(found);
+  }
+
+  #shown(account: HostedAccount): Hosted {
+    let shown = this.#hosted.get(account.account);
+    if (!shown) {
+      shown = hostedOf(account, this.#house, { kept: this.#kept, clock: this.#options.clock });
+      this.#hosted.set(account.account, shown);
+    }
+    return shown;
+  }
+
+  names(): string[] {
+    return this.#house.names();
+  }
+
+  people(): Person[] {
+    return this.#house.people().map(this.#house.personView);
+  }
+
+  on(listener: (event: HostedEvent) => void): () => void {
+    return this.#house.on((event) => {
+      const shown = eventOf(this.#house, event);
+      if (shown) listener(shown);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#trimmer);
+    await this.#house[Symbol.asyncDispose]();
+  }
+}
+
+function eventOf({ handleOf, personView, replica }: House, happened: HouseEvent): HostedEvent | undefined {
+  if (happened.type === 'people') return { type: 'people', person: personView(happened.person) };
+  if (happened.type === 'invited') {
+    const { event, account } = happened;
+    return { type: 'invited', conversation: event.conversation, room: event.name, account, from: handleOf(event.by) };
+  }
+  if (happened.type === 'room') return { type: 'room', conversation: happened.event.conversation, to: happened.to };
+  const { stored, to } = happened;
+  const { conversation, author, kind, at, body } = stored.entry;
+  const text = kind === 'file' ? body.name : body.text;
+  if ((kind !== 'text' && kind !== 'file') || typeof text !== 'string') return undefined;
+  return {
+    type: 'message',
+    id: stored.id,
+    conversation,
+    room: replica.rooms.state(conversation)?.creation.name ?? null,
+    author,
+    from: handleOf(author),
+    kind,
+    text,
+    at: Math.floor(at / 1000), // entries count microseconds
+    to,
+  };
+}
+
+function hostedOf(
+  account: HostedAccount,
+  house: House,
+  parts: { kept: JobStore; clock: HouseOptions['clock'] },
+): Hosted {
+  let backend: HostedBackend | undefined;
+  return {
+    account: account.account,
+    handle: account.handle,
+    get backend() {
+      backend ??= backendOf(account, house, parts);
+      return backend;
+    },
+    get online() {
+      return account.online;
+    },
+    setOnline: (status: Present, text: string) => account.setOnline(status, text),
+    setOffline: () => account.setOffline(),
+    say: (conversation, text) => account.say(conversation, text),
+  };
+}
+
+function backendOf(
+  account: HostedAccount,
+  house: House,
+  parts: { kept: JobStore; clock: HouseOptions['clock'] },
+): HostedBackend {
+  // Keys are each account's own, as on nodes of their own.
+  const kept: Kept = {
+    effect: (key) => parts.kept.effect(`${account.account} ${key}`),
+    record: (key, value, at) => parts.kept.record(`${account.account} ${key}`, value, at),
+  };
+  const { resolved, messages, conversations, rooms } = talkOf(account, { kept, clock: parts.clock });
+  const { events, store } = house;
+  return {
+    messages,
+    conversations,
+    rooms,
+    settled: () => store.settled(),
+    people: {
+      list: async () => house.people().map(account.personView),
+      async find(handle, { mode, trace, ...wait }) {
+        if (mode === undefined && !trace) {
+          return { ...account.personView(await account.directory.find(handle, wait)), stale: false, trace: null };
+        }
+        const { person, stale, steps } = await account.directory.trace(handle, { mode, ...wait });
+        return { ...account.personView(person), stale, trace: trace ? steps : null };
+      },
+      async setStatus(status, text) {
+        if (status === 'offline') {
+          throw new Fault('invalid_argument', 'setting the status "offline": its door says when a hosted account goes');
+        }
+        await account.setOnline(status, text);
+        return account.personView(account.me);
+      },
+    },
+    events: {
+      last: () => events.last,
+      follow: async ({ match, ...options }) =>
+        house.follow(account, { ...options, match: match && (await resolved(match, options)) }),
+    },
+  };
+}

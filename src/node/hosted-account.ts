@@ -1,0 +1,244 @@
+/** One of many accounts of a node: its key, its ends of conversations, its presence. Most of it is made when it is first needed. */
+
+import { Fault } from '../base/fault.ts';
+import type { Store } from '../base/sqlite.ts';
+import type { Summary } from '../chat/history.ts';
+import { msOf } from '../chat/hlc.ts';
+import type { Message } from '../chat/message.ts';
+import type { Room } from '../chat/rooms.ts';
+import { ChatService } from '../chat/service.ts';
+import type { Person } from '../directory/client.ts';
+import { OwnRecord } from '../directory/own.ts';
+import { type PresentStatus, statusText } from '../directory/record.ts';
+import { type Binding, bind } from '../link/binding.ts';
+import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
+import type { Key } from '../link/identity.ts';
+import type { HostedRow } from './hosted-keys.ts';
+import { HostedPresence } from './hosted-presence.ts';
+import type { House } from './hosting.ts';
+import type { HostedEnd } from './node.ts';
+import { Peers } from './peers.ts';
+import { conversationView, messageView, roomView } from './views.ts';
+
+/** A binding is made anew when so much of its time is left: a day. */
+const BINDING_LEFT_MS = 24 * 3600_000;
+
+type Wait = { signal?: AbortSignal | undefined };
+
+/** What is made when the account is first used. */
+type Awake = { key: Key; own: OwnRecord; chat: ChatService; peers: Peers; presence: HostedPresence };
+
+export class HostedAccount implements AsyncDisposable {
+  readonly name: string;
+  readonly account: string;
+  readonly handle: string;
+  readonly row: HostedRow;
+  readonly #house: House;
+  #awake: Awake | undefined;
+  #binding: Binding | undefined;
+
+  constructor(house: House, row: HostedRow) {
+    this.#house = house;
+    this.row = row;
+    this.name = row.name;
+    this.account = row.account;
+    this.handle = `${row.name}@${house.zone}`;
+  }
+
+  get store(): Store {
+    return this.#house.store;
+  }
+
+  get chat(): ChatService {
+    return this.#wake().chat;
+  }
+
+  get online(): boolean {
+    return this.#awake?.presence.isWanted ?? false;
+  }
+
+  /** As whoever opens a channel to it meets it. */
+  get end(): HostedEnd {
+    return {
+      router: this.#house.router,
+      self: this.#self,
+      onLink: (link) => this.#wake().peers.take(link),
+    };
+  }
+
+  readonly #self = (): HelloInfo => ({
+    protocol: PROTOCOL,
+    software: this.#house.node.software,
+    role: 'node',
+    account: this.#bound(),
+  });
+
+  #bound(): Binding {
+    const now = this.#house.clock.now();
+    const { key } = this.#wake();
+    if (!this.#binding || this.#binding.until - now < BINDING_LEFT_MS) {
+      this.#binding = bind(key, this.handle, this.#house.node.id, now);
+    }
+    return this.#binding;
+  }
+
+  #wake(): Awake {
+    this.#awake ??= this.#make();
+    return this.#awake;
+  }
+
+  #make(): Awake {
+    const house = this.#house;
+    const { node, router, clock, log, store, replica } = house;
+    const key = house.keys.key(this.row);
+    const { directory, identity } = node;
+    const addresses = (): string[] => node.addresses;
+    const own = new OwnRecord({ account: key, handle: this.handle, node: node.id, addresses, clock, hosted: true });
+    const presence = new HostedPresence({
+      own,
+      directory,
+      router,
+      self: this.#self,
+      opening: house.opening,
+      clock,
+      log,
+      onLinks: (links) => {
+        for (const link of links) chat.trackerUp(link);
+        chat.trackersUp(links);
+      },
+    });
+    const peers = new Peers({
+      identity,
+      router,
+      self: this.#self,
+      clock,
+      log,
+      locate: async (who, wait) => {
+        const { node: at, addresses: known } = await directory.find(who, wait);
+        return { node: at, addresses: known };
+      },
+      carrier: (to, wait) => node.peers.carrier(to, wait),
+      onUp: (link) => chat.linkUp(link),
+      onDown: () => {},
+    });
+    const lookUp = async (who: string, signal: AbortSignal | undefined): Promise<void> => {
+      if (!directory.get(who)) await node.lookUp(who, signal);
+    };
+    const chat: ChatService = new ChatService({
+      account: key,
+      store,
+      clock,
+      log,
+      replica,
+      reach: (who, wait) => peers.reach(who, wait),
+      post: {
+        isAway: (who) => directory.isAway(who),
+        mailbox: async (who, { signal }) => {
+          await lookUp(who, signal);
+          const { sealingKey, links } = directory.mailbox(who);
+          return { sealingKey, links: await Promise.all(links.map((link) => presence.channel(link))) };
+        },
+        introduce: (who, { signal }) => lookUp(who, signal),
+      },
+      emit: () => {}, // `told` hears of it
+      told: (type, stored) => house.told(this, type, stored),
+      emitRoom: (type, event) => house.roomChanged(type, event),
+      homes: () => directory.trackers(),
+      handleOf: house.handleOf,
+      speaker: (conversation) => house.speaker(this, conversation).chat,
+    });
+    chat.start();
+    return { key, own, chat, peers, presence };
+  }
+
+  /** Goes on with what waits of it from before. */
+  resume(): void {
+    this.#wake();
+  }
+
+  /** Has a tracker bind the name to the account. Throws `name_taken`, `tracker_down`. */
+  claim(): Promise<void> {
+    return this.#wake().presence.claim();
+  }
+
+  async setOnline(status: PresentStatus, text: string): Promise<void> {
+    const parsed = statusText.safeParse(text);
+    if (!parsed.success) {
+      throw new Fault('invalid_argument', `setting the status: expected ${parsed.error.issues[0]?.message}`);
+    }
+    const { own, presence } = this.#wake();
+    own.status = status;
+    own.text = text;
+    await presence.online();
+  }
+
+  async setOffline(): Promise<void> {
+    const awake = this.#awake;
+    if (!awake) return;
+    await awake.presence.offline();
+    // Nobody is here, and nothing waits: it is made anew when somebody comes, or something does.
+    if (this.#awake !== awake || awake.presence.isWanted || !awake.chat.isIdle()) return;
+    this.#awake = undefined;
+    await end(awake);
+  }
+
+  trackersChanged(): void {
+    this.#awake?.presence.trackersChanged();
+  }
+
+  /** See `Hosted.say`: many that come in one turn of the event loop share a commit, and one call to the disk. */
+  async say(conversation: string, text: string): Promise<{ id: string; at: number }> {
+    const { id, entry } = await this.store.grouped(() => this.chat.post(conversation, text));
+    await this.store.settled();
+    return { id, at: msOf(entry.at) };
+  }
+
+  readonly handleOf = (account: string): string => this.#house.handleOf(account);
+
+  readonly messageView = (message: Message) => messageView(message, this.#house.handleOf, () => undefined);
+
+  readonly roomView = (room: Room) => roomView(room, this.#house.handleOf);
+
+  readonly conversationView = (summary: Summary) => conversationView(summary, this.#house.handleOf, this.messageView);
+
+  readonly personView = (person: Person) => ({
+    ...this.#house.personView(person),
+    me: person.account === this.account,
+  });
+
+  readonly directory = {
+    find: async (who: string, wait: Wait): Promise<Person> => {
+      return this.#house.personOf(who) ?? (await this.#house.node.directory.find(who, wait));
+    },
+    known: (who: string): Person | undefined => this.#house.personOf(who) ?? this.#house.node.directory.known(who),
+    list: (): Person[] => this.#house.people(),
+  };
+
+  /** As the account presents itself. */
+  get me(): Person {
+    const own = this.#awake?.own;
+    const { node, clock } = this.#house;
+    return {
+      handle: this.handle,
+      account: this.account,
+      node: node.id,
+      status: this.online ? (own?.status ?? 'online') : 'offline',
+      text: own?.text ?? '',
+      addresses: node.addresses,
+      lastSeen: clock.now(),
+      me: false,
+      former: false,
+      hosted: true,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#awake) await end(this.#awake);
+  }
+}
+
+async function end({ presence, chat, peers }: Awake): Promise<void> {
+  await presence[Symbol.asyncDispose]();
+  await chat[Symbol.asyncDispose]();
+  await peers[Symbol.asyncDispose]();
+}
