@@ -25,6 +25,10 @@ export class Child implements AsyncDisposable {
     });
   }
 
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
   /** Calls one of the child's commands; what it gives is what the caller knows it to be. */
   async ask<T = void>(command: string, ...args: unknown[]): Promise<T> {
     const id = this.#next++;

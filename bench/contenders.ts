@@ -23,7 +23,7 @@ export type Contender = {
 
 export const isHere = (program: string): boolean => spawnSync('which', [program]).status === 0;
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
@@ -33,7 +33,7 @@ async function freePort(): Promise<number> {
 }
 
 /** A program that serves until it is disposed. */
-class Served implements AsyncDisposable {
+export class Served implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #ended: Promise<unknown>;
   #said = '';
@@ -46,6 +46,10 @@ class Served implements AsyncDisposable {
         this.#said = (this.#said + text).slice(-2000);
       });
     }
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
   }
 
   /** Settles when somebody answers on the port. */

@@ -128,6 +128,7 @@ function hostedOf(
     setOnline: (status: Present, text: string) => account.setOnline(status, text),
     setOffline: () => account.setOffline(),
     say: (conversation, text) => account.say(conversation, text),
+    file: (message) => account.file(message),
   };
 }
 

@@ -63,6 +63,11 @@ export interface Hosted {
    * has come with each recipient. Answers once it survives a power cut.
    */
   say(conversation: string, text: string): Promise<{ id: string; at: number }>;
+  /**
+   * What a message of kind `file` offers, read from its sender while `read` is asked for more, each piece verified. Throws
+   * `unknown_id`, and `wrong_state` for a folder.
+   */
+  file(message: string): { name: string; size: number; read(signal: AbortSignal): AsyncIterable<Buffer> };
 }
 
 /** A node that hosts many accounts. */

@@ -1,17 +1,16 @@
 /** The commands that are processes of their own. What they need is loaded when they run. */
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { naming, targetInput } from '../api/operation.ts';
+import type { Log } from '../base/log.ts';
 import type { Verified } from '../chat/export.ts';
 import { type ProcessCommand, processCommand } from '../cli/process-command.ts';
+import type { Shell } from '../cli/shell.ts';
 import { parseSpan } from '../cli/units.ts';
-
-/** 0 takes any free port. */
-const port = z
-  .string()
-  .regex(/^\d{1,5}$/, 'expected a port from 0 to 65535')
-  .transform(Number)
-  .refine((number) => number <= 65_535, 'expected a port from 0 to 65535');
+import type { RunTrackerOptions } from '../tracker/main.ts';
+import type { DoorOptions } from './im.ts';
+import { doorFlags, imCommands } from './im-commands.ts';
+import { port } from './port.ts';
 
 const mailbox = z.boolean().optional().meta({
   negatable: true,
@@ -209,6 +208,10 @@ const tracker = processCommand({
       })
       .optional()
       .describe('how long its nodes have, at most, to go elsewhere where it ends by SIGTERM, or off; default: 30s'),
+    ...doorFlags,
+    imPort: doorFlags.imPort.describe(
+      'serve clients of the classic IM protocol on this port, too, such as 6666; 0: any',
+    ),
   }),
   async run(input, shell) {
     const [
@@ -229,7 +232,9 @@ const tracker = processCommand({
       import('../directory/invite.ts'),
     ]);
     const { home, signal, stdout, stderr, json, env } = shell;
-    const given = givenToTracker(input);
+    const { imPort, imHost, imTls, imKey, imCert, imPlain, imPerAddress, imRate, ...ofTrackerAlone } = input;
+    const door = { imPort, imHost, imTls, imKey, imCert, imPlain, imPerAddress, imRate };
+    const given = givenToTracker(ofTrackerAlone);
     const read = async () => settle(given, env, await readConfig(home)).settings;
     const settings = await read();
     const { zone, mailbox, engine, host, trackerPort: port, metrics, elsewhere, drainMs } = settings;
@@ -249,10 +254,34 @@ const tracker = processCommand({
       stderr,
       json,
       log,
+      beside: door.imPort === undefined ? undefined : await besideTracker(door, shell, settings.host, log),
     });
     return 0;
   },
 });
+
+/** The door for IM clients in the tracker's own process. */
+async function besideTracker(
+  door: DoorOptions,
+  shell: Shell,
+  host: string | undefined,
+  log: Log,
+): Promise<NonNullable<RunTrackerOptions['beside']>> {
+  const [{ openImDoor }, { homePaths }, { parseInvite }] = await Promise.all([
+    import('./im.ts'),
+    import('../node/home.ts'),
+    import('../directory/invite.ts'),
+  ]);
+  return async (tracker) => {
+    const invite = parseInvite(tracker.invite);
+    // Over loopback, whatever network the machine is on, unless it listens elsewhere alone.
+    const addresses = host === undefined ? [`127.0.0.1:${tracker.port}`] : invite.addresses;
+    const identity = join(homePaths(shell.home).tracker, 'tracker.key');
+    const opened = await openImDoor(door, { shell, trackers: [{ ...invite, addresses }], host, log, identity });
+    const { address, port } = opened.gateway;
+    return { says: { im: address, imPort: port }, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+  };
+}
 
 const demo = processCommand({
   name: 'demo',
@@ -395,4 +424,5 @@ export const processCommands: readonly ProcessCommand[] = [
   demo,
   restore,
   verifyExport,
+  ...imCommands,
 ];

@@ -63,13 +63,17 @@ export function buildProgram(
   const isKnown = word === undefined ? asked !== undefined : names.includes(word) && word !== 'completion';
   const isBuilt = (words: string): boolean => !isKnown || first(words) === word;
 
-  for (const { name, summary, description, example, faults, input, run } of ownCommands) {
-    entries.push({ words: name, summary, group: 'process' });
+  for (const { name, isDefault = false, summary, description, example, faults, input, run } of ownCommands) {
+    entries.push({ words: name, summary, group: name.startsWith('im ') ? 'im' : 'process' });
     if (!isBuilt(name)) continue;
     inputs.set(name, input);
     fields.set(name, { input });
     const command = procedure
-      .meta({ description: page(summary, description), examples: examples(example, ['internal', ...faults]) })
+      .meta({
+        description: page(summary, description),
+        examples: examples(example, ['internal', ...faults]),
+        default: isDefault,
+      })
       .input(input)
       .handler(async ({ context, input }) => context.exit(await run(input, context.shell())));
     place(router, name.split(' '), command);

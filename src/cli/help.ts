@@ -8,6 +8,10 @@ export const INTERRUPTED = 130;
 /** The nouns, as groups of commands, in the order in which a newcomer meets them; `about` heads a noun's own page. */
 export const GROUPS: Readonly<Record<string, { title: string; about: string }>> = {
   process: { title: 'Run', about: '' },
+  im: {
+    title: 'Classic IM',
+    about: 'The door for clients of the classic instant-messaging protocol. "netapp im" opens it.',
+  },
   status: { title: 'Me', about: '' },
   people: { title: 'People', about: 'Who is there, how they are, and what I allow whom.' },
   messages: { title: 'Messages', about: 'Messages, with what is proven about their delivery. "netapp say" sends one.' },

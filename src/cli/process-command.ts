@@ -5,6 +5,8 @@ import type { Shell } from './shell.ts';
 
 export type ProcessCommand = {
   name: string;
+  /** It is what its noun alone means: `im run` is `im`. */
+  isDefault?: boolean;
   /** One line, without a full stop. */
   summary: string;
   description?: string;

@@ -59,8 +59,14 @@ export class CommandReader {
     this.#limits = limits;
   }
 
+  /** Keeps `bytes` until `next` has given all that is whole in them: they must not change until then. */
   push(bytes: Uint8Array): void {
     this.#queue.push(bytes);
+  }
+
+  /** Bytes that came and belong to no command that was given yet. */
+  get held(): number {
+    return this.#queue.length;
   }
 
   /** What is here may be all: after half a second of silence `giveUp` says so [P-21]. */
@@ -84,7 +90,10 @@ export class CommandReader {
     for (;;) {
       const open = this.#open;
       const step = open ? this.#argument(open) : this.#word();
-      if (step === 'more') return undefined;
+      if (step === 'more') {
+        this.#queue.own();
+        return undefined;
+      }
       if (step !== 'again') return step;
     }
   }

@@ -26,6 +26,8 @@ export function homePaths(home: string) {
     outgoing: join(home, 'outgoing'),
     /** The tracker that `up` runs inside where none is configured. */
     tracker: join(home, 'tracker'),
+    /** The door for clients of the classic IM protocol. */
+    im: join(home, 'im'),
   };
 }
 

@@ -7,12 +7,14 @@ import { msOf } from '../chat/hlc.ts';
 import type { Message } from '../chat/message.ts';
 import type { Room } from '../chat/rooms.ts';
 import { ChatService } from '../chat/service.ts';
-import type { Person } from '../directory/client.ts';
+import type { DirectoryClient, Person } from '../directory/client.ts';
 import { OwnRecord } from '../directory/own.ts';
 import { type PresentStatus, statusText } from '../directory/record.ts';
+import { ticket } from '../files/wire.ts';
 import { type Binding, bind } from '../link/binding.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import type { Key } from '../link/identity.ts';
+import { type HostedFile, hostedFile } from './hosted-file.ts';
 import type { HostedRow } from './hosted-keys.ts';
 import { HostedPresence } from './hosted-presence.ts';
 import type { House } from './hosting.ts';
@@ -126,6 +128,7 @@ export class HostedAccount implements AsyncDisposable {
     };
     const chat: ChatService = new ChatService({
       account: key,
+      handle: this.handle,
       store,
       clock,
       log,
@@ -135,11 +138,15 @@ export class HostedAccount implements AsyncDisposable {
         isAway: (who) => directory.isAway(who),
         mailbox: async (who, { signal }) => {
           await lookUp(who, signal);
-          const { sealingKey, links } = directory.mailbox(who);
+          const { sealingKey, links } = await directory.mailboxOf(who, { signal });
           return { sealingKey, links: await Promise.all(links.map((link) => presence.channel(link))) };
         },
-        introduce: (who, { signal }) => lookUp(who, signal),
+        introduce: async (who, { signal }, claim) => {
+          if (claim !== undefined) await directory.meet(who, claim, { signal });
+          await lookUp(who, signal);
+        },
       },
+      abroad: (who) => directory.isForeign(who),
       emit: () => {}, // `told` hears of it
       told: (type, stored) => house.told(this, type, stored),
       emitRoom: (type, event) => house.roomChanged(type, event),
@@ -193,6 +200,21 @@ export class HostedAccount implements AsyncDisposable {
     return { id, at: msOf(entry.at) };
   }
 
+  /** What a message of somebody on a node offers. Throws `unknown_id`, `wrong_state`. */
+  file(message: string): HostedFile {
+    const stored = this.chat.history.find(message);
+    const parsed = ticket.safeParse(stored?.entry.body);
+    if (stored?.entry.kind !== 'file' || !parsed.success) {
+      throw new Fault('unknown_id', `looking for the file of the message "${message}": there is none`);
+    }
+    const { author } = stored.entry;
+    return hostedFile(parsed.data, {
+      author,
+      bulk: (who, wait) => this.#wake().peers.bulk(who, wait),
+      binding: () => this.#bound(),
+    });
+  }
+
   readonly handleOf = (account: string): string => this.#house.handleOf(account);
 
   readonly messageView = (message: Message) => messageView(message, this.#house.handleOf, () => undefined);
@@ -210,6 +232,8 @@ export class HostedAccount implements AsyncDisposable {
     find: async (who: string, wait: Wait): Promise<Person> => {
       return this.#house.personOf(who) ?? (await this.#house.node.directory.find(who, wait));
     },
+    trace: (who: string, options: Parameters<DirectoryClient['trace']>[1]) =>
+      this.#house.node.directory.trace(who, options),
     known: (who: string): Person | undefined => this.#house.personOf(who) ?? this.#house.node.directory.known(who),
     list: (): Person[] => this.#house.people(),
   };

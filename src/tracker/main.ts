@@ -17,6 +17,8 @@ export type RunTrackerOptions = Omit<TrackerOptions, 'log'> & {
   /** One JSON line instead of text. */
   json?: boolean;
   log?: Log;
+  /** What runs beside the tracker in its process, from its start to its end; what it says is printed with the tracker's own. */
+  beside?: ((tracker: Tracker) => Promise<{ says: Record<string, string | number> } & AsyncDisposable>) | undefined;
 };
 
 /** Throws what `Tracker.start` throws; settles when the tracker has ended after `signal`. */
@@ -25,11 +27,23 @@ export async function runTracker(options: RunTrackerOptions): Promise<void> {
   const log = options.log ?? createLog({ name: 'tracker', level: 'warn' });
   await using tracker = new Tracker({ ...options, log });
   await tracker.start();
+  await using beside = await options.beside?.(tracker);
   using _hearing = onUp?.(tracker);
   const { peer, addresses, invite, proxyPort, metrics = null } = tracker;
   if (options.json) {
     const { zone, zones, port } = tracker;
-    const line = { address: addresses[0], addresses, peer, zone, zones, invite, port, proxyPort, metrics };
+    const line = {
+      address: addresses[0],
+      addresses,
+      peer,
+      zone,
+      zones,
+      invite,
+      port,
+      proxyPort,
+      metrics,
+      ...beside?.says,
+    };
     stdout.write(`${JSON.stringify(line)}\n`);
   } else {
     stdout.write(
@@ -42,6 +56,7 @@ export async function runTracker(options: RunTrackerOptions): Promise<void> {
         `peer id  ${peer}`,
         `invite   ${invite}`,
         ...(metrics === null ? [] : [`metrics  http://${metrics}/metrics`]),
+        ...(beside ? [`im       ${beside.says.im}`] : []),
         '',
       ].join('\n'),
     );

@@ -1,0 +1,79 @@
+/**
+ * Row "im": one room, everybody in it a client of the classic protocol, beside chat servers and a message bus that get the same
+ * load from the same program. The others keep nothing of what is said; the door signs each message and has it on the disk first.
+ */
+import { resolve } from 'node:path';
+import { Child } from './child.ts';
+import { Columns } from './columns.ts';
+import { beside, type ChatServer, type Contender, contenders, cpuSecondsOf, residentBytesOf } from './im-servers.ts';
+import type { Measured, Row } from './run.ts';
+
+const WINDOW = 64;
+const SPEAKERS = [1, 4];
+/** Deliveries of one run, about; and messages at 200 a second: two seconds of them. */
+const DELIVERIES = 1_000_000;
+const PACED = 400;
+const PACE_MS = 5;
+const IDLE = 10_000;
+
+type Sizes = { runs: number; members: number | undefined; messages: number | undefined; size: number | undefined };
+
+/** `members`: of the larger room (1000; the smaller has a tenth); `messages` of a run; `size`: idle clients. */
+async function run({ runs, members = 1000, messages, size = IDLE }: Sizes): Promise<Measured> {
+  const columns = new Columns();
+  const rooms = [Math.max(2, Math.round(members / 10)), members];
+  for (let n = 0; n < runs; n++) {
+    for (const contender of contenders) {
+      for (const count of rooms) await room(columns, contender, count, messages ?? Math.ceil(DELIVERIES / count));
+      await idle(columns, contender, size);
+    }
+  }
+  const large = `${members} receivers, 4 senders`;
+  return {
+    what: `rooms of ${rooms.join(' and ')}, window ${WINDOW}, ${size} idle clients, ${runs} runs, medians`,
+    columns: columns.all,
+    ratios: Object.fromEntries(
+      contenders
+        .filter(({ name }) => name !== 'netapp')
+        .map(({ name }) => [
+          `${large}: netapp / ${name}`,
+          [`netapp, ${large}, deliveries/s`, `${name}, ${large}, deliveries/s`],
+        ]),
+    ),
+  };
+}
+
+async function room(columns: Columns, contender: Contender, members: number, messages: number): Promise<void> {
+  const { name, kind } = contender;
+  await beside(contender, async (server) => {
+    await using load = new Child(resolve(import.meta.dirname, 'im-load.ts'));
+    const names = await load.ask<string[]>('come', kind, server.port, members);
+    await server.gather?.(names);
+    const { deliveries } = await load.ask<{ deliveries: number }>('start', kind);
+    for (const speakers of SPEAKERS) {
+      const what = `${name}, ${members} receivers, ${speakers} sender${speakers > 1 ? 's' : ''}`;
+      const [atServer, atLoad] = [await cpuSecondsOf(server.pid), await load.cpuSeconds()];
+      const seconds = await load.ask<number>('flood', speakers, messages, WINDOW);
+      const all = deliveries * messages;
+      columns.note(`${what}, deliveries/s`, all / seconds);
+      columns.note(`${what}, server CPU us a delivery`, (1e6 * ((await cpuSecondsOf(server.pid)) - atServer)) / all);
+      columns.note(`${what}, load CPU us a delivery`, (1e6 * ((await load.cpuSeconds()) - atLoad)) / all);
+    }
+    const { p50, p99 } = await load.ask<{ p50: number; p99: number }>('pace', 4, PACED, PACE_MS);
+    columns.note(`${name}, ${members} receivers, 200 messages/s, p50 ms`, p50);
+    columns.note(`${name}, ${members} receivers, 200 messages/s, p99 ms`, p99);
+    await load.ask('end');
+  });
+}
+
+async function idle(columns: Columns, contender: Contender, count: number): Promise<void> {
+  await beside(contender, async (server: ChatServer) => {
+    await using load = new Child(resolve(import.meta.dirname, 'im-load.ts'));
+    const before = await residentBytesOf(server.pid);
+    await load.ask('idle', contender.kind, server.port, count);
+    columns.note(`${contender.name}, idle client, KiB`, ((await residentBytesOf(server.pid)) - before) / count / 1024);
+    await load.ask('end');
+  });
+}
+
+export const imRow: Row = { name: 'im', run };

@@ -1,0 +1,154 @@
+/** The door as programs: "netapp im" beside a tracker, and in the tracker's own process; killed, listed, with passwords. */
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { RawClient } from './im-client.ts';
+import { run, start } from './program.ts';
+import { until } from './testnet.ts';
+
+type Said = [conversation: number, sender: string, text: string];
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'netapp-im-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+test('killed while people talk: who comes back finds conversations and all that was acknowledged [P-32] [P-34]', {
+  timeout: 120_000,
+}, async () => {
+  const home = join(folder, 'gateway');
+  await using tracker = await start(join(folder, 'tracker'), ['tracker', '--port', '0']);
+  const invite = tracker.text('invite');
+  await using nora = await start(join(folder, 'nora'), ['up', '--name', 'nora', '--join', invite, '--port', '0']);
+  const open = (port: string) => start(home, ['im', '--join', invite, '--im-port', port]);
+  const acknowledged: string[] = [];
+  let number = 0;
+  let port = '';
+  {
+    await using gateway = await open('0');
+    port = String(gateway.says.imPort);
+    await using anna = await RawClient.in(Number(port), 'anna');
+    await using ben = await RawClient.in(Number(port), 'ben');
+    await anna.hears<Record<string, string>>('ONLINE_USERS', (people) => people.nora === 'online');
+    anna.say('INVITE', ['ben', 'nora']);
+    [number] = await anna.hears<[number, string]>('INVITATION');
+    await ben.hears('INVITATION');
+    ben.say('JOIN', [number]);
+    const [invited] = await until(
+      () => nora.client.rooms.list(),
+      (rooms) => rooms.some(({ standing }) => standing === 'invited'),
+    );
+    await nora.client.rooms.join({ room: invited?.id ?? '' });
+    await until(
+      () => nora.client.rooms.show({ room: invited?.id ?? '' }),
+      ({ members }) => members.length === 3,
+    );
+    for (let n = 0; acknowledged.length < 100; n++) {
+      anna.say('SEND_MESSAGE', [number, `word ${n}`]);
+      ben.say('SEND_MESSAGE', [number, `answer ${n}`]);
+      for (const [client, text] of [
+        [anna, `word ${n}`],
+        [ben, `answer ${n}`],
+      ] as const) {
+        await client.hears<Said>('MESSAGE', ([, , heard]) => heard === text);
+        acknowledged.push(text);
+      }
+    }
+    for (let n = 0; n < 20; n++) anna.say('SEND_MESSAGE', [number, `last ${n}`]);
+    await gateway.kill();
+    await anna.end();
+    acknowledged.push(
+      ...anna.heard.flatMap(({ word, argument }) =>
+        word === 'MESSAGE' && (argument as Said)[2].startsWith('last') ? [(argument as Said)[2]] : [],
+      ),
+    );
+  }
+  await using _gateway = await open(port);
+  await using anna = await RawClient.in(Number(port), 'anna');
+  anna.say('LIST_CONVERSATIONS');
+  const listed = await anna.hears<Record<string, string[]>>('CONVERSATIONS');
+  expect(listed[number]?.toSorted()).toEqual(['anna', 'ben', 'nora']);
+  anna.say('JOIN', [number]);
+  anna.say('SEND_MESSAGE', [number, 'back again']);
+  await anna.hears<Said>('MESSAGE', ([which, , text]) => which === number && text === 'back again');
+  const heard = new Set(
+    anna.heard.flatMap(({ word, argument }) => (word === 'MESSAGE' ? [(argument as Said)[2]] : [])),
+  );
+  expect(acknowledged.filter((text) => !heard.has(text))).toEqual([]);
+  // And on the node, each once.
+  const there = await until(
+    () => nora.client.messages.list({ handle: '#anna-ben-nora', limit: 500 }),
+    (messages) =>
+      messages.some(({ text }) => text === 'back again') &&
+      acknowledged.every((text) => messages.some((each) => each.text === text)),
+  );
+  const texts = there.map(({ text }) => text);
+  expect(new Set(texts).size).toBe(texts.length);
+});
+
+test('beside a tracker in its process: clients listed with their addresses, passwords set while it runs [P-35] [P-40]', {
+  timeout: 120_000,
+}, async () => {
+  const home = join(folder, 'both');
+  await using tracker = await start(home, ['tracker', '--port', '0', '--im-port', '0']);
+  const port = Number(tracker.says.imPort);
+  expect(tracker.text('im')).toBe(`127.0.0.1:${port}`);
+  await using anna = await RawClient.in(port, 'Anna');
+  const { port: own } = anna.socket.address() as { port: number }; // of a TCP socket
+  const listed = await run(['im', 'list', '--home', home, '--json']);
+  expect(JSON.parse(listed.stdout)).toMatchObject({
+    name: 'Anna',
+    handle: 'anna@lab',
+    address: `127.0.0.1:${own}`,
+    form: 'pickle 0',
+  });
+  expect((await run(['im', 'list', '--home', home])).stdout).toContain(`127.0.0.1:${own}`);
+
+  const secret = join(folder, 'secret');
+  await writeFile(secret, 'correct horse\n');
+  expect((await run(['im', 'users', 'add', 'Paula', '--home', home, '--password-file', secret])).stdout).toContain(
+    '"paula" has a password',
+  );
+  const made = await run(['im', 'users', 'add', 'carl', '--home', home, '--json']);
+  const { password } = JSON.parse(made.stdout) as { password: string }; // as the command says
+  expect(password.length).toBeGreaterThan(10);
+  await using paula = await RawClient.open(port);
+  paula.say('REGISTER', ['paula', 'online']);
+  await paula.error('password needed');
+  paula.say('REGISTER', ['paula', 'online', 'correct horse']);
+  await paula.hears<Record<string, string>>('ONLINE_USERS', (people) => people.paula === 'online');
+  await using _carl = await RawClient.in(port, 'carl', password);
+  expect((await run(['im', 'users', 'list', '--home', home, '--json'])).stdout).toMatch(/"carl".*\n.*"paula"/);
+  expect((await run(['im', 'users', 'remove', 'carl', '--home', home])).code).toBe(0);
+  expect((await run(['im', 'users', 'remove', 'carl', '--home', home])).code).toBe(10);
+  const { mode } = await stat(join(home, 'im'));
+  expect(mode & 0o777).toBe(0o700);
+
+  const typed = ['/list', '/invite Anna', '/quit'].join('\n');
+  const chatted = await run(['im', 'chat', 'terry', '--im-port', String(port), '--json'], { input: `${typed}\n` });
+  expect(chatted.code).toBe(0);
+  await anna.hears<[number, string]>('INVITATION', ([, who]) => who === 'terry');
+  expect(await tracker.stop()).toBe(0);
+});
+
+test('beyond this machine only by TLS, or where that is said [P-40]', async () => {
+  const refused = await run([
+    'tracker',
+    '--home',
+    join(folder, 'public'),
+    '--host',
+    '127.0.0.1',
+    '--port',
+    '0',
+    '--im-port',
+    '0',
+    '--im-host',
+    '0.0.0.0',
+  ]);
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toMatch(/beyond this machine .* --im-tls, or --im-plain/);
+  expect((await run(['im', '--home', join(folder, 'alone')])).stderr).toMatch(/it needs a tracker/);
+  expect((await run(['im', 'list', '--home', join(folder, 'nobody')])).code).toBe(42);
+});
