@@ -12,8 +12,9 @@ import { Router } from '../link/router.ts';
 import { type Check, candidates, DialBack } from './dialback.ts';
 import * as messages from './messages.ts';
 import { signRecord } from './record.ts';
+import type { Row } from './row.ts';
 import { DirectoryServer } from './server.ts';
-import { DirectoryTable, type Row } from './table.ts';
+import { DirectoryTable } from './table.ts';
 import { Guest, HandClock, helloOf, Lab } from './testing.ts';
 import { entryFor } from './view.ts';
 
@@ -115,8 +116,10 @@ test('an answer that comes late is pushed as a change [D-11]', async () => {
 });
 
 test('who is seen at the same host may see all; others see what was reached, and no loopback [D-22] [D-23]', () => {
+  const account = Key.generate();
   const row: Row = {
-    record: signRecord(Key.generate(), {
+    account: account.id,
+    record: signRecord(account, {
       handle: 'alice@lab',
       node,
       addresses: ['10.0.0.5:1'],

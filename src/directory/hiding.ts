@@ -8,7 +8,7 @@ import type { Statement, Store } from '../base/sqlite.ts';
 import { addressText } from '../link/address.ts';
 import { peerId } from '../link/identity.ts';
 import { MOST_ADDRESSES, record } from './record.ts';
-import type { Row } from './table.ts';
+import type { Row } from './row.ts';
 
 /** Accounts that one account may hide from, each of which costs its last view, about 1 KiB. */
 export const MOST_HIDDEN_FROM = 1000;
@@ -156,9 +156,8 @@ export class Hidings {
 
   /** `row` as the asker may see it: itself, what they saw last, or nothing. [D-51] */
   shown(row: Row, asker: Asker): Row | undefined {
-    const { account } = row.record;
-    const hiding = this.#all.get(account);
-    if (!hiding || asker === account) return row;
+    const hiding = this.#all.get(row.account);
+    if (!hiding || asker === row.account) return row;
     if (asker !== undefined && hiding.from.has(asker)) return asRow(hiding.from.get(asker));
     // Who shows no account could be anybody. [D-54]
     if (asker !== undefined && (hiding.only === null || hiding.only.has(asker))) return row;
@@ -167,7 +166,7 @@ export class Hidings {
 
   /** The row changed: strangers may still find where to write to, if nothing else. [D-53] */
   moved(row: Row): void {
-    const hiding = this.#all.get(row.record.account);
+    const hiding = this.#all.get(row.account);
     if (!hiding || hiding.only === null) return;
     const { record, verified, observed, changed, lastSeen } = row;
     const last = hiding.others;
@@ -218,7 +217,8 @@ const sameSet = (known: { has(key: string): boolean; size: number }, said: reado
 const thawed = (shown: z.infer<typeof frozen> | null): Frozen | undefined =>
   shown ? { ...shown, changed: 0 } : undefined;
 
-const asRow = (shown: Frozen | undefined): Row | undefined => shown && { ...shown, online: false };
+const asRow = (shown: Frozen | undefined): Row | undefined =>
+  shown && { ...shown, account: shown.record.account, online: false };
 
 function parseJson(text: string): unknown {
   try {

@@ -8,7 +8,7 @@ import { handle } from './handle.ts';
 import type { Asker } from './hiding.ts';
 import { list } from './messages.ts';
 import type { DirectoryTable } from './table.ts';
-import { entryFor, pageFor } from './view.ts';
+import { entryText, pageFor } from './view.ts';
 
 /** Where the routes stand, for `Listener.route`. */
 export const DIRECTORY_PATH = '/directory/';
@@ -28,11 +28,11 @@ export function directoryHttp(options: { table: DirectoryTable; clock: Clock }):
   const rendered = new Map<string, Rendering>();
 
   /** The same bytes as long as the version is the same: then the tag is a strong one. [D-31] */
-  const render = (key: string, version: string, make: () => unknown): Rendering => {
+  const render = (key: string, version: string, make: () => string): Rendering => {
     const now = clock.now();
     const known = rendered.get(key);
     if (known && known.version === version && now - known.at < MOST_RENDERED_MS) return known;
-    const body = `${JSON.stringify(make())}\n`;
+    const body = `${make()}\n`;
     const rendering = { version, at: now, body, etag: `"${version}-${hash(body).slice(0, 16)}"` };
     rendered.delete(key);
     rendered.set(key, rendering);
@@ -96,7 +96,7 @@ export function directoryHttp(options: { table: DirectoryTable; clock: Clock }):
       const asked = handle.safeParse(decode(what.slice('records/'.length)));
       if (!asked.success) throw new Fault('invalid_argument', `asking for "${path.slice(0, 100)}": no handle follows`);
       const row = table.find(asked.data, asker);
-      return render(`record ${eyes} ${asked.data}`, String(row.changed), () => entryFor(row, host));
+      return render(`record ${eyes} ${asked.data}`, String(row.changed), () => entryText(row, host));
     }
     throw new Fault('unknown_operation', `asking for "${path.slice(0, 100)}": there is no such path here`);
   }

@@ -4,22 +4,24 @@ import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { Rate } from '../base/rate.ts';
+import { type Scope, scopeOf } from '../link/address.ts';
 import type { Link } from '../link/link.ts';
-import { encodeNotice } from '../link/message.ts';
+import { Encoded, encodeNotice } from '../link/message.ts';
 import { needsAccount, type Router } from '../link/router.ts';
 import { candidates, type DialBack } from './dialback.ts';
 import type { Asker } from './hiding.ts';
 import type { Joining } from './joining.ts';
 import * as messages from './messages.ts';
 import type { DirectoryRecord } from './record.ts';
-import type { DirectoryTable, DirectoryWriter, Row } from './table.ts';
-import { audience, entryFor, hostOf, pageFor, pages } from './view.ts';
+import type { Row } from './row.ts';
+import type { DirectoryTable, DirectoryWriter } from './table.ts';
+import { audience, entryText, hostOf, pageFor, pages } from './view.ts';
 
 /** Milliseconds that the answer to an announce waits for dial-backs; later ones are pushed as changes. [D-11] */
 const ANSWER_AFTER_MS = 2000;
 /** Announces and renewals of one link in a minute: twice a second while somebody types a status. [D-14] */
 const MOST_ANNOUNCES = 120;
-/** Lists and finds of one link in a minute. A page is half a MiB, so a reader at full speed gets 5 MiB/s. */
+/** Lists and finds of one link in a minute, unless said otherwise. A page is half a MiB, so a reader at full speed gets 5 MiB/s. */
 const MOST_READS = 600;
 /** Milliseconds from sweep to sweep: how late an expiry may show. */
 const SWEEP_MS = 1000;
@@ -29,6 +31,7 @@ const FORGET_EVERY_MS = 3600_000;
 type Guest = {
   link: Link;
   host: string;
+  scope: Scope;
   /** Whose record it announced. */
   account: string | undefined;
   /** Whom alone it watches; undefined: everybody. [Z-30] */
@@ -39,6 +42,22 @@ type Guest = {
   reads: Rate;
 };
 
+const said = (row: Row, { host, scope }: Guest): Encoded => new Encoded(`{"entry":${entryText(row, host, scope)}}`);
+
+/** `directory.changed`, whose entries are encoded already. */
+const changedText = (version: string, entries: string, gone: readonly string[], more: boolean): string =>
+  encodeNotice(
+    messages.changed.name,
+    new Encoded(`{"version":"${version}","entries":${entries},"gone":${JSON.stringify(gone)},"more":${more}}`),
+  );
+
+/** The `handle` of an object that has nothing else. */
+function handleAlone(params: unknown): string | undefined {
+  if (typeof params !== 'object' || params === null || !('handle' in params)) return undefined;
+  for (const key in params) if (key !== 'handle') return undefined;
+  return typeof params.handle === 'string' ? params.handle : undefined;
+}
+
 export class DirectoryServer implements Disposable {
   readonly zones: readonly string[];
   readonly #table: DirectoryTable;
@@ -47,6 +66,7 @@ export class DirectoryServer implements Disposable {
   readonly #joining: Joining | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #mostReads: number;
   readonly #guests = new WeakMap<Link, Guest>();
   readonly #watchers = new Set<Guest>();
   readonly #changed = new Set<string>();
@@ -66,6 +86,8 @@ export class DirectoryServer implements Disposable {
     zones: readonly string[];
     clock: Clock;
     log: Log;
+    /** Lists, finds and watches of one link in a minute; default 600. [D-14] */
+    readsPerMinute?: number | undefined;
   }) {
     this.#table = options.table;
     this.#writer = options.writer ?? options.table;
@@ -75,6 +97,7 @@ export class DirectoryServer implements Disposable {
     this.zones = options.zones;
     this.#clock = options.clock;
     this.#log = options.log;
+    this.#mostReads = options.readsPerMinute ?? MOST_READS;
     this.#unlisten = this.#table.onChange((account) => this.#tellSoon(account));
   }
 
@@ -112,13 +135,17 @@ export class DirectoryServer implements Disposable {
       .handle(messages.list, ({ since, after }, { link }) => {
         const guest = this.#guest(link);
         this.#limit(guest.reads, 'listing');
-        return pageFor(this.#table, guest, since, after);
+        return new Encoded(pageFor(this.#table, guest, since, after));
       })
-      .handle(messages.find, (wanted, { link }) => {
-        const guest = this.#guest(link);
-        this.#limit(guest.reads, 'finding');
-        return { entry: entryFor(this.#find(wanted, guest.asker), guest.host) };
-      })
+      .handle(
+        messages.find,
+        (wanted, { link }) => {
+          const guest = this.#guest(link);
+          this.#limit(guest.reads, 'finding');
+          return said(this.#find(wanted, guest.asker), guest);
+        },
+        { quick: (params, link) => this.#findQuickly(params, link) },
+      )
       .handle(messages.watch, ({ since, accounts }, { link }) =>
         accounts ? this.#watchSome(this.#guest(link), accounts) : this.#watch(this.#guest(link), since),
       );
@@ -159,14 +186,16 @@ export class DirectoryServer implements Disposable {
   #guest(link: Link): Guest {
     const known = this.#guests.get(link);
     if (known) return known;
+    const host = hostOf(link.address);
     const guest: Guest = {
       link,
-      host: hostOf(link.address),
+      host,
+      scope: scopeOf(host),
       account: undefined,
       only: undefined,
       asker: link.account?.account,
       announces: new Rate({ burst: MOST_ANNOUNCES, perSecond: MOST_ANNOUNCES / 60, clock: this.#clock }),
-      reads: new Rate({ burst: MOST_READS, perSecond: MOST_READS / 60, clock: this.#clock }),
+      reads: new Rate({ burst: this.#mostReads, perSecond: this.#mostReads / 60, clock: this.#clock }),
     };
     this.#guests.set(link, guest);
     void link.closed.then(() => {
@@ -244,6 +273,19 @@ export class DirectoryServer implements Disposable {
     }
   }
 
+  /**
+   * The answer to most lookups: of somebody who goes by exactly this handle. Whether it is one needs no look then, for only handles
+   * lead to rows; all other lookups, and all that are none, go the long way.
+   */
+  #findQuickly(params: unknown, link: Link): Encoded | undefined {
+    const handle = handleAlone(params);
+    const guest = this.#guest(link);
+    const row = handle === undefined ? undefined : this.#table.known(handle, guest.asker);
+    if (!row) return undefined;
+    this.#limit(guest.reads, 'finding');
+    return said(row, guest);
+  }
+
   #find(wanted: { handle: string } | { account: string }, asker: Asker): Row {
     if ('handle' in wanted) return this.#table.find(wanted.handle, asker);
     const found = this.#table.get(wanted.account);
@@ -264,7 +306,7 @@ export class DirectoryServer implements Disposable {
       if (full || !page || page.more) {
         throw new Fault('wrong_state', 'watching: too much has changed since then; list first');
       }
-      guest.link.notify(messages.changed, { version, entries: page.entries, gone, more: false });
+      guest.link.notifyEncoded(changedText(version, page.entries, gone, false));
     }
     guest.only = undefined;
     this.#watchers.add(guest);
@@ -304,10 +346,7 @@ export class DirectoryServer implements Disposable {
     const encoded = new Map<string, string[]>();
     for (const { link, host, asker, only } of this.#watchers) {
       if (only) {
-        const [wanted, left] = [
-          rows.filter(({ record }) => only.has(record.account)),
-          gone.filter((id) => only.has(id)),
-        ];
+        const [wanted, left] = [rows.filter(({ account }) => only.has(account)), gone.filter((id) => only.has(id))];
         const seen = this.#seen(wanted, asker, before);
         if (seen.length + left.length > 0)
           for (const frame of this.#encode(seen, left, host)) link.notifyEncoded(frame);
@@ -332,7 +371,7 @@ export class DirectoryServer implements Disposable {
   #encode(rows: readonly Row[], gone: readonly string[], host: string): string[] {
     const { version } = this.#table;
     return [...pages(rows, host)].map(({ entries, more }, index) =>
-      encodeNotice(messages.changed.name, { version, entries, gone: index === 0 ? gone : [], more }),
+      changedText(version, entries, index === 0 ? gone : [], more),
     );
   }
 

@@ -12,7 +12,8 @@ import { addressText } from '../link/address.ts';
 import { peerId } from '../link/identity.ts';
 import type { Hiding } from './hiding.ts';
 import { type DirectoryRecord, MOST_ADDRESSES, type Renewal, record, renewed } from './record.ts';
-import { type DirectoryTable, type DirectoryWriter, GRACE_MS, type Row, sameClaim, sameList } from './table.ts';
+import type { Row } from './row.ts';
+import { type DirectoryTable, type DirectoryWriter, GRACE_MS, sameClaim, sameList } from './table.ts';
 
 /** Milliseconds that the clocks of a cluster's machines may be apart before one takes another's people for gone. */
 const CLOCKS_MS = 15_000;

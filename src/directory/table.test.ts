@@ -1,6 +1,7 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Store } from '../base/sqlite.ts';
-import { DirectoryTable } from './table.ts';
+import { type Change, DirectoryTable } from './table.ts';
 import { Guest, HandClock } from './testing.ts';
 
 function lab(): { clock: HandClock; store: Store; table: DirectoryTable; again: () => DirectoryTable } {
@@ -9,6 +10,8 @@ function lab(): { clock: HandClock; store: Store; table: DirectoryTable; again: 
   const make = (): DirectoryTable => new DirectoryTable({ store, clock });
   return { clock, store, table: make(), again: make };
 }
+
+const read = ({ rows, ...rest }: Change) => ({ ...rest, rows: [...rows] });
 
 const here = '192.0.2.1';
 const fault = (code: string) => expect.objectContaining({ code });
@@ -127,17 +130,17 @@ test('since a version only what changed is listed; a version of another epoch ge
   const [a, b] = [{}, {}];
   table.announce(alice.record(), here, a, []);
   const v1 = table.version;
-  expect(table.since(v1)).toEqual({ full: false, rows: [], gone: [] });
+  expect(read(table.since(v1))).toEqual({ full: false, rows: [], gone: [] });
   table.announce(bob.record(), here, b, []);
-  expect(table.since(v1).rows.map(({ record }) => record.handle)).toEqual(['bob@lab']);
-  expect(table.since(undefined)).toMatchObject({ full: true, rows: { length: 2 } });
+  expect(read(table.since(v1)).rows.map(({ record }) => record.handle)).toEqual(['bob@lab']);
+  expect(read(table.since(undefined))).toMatchObject({ full: true, rows: { length: 2 } });
   expect(table.since(`${table.version}9`).full).toBe(true); // a version that never was
   clock.pass(1);
   table.announce(alice.record({ status: 'busy' }), here, a, []);
-  expect(table.since(v1).rows).toHaveLength(2);
+  expect(read(table.since(v1)).rows).toHaveLength(2);
   table.flush();
   const later = again();
-  expect(later.since(table.version)).toMatchObject({ full: true, rows: { length: 2 } });
+  expect(read(later.since(table.version))).toMatchObject({ full: true, rows: { length: 2 } });
   expect(Number(later.version.split('-')[0])).toBeGreaterThan(Number(table.version.split('-')[0]));
   clock.pass(-10_000); // a clock that was set back does not make an epoch come twice
   expect(Number(again().version.split('-')[0])).toBeGreaterThan(Number(later.version.split('-')[0]));
@@ -167,6 +170,100 @@ test('who has not been here for half a year leaves the list, and is told of as g
   const before = table.version;
   clock.pass(180 * 24 * 3600_000);
   table.forget();
-  expect(table.since(before)).toEqual({ full: false, rows: [], gone: [alice.account.id] });
+  expect(read(table.since(before))).toEqual({ full: false, rows: [], gone: [alice.account.id] });
   expect(() => table.announce(mallory.record(), here, {}, [])).toThrow(fault('name_taken'));
+});
+
+test('who was revoked and comes back by another name is told of once, and found by that name alone [A-20] [D-16]', () => {
+  const { clock, table } = lab();
+  const [bob, carol] = [new Guest('bob', clock), new Guest('carol', clock)];
+  const { version } = table;
+  table.announce(bob.record(), here, {}, []);
+  table.announce(carol.record(), here, {}, []);
+  table.revoke('bob@lab');
+  expect(read(table.since(version)).gone).toEqual([bob.account.id]);
+  expect(() => table.find('bob@lab')).toThrow(fault('unknown_handle'));
+  clock.pass(1);
+  table.announce(bob.record({ handle: 'rob@lab' }), here, {}, []);
+  const byId = (a: string, b: string): number => (a < b ? -1 : 1);
+  for (const since of [version, undefined]) {
+    const { rows, gone } = read(table.since(since));
+    expect(rows.map(({ account }) => account)).toEqual([bob.account.id, carol.account.id].toSorted(byId));
+    expect(rows.map(({ record }) => record.handle)).toContain('rob@lab');
+    expect(gone).toEqual([]);
+  }
+  expect(table.find('rob@lab').account).toBe(bob.account.id);
+});
+
+test('a name that was freed while its former owner was away leads to the next owner, also after a restart [A-21] [A-23]', () => {
+  const { clock, table, again } = lab();
+  const [bob, eve] = [new Guest('bob', clock), new Guest('bob', clock)];
+  const owner = {};
+  table.announce(bob.record(), here, owner, []);
+  table.goodbye(bob.account.id, owner);
+  table.rename('bob@lab', 'rob@lab');
+  expect(table.find('bob@lab').account).toBe(bob.account.id); // until then, others see the last record
+  table.free('bob@lab');
+  expect(() => table.find('bob@lab')).toThrow(fault('unknown_handle'));
+  table.announce(eve.record(), here, {}, []);
+  for (const one of [table, again()]) {
+    expect(one.find('bob@lab').account).toBe(eve.account.id);
+    expect(one.get(bob.account.id)?.record.handle).toBe('bob@lab');
+  }
+  clock.pass(1);
+  table.announce(bob.record({ handle: 'rob@lab' }), here, {}, []);
+  expect(table.find('bob@lab').account).toBe(eve.account.id);
+  expect(table.find('rob@lab').account).toBe(bob.account.id);
+});
+
+test('what is agreed upon elsewhere, in whatever order its versions come, is told as if all rows were looked at [K-5]', () => {
+  const { clock } = lab();
+  const guests = Array.from({ length: 5 }, (_, n) => new Guest(`g${n}`, clock));
+  const change = fc.record({
+    who: fc.nat(guests.length - 1),
+    kind: fc.constantFrom('news', 'renewed', 'gone'),
+    online: fc.boolean(),
+    gap: fc.integer({ min: 1, max: 4 }),
+    changed: fc.integer({ min: 1, max: 20 }),
+  });
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 1, maxLength: 30 }), (all) => {
+      const table = new DirectoryTable({ store: new Store(':memory:'), clock, epoch: 7 });
+      const [versions, listed] = [new Map<string, number>(), new Map<string, boolean>()];
+      let at = 0;
+      for (const { who, kind, online, gap, changed } of all) {
+        at += gap;
+        const guest = guests[who];
+        if (!guest) throw new Error('there is such a guest');
+        const { account } = guest;
+        if (kind === 'gone') {
+          table.mergeGone(account.id, at);
+          versions.delete(account.id);
+          listed.delete(account.id);
+          continue;
+        }
+        const row = {
+          verified: [],
+          observed: here,
+          online,
+          lastSeen: clock.now(),
+          changed: kind === 'news' ? 0 : changed,
+        };
+        table.merge({ ...row, record: guest.record() }, at);
+        versions.set(account.id, row.changed || at);
+        listed.set(account.id, online);
+      }
+      expect([table.size, table.online]).toEqual([listed.size, [...listed.values()].filter(Boolean).length]);
+      for (const { account, name } of guests) {
+        if (listed.has(account.id)) expect(table.known(`${name}@lab`)?.account).toBe(account.id);
+        else expect(table.known(`${name}@lab`)).toBeUndefined();
+      }
+      for (let asked = 0; asked <= table.counter; asked++) {
+        const { full, rows } = read(table.since(`7-${asked}`));
+        const wanted = [...versions].flatMap(([account, version]) => (full || version > asked ? account : []));
+        expect(rows.map(({ account }) => account)).toEqual(wanted.toSorted());
+      }
+    }),
+    { numRuns: 60 },
+  );
 });

@@ -1,13 +1,17 @@
 /** A tracker's table: who is online and where, who was, and what changed since when. */
+import { getHeapStatistics } from 'node:v8';
 import type { Clock } from '../base/clock.ts';
 import { canonical } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import type { Store } from '../base/sqlite.ts';
 import { Bindings } from './bindings.ts';
+import { Changes } from './changes.ts';
 import type { HandleRow } from './handle-marks.ts';
 import { type Asker, type Hiding, Hidings } from './hiding.ts';
 import { TTL_MS } from './messages.ts';
 import { type DirectoryRecord, type Renewal, recordHolds, renewed } from './record.ts';
+import { LiveRow, type Row } from './row.ts';
+import { SortedRows } from './sorted-rows.ts';
 
 /** Milliseconds after the end of its link before somebody counts as gone: a redial takes less. [D-13] */
 export const GRACE_MS = 3000;
@@ -15,23 +19,11 @@ export const GRACE_MS = 3000;
 const FORGET_MS = 180 * 24 * 3600_000;
 /** A record may hold for a day at most, so that an old one cannot be shown for ever. [D-4] */
 const MOST_UNTIL_MS = 24 * 3600_000;
-/** Accounts in the table; past it, new ones are refused. At the usual 1 KiB each that is 200 MB, at the most that an announce may have 1.6 GB. */
-const MOST_ACCOUNTS = 200_000;
+/** Accounts in the table, and the share of the memory that may be had for them: past either, new ones are refused. */
+const MOST_ACCOUNTS = 2_000_000;
+const MOST_TEXT_BYTES = getHeapStatistics().heap_size_limit / 2;
 /** Departures that are remembered for those who ask what changed; who asks from before gets the whole list. */
 const MOST_GONE = 1000;
-
-export type Row = {
-  readonly record: DirectoryRecord;
-  /** Addresses that the tracker reached. */
-  readonly verified: readonly string[];
-  /** Host that the announcing link came from. */
-  readonly observed: string;
-  readonly online: boolean;
-  /** Unix milliseconds. */
-  readonly lastSeen: number;
-  /** Counter of the version that last changed what others see of it. */
-  readonly changed: number;
-};
 
 /** What trackers that share a table tell each other of an account. */
 export type Merged = Pick<Row, 'record' | 'verified' | 'observed' | 'online' | 'lastSeen' | 'changed'>;
@@ -55,14 +47,8 @@ export type DirectoryWriter = {
   flush(): void;
 };
 
-type LiveRow = { -readonly [K in keyof Row]: Row[K] } & {
-  /** Unix milliseconds at which it goes offline, if nothing is heard until then. */
-  expires: number;
-  /** The link that announced it; undefined when that has ended. */
-  owner: object | undefined;
-};
-
-export type Change = { full: boolean; rows: Row[]; gone: string[] };
+/** `rows` can be read once. */
+export type Change = { full: boolean; rows: Iterable<Row>; gone: string[] };
 
 export class DirectoryTable {
   readonly ttlMs: number;
@@ -73,6 +59,12 @@ export class DirectoryTable {
   /** Accounts by the node that announced them last. */
   readonly #nodes = new Map<string, string>();
   readonly #rows = new Map<string, LiveRow>();
+  /** Rows by the handle that they go by now: a lookup would otherwise ask the store. */
+  readonly #handles = new Map<string, LiveRow>();
+  /** All rows in the order of account ids. */
+  readonly #order = new SortedRows();
+  readonly #changes = new Changes();
+  #textBytes = 0;
   readonly #online = new Set<LiveRow>();
   readonly #unsaved = new Set<LiveRow>();
   readonly #forgotten: string[] = [];
@@ -94,14 +86,39 @@ export class DirectoryTable {
     this.#hidings = new Hidings(options.store);
     const now = this.#clock.now();
     this.#epoch = options.epoch ?? this.#bindings.nextEpoch(now);
-    for (const kept of this.#bindings.load()) {
+    for (const row of this.#bindings.load()) {
       // Who was here when the tracker stopped a moment ago will be back in a moment; others are not told of the gap.
-      const online = kept.online && now - kept.lastSeen < this.ttlMs;
-      const row = { ...kept, online, changed: 0, expires: now + this.#graceMs, owner: undefined };
-      this.#rows.set(row.record.account, row);
-      this.#nodes.set(row.record.node, row.record.account);
-      if (online) this.#online.add(row);
+      row.online = row.online && now - row.lastSeen < this.ttlMs;
+      row.expires = now + this.#graceMs;
+      this.#put(row);
     }
+  }
+
+  #put(row: LiveRow): void {
+    this.#rows.set(row.account, row);
+    this.#nodes.set(row.node, row.account);
+    this.#name(row);
+    this.#order.add(row);
+    this.#textBytes += row.text.length;
+    if (row.online) this.#online.add(row);
+  }
+
+  /** Its handle leads to it; where two go by one, for it was freed while its former owner was away, to the owner of now. */
+  #name(row: LiveRow): void {
+    const other = this.#handles.get(row.handle);
+    if (other && other !== row && this.#bindings.ownerOf(row.handle) !== row.account) return;
+    this.#handles.set(row.handle, row);
+  }
+
+  /** Puts what its account says now in the place of what it said. */
+  #say(row: LiveRow, record: DirectoryRecord): void {
+    const { node, handle, text } = row;
+    row.record = record;
+    this.#textBytes += row.text.length - text.length;
+    if (row.node !== node && this.#nodes.get(node) === row.account) this.#nodes.delete(node);
+    if (row.handle !== handle && this.#handles.get(handle) === row) this.#handles.delete(handle);
+    this.#nodes.set(row.node, row.account);
+    this.#name(row);
   }
 
   /** `<epoch>-<counter>`; the epoch grows with each start. [D-15] */
@@ -154,8 +171,9 @@ export class DirectoryTable {
     this.check(record, row?.record);
     this.#bindings.claim(record.handle, record.account, now, admit);
     if (!row) {
-      const fresh = { record, verified: reached, observed, online: true, lastSeen: now, changed: 0, expires: 0, owner };
-      this.#rows.set(record.account, fresh);
+      const fresh = LiveRow.of(record, { verified: reached, observed, online: true, lastSeen: now });
+      fresh.owner = owner;
+      this.#put(fresh);
       this.#heard(fresh, record, now);
       this.#bump(fresh);
       this.flush(); // a newcomer is as durable as their name; what they say later, they would say again
@@ -203,18 +221,14 @@ export class DirectoryTable {
         `announcing "${record.handle}": its seq ${record.seq} is not newer than ${known.seq}, which is known`,
       );
     }
-    if (!known && this.#rows.size >= MOST_ACCOUNTS) {
-      throw new Fault(
-        'too_many',
-        `announcing "${record.handle}": this tracker knows ${MOST_ACCOUNTS} accounts already`,
-      );
+    if (!known && (this.#rows.size >= MOST_ACCOUNTS || this.#textBytes >= MOST_TEXT_BYTES)) {
+      const others = `this tracker knows ${this.#rows.size} accounts already`;
+      throw new Fault('too_many', `announcing "${record.handle}": ${others}, which is all that it may keep in mind`);
     }
   }
 
   #heard(row: LiveRow, record: DirectoryRecord, now: number): void {
-    if (this.#nodes.get(row.record.node) === record.account) this.#nodes.delete(row.record.node);
-    this.#nodes.set(record.node, record.account);
-    row.record = record;
+    this.#say(row, record);
     row.lastSeen = now;
     row.expires = Math.min(record.until, now + this.ttlMs);
     row.online = true;
@@ -243,7 +257,7 @@ export class DirectoryTable {
   /** Addresses of the present record that answered the dial-back. */
   setVerified(account: string, node: string, verified: readonly string[]): void {
     const row = this.#rows.get(account);
-    if (row?.record.node !== node || sameList(row.verified, verified)) return;
+    if (row?.node !== node || sameList(row.verified, verified)) return;
     row.verified = verified;
     this.#unsaved.add(row);
     this.#bump(row);
@@ -258,16 +272,22 @@ export class DirectoryTable {
   }
 
   #bump(row: LiveRow): void {
-    row.changed = ++this.#counter;
+    this.#change(row, this.#counter + 1);
     this.#unsaved.add(row);
     this.#hidings.moved(row);
-    for (const listener of this.#listeners) listener(row.record.account);
+    for (const listener of this.#listeners) listener(row.account);
+  }
+
+  #change(row: LiveRow, at: number): void {
+    row.changed = at;
+    this.#changes.add(row, at);
+    this.#counter = Math.max(this.#counter, at);
   }
 
   /** Takes offline whose time is over, and writes what is not on disk yet. To be called about once a second. */
   sweep(): void {
     const now = this.#clock.now();
-    for (const row of [...this.#online]) if (row.expires <= now) this.#leave(row);
+    for (const row of this.#online) if (row.expires <= now) this.#leave(row);
     this.flush();
   }
 
@@ -275,7 +295,8 @@ export class DirectoryTable {
   forget(): void {
     const now = this.#clock.now();
     for (const account of this.absent(now).slice(0, MOST_GONE - this.#forgotten.length)) {
-      this.#drop(account, this.#counter + 1);
+      const row = this.#rows.get(account);
+      if (row) this.#drop(row, this.#counter + 1);
       this.#forgotten.push(account);
     }
     this.flush();
@@ -291,11 +312,14 @@ export class DirectoryTable {
     return found;
   }
 
-  #drop(account: string, at: number): void {
-    const row = this.#rows.get(account);
-    if (!row) return;
+  /** It leaves the list, and all that leads to it, with a version. */
+  #drop(row: LiveRow, at: number): void {
+    const { account } = row;
     this.#rows.delete(account);
-    if (this.#nodes.get(row.record.node) === account) this.#nodes.delete(row.record.node);
+    if (this.#nodes.get(row.node) === account) this.#nodes.delete(row.node);
+    if (this.#handles.get(row.handle) === row) this.#handles.delete(row.handle);
+    this.#order.remove(row);
+    this.#textBytes -= row.text.length;
     this.#online.delete(row);
     this.#hidings.forget(account);
     this.#unsaved.delete(row);
@@ -312,22 +336,29 @@ export class DirectoryTable {
 
   /** Takes what all who share the table agreed upon at a place: news where `changed` is 0, else what no asker can see. [K-5] */
   merge(said: Merged, at: number): void {
-    const { account, node } = said.record;
+    const { account } = said.record;
     const known = this.#rows.get(account);
     const changed = Math.max(said.changed || at, this.#hidAt.get(account) ?? 0);
-    const row = Object.assign(known ?? { expires: 0, owner: undefined }, said, { changed });
-    if (known && this.#nodes.get(known.record.node) === account) this.#nodes.delete(known.record.node);
-    this.#nodes.set(node, account);
-    this.#rows.set(account, row);
-    this.#counter = Math.max(this.#counter, changed);
+    const row = known ?? LiveRow.of(said.record, said);
+    if (known) this.#replace(known, said);
+    else this.#put(row);
+    if (!known || row.changed !== changed) this.#change(row, changed);
     if (said.changed !== 0) return;
     this.#hidings.moved(row);
     for (const listener of this.#listeners) listener(account);
   }
 
+  #replace(row: LiveRow, { record, verified, observed, online, lastSeen }: Merged): void {
+    this.#say(row, record);
+    Object.assign(row, { verified, observed, online, lastSeen });
+    if (online) this.#online.add(row);
+    else this.#online.delete(row);
+  }
+
   /** The same, of an account that is listed no more. */
   mergeGone(account: string, at: number): void {
-    if (this.#rows.has(account)) this.#drop(account, at);
+    const row = this.#rows.get(account);
+    if (row) this.#drop(row, at);
     else this.#left(account, at);
   }
 
@@ -336,9 +367,9 @@ export class DirectoryTable {
     this.#hidings.take(account, text, at);
     this.#hidAt.set(account, at);
     const row = this.#rows.get(account);
-    if (!row?.online) return;
-    row.changed = at;
-    this.#counter = Math.max(this.#counter, at);
+    if (!row) return;
+    if (!row.online) return this.#changes.add(row, at); // what its hiding shows is of this version; the row is not
+    this.#change(row, at);
     for (const listener of this.#listeners) listener(account);
   }
 
@@ -369,8 +400,8 @@ export class DirectoryTable {
     const { account } = marks.show(handle);
     marks.revoke(handle, this.#clock.now());
     const row = this.#rows.get(account);
-    if (row?.record.handle === handle) {
-      this.#drop(account, this.#counter + 1);
+    if (row?.handle === handle) {
+      this.#drop(row, this.#counter + 1);
       this.#forgotten.push(account);
       this.flush();
     }
@@ -387,7 +418,7 @@ export class DirectoryTable {
     if (handle === to) throw new Fault('invalid_argument', `renaming "${handle}": that is its name`);
     marks.rename(handle, to, this.#clock.now());
     const row = this.#rows.get(account);
-    if (row?.record.handle === handle) row.owner = undefined; // the next renewal is refused: it would prolong the old name
+    if (row?.handle === handle) row.owner = undefined; // the next renewal is refused: it would prolong the old name
     return marks.show(to);
   }
 
@@ -401,6 +432,7 @@ export class DirectoryTable {
       );
     }
     this.#bindings.marks.free(handle);
+    this.#handles.delete(handle); // whoever was away since they were renamed is on the list by it still, and found by it no more
     return row;
   }
 
@@ -440,29 +472,60 @@ export class DirectoryTable {
 
   /** The record that goes by this handle, as `asker` may see it. Throws `unknown_handle`. */
   find(handle: string, asker?: Asker): Row {
+    return this.known(handle, asker) ?? this.#findOwner(handle, asker);
+  }
+
+  /** As `find`, where it needs no look at the store; undefined where it does. */
+  known(handle: string, asker?: Asker): Row | undefined {
+    const row = this.#handles.get(handle);
+    return row && this.shown(row, asker) === row ? row : undefined;
+  }
+
+  #findOwner(handle: string, asker: Asker): Row {
     const owner = this.#bindings.ownerOf(handle);
     const row = owner === undefined ? undefined : this.#rows.get(owner);
     const shown = row && this.shown(row, asker);
     if (!shown) throw new Fault('unknown_handle', `finding "${handle}": nobody has announced this name here`);
     if (shown.record.handle === handle) return shown;
     // Also of a name that was taken up while its owner hid: as far as this asker is told, nobody has it.
-    if (row !== shown && row?.record.handle === handle) {
+    if (row !== shown && row?.handle === handle) {
       throw new Fault('unknown_handle', `finding "${handle}": nobody has announced this name here`);
     }
     throw new Fault('unknown_handle', `finding "${handle}": its owner goes by "${shown.record.handle}" now`);
   }
 
-  /** What `asker` may see of what changed since a version of this epoch, or of everybody; in the order of account ids. */
-  since(version: string | undefined, asker?: Asker): Change {
+  /**
+   * What `asker` may see of what changed since a version of this epoch, or of everybody; in the order of account ids, behind
+   * `after` where that is given.
+   */
+  since(version: string | undefined, asker?: Asker, after?: string): Change {
     const [epoch, counter] = (version ?? '').split('-').map(Number);
     const known = epoch === this.#epoch && counter !== undefined && counter <= this.#counter;
     const full = !known || counter < this.#goneSince;
-    const rows = [...this.#rows.values()]
-      .flatMap((row) => this.shown(row, asker) ?? [])
-      .filter((row) => full || row.changed > counter);
-    rows.sort((a, b) => (a.record.account < b.record.account ? -1 : 1));
-    const gone = full ? [] : this.#gone.filter(({ at }) => at > counter).map(({ account }) => account);
-    return { full, rows, gone: gone.filter((account) => !this.#rows.has(account)) };
+    if (full) return { full, rows: this.#shownOf(this.#order.after(after), asker, -1), gone: [] };
+    const gone = this.#gone.filter(({ at }) => at > counter).map(({ account }) => account);
+    return {
+      full,
+      rows: this.#shownOf(this.#changedSince(counter, after), asker, counter),
+      gone: gone.filter((account) => !this.#rows.has(account)),
+    };
+  }
+
+  /** Rows that changed after a version, in the order of account ids, perhaps with others between. */
+  #changedSince(counter: number, after = ''): Iterable<LiveRow> {
+    const changed = this.#changes.after(counter);
+    if (!changed) return this.#order.after(after);
+    return [...changed]
+      .filter((row) => row.account > after && this.#rows.get(row.account) === row)
+      .sort((a, b) => (a.account < b.account ? -1 : 1));
+  }
+
+  /** Rows as the asker sees them, that changed after `counter` in these eyes. */
+  *#shownOf(rows: Iterable<LiveRow>, asker: Asker, counter: number): Generator<Row> {
+    for (const row of rows) {
+      const shown = this.shown(row, asker);
+      if (shown && shown.changed > counter) yield shown;
+    }
   }
 }
 

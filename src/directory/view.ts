@@ -1,8 +1,9 @@
 /** What one asker may see of the table: addresses by the rule against reflection, in pages that fit a frame. */
-import { parseAddress, scopeOf } from '../link/address.ts';
+import { parseAddress, type Scope, scopeOf } from '../link/address.ts';
 import type { Asker } from './hiding.ts';
-import { type Entry, PAGE_BYTES, type Page } from './messages.ts';
-import type { DirectoryTable, Row } from './table.ts';
+import { type Entry, PAGE_BYTES } from './messages.ts';
+import { LiveRow, type Row } from './row.ts';
+import type { DirectoryTable } from './table.ts';
 
 /** The host part of a link's address; the whole text where it is none (a link in memory). */
 export function hostOf(address: string): string {
@@ -30,44 +31,54 @@ export function entryFor(row: Row, host: string): Entry {
   };
 }
 
+/** `entryFor` in JSON. What it says besides the record is encoded once for all who see the same of it. */
+export function entryText(row: Row, host: string, scope: Scope = scopeOf(host)): string {
+  if (!(row instanceof LiveRow)) return JSON.stringify(entryFor(row, host));
+  const told = row.toldTo(row.observed === host ? 'near' : scope, () => {
+    const { record, ...rest } = entryFor(row, host);
+    return JSON.stringify(rest).slice(1);
+  });
+  return `{"record":${row.text},${told}`;
+}
+
 /** Askers with the same key see the same of these rows, so that what is pushed to many is encoded once. */
 export function audience(rows: readonly Row[], host: string): string {
   return rows.some(({ observed }) => observed === host) ? host : scopeOf(host);
 }
 
-/** The rows as encoded entries, in pages of at most `PAGE_BYTES`; at least one page. [D-16] */
+/** The rows as a JSON array of entries, in pages of at most `PAGE_BYTES`; at least one page. [D-16] */
 export function* pages(
-  rows: readonly Row[],
+  rows: Iterable<Row>,
   host: string,
-): Generator<{ entries: Entry[]; last: Row | undefined; more: boolean }> {
-  let [entries, bytes]: [Entry[], number] = [[], 0];
+): Generator<{ entries: string; last: Row | undefined; more: boolean }> {
+  let [entries, bytes]: [string[], number] = [[], 0];
   let last: Row | undefined;
   for (const row of rows) {
-    const entry = entryFor(row, host);
-    const size = Buffer.byteLength(JSON.stringify(entry)) + 1;
+    const entry = entryText(row, host);
+    const size = Buffer.byteLength(entry) + 1;
     if (entries.length > 0 && bytes + size > PAGE_BYTES) {
-      yield { entries, last, more: true };
+      yield { entries: `[${entries.join()}]`, last, more: true };
       [entries, bytes] = [[], 0];
     }
     entries.push(entry);
     bytes += size;
     last = row;
   }
-  yield { entries, last, more: false };
+  yield { entries: `[${entries.join()}]`, last, more: false };
 }
 
-/** One answer to `directory.list`. */
+/** One answer to `directory.list`, in JSON. */
 export function pageFor(
   table: DirectoryTable,
   { host, asker }: { host: string; asker: Asker },
   since: string | undefined,
   after: string | undefined,
-): Page {
-  const { full, rows, gone } = table.since(since, asker);
-  const rest = after === undefined ? rows : rows.filter(({ record }) => record.account > after);
-  for (const { entries, last, more } of pages(rest, host)) {
-    const next = more ? (last?.record.account ?? null) : null;
-    return { version: table.version, full, entries, gone: after === undefined ? gone : [], next };
+): string {
+  const { full, rows, gone } = table.since(since, asker, after);
+  for (const { entries, last, more } of pages(rows, host)) {
+    const next = more ? (last?.account ?? null) : null;
+    const left = JSON.stringify(after === undefined ? gone : []);
+    return `{"version":"${table.version}","full":${full},"entries":${entries},"gone":${left},"next":${JSON.stringify(next)}}`;
   }
-  return { version: table.version, full, entries: [], gone, next: null };
+  throw new Error('there is at least one page');
 }

@@ -99,8 +99,10 @@ for (const [net, bits] of [
 ] as const)
   local.addSubnet(net, bits, 'ipv6');
 
+export type Scope = 'loopback' | 'private' | 'public';
+
 /** What kind of network an IP belongs to, however it is written (`::ffff:127.0.0.1`); a name counts as `public`. */
-export function scopeOf(host: string): 'loopback' | 'private' | 'public' {
+export function scopeOf(host: string): Scope {
   if (host.toLowerCase() === 'localhost') return 'loopback';
   const version = isIP(host);
   if (version === 0) return 'public';

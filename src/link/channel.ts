@@ -39,6 +39,7 @@ type Handlers = Parameters<MessageStream['start']>[0];
 /** One end of a channel as the stream below its link. */
 class ChannelStream implements MessageStream {
   readonly bufferedBytes = 0; // what waits for the network is counted, and bounded, at the carrier
+  sentBytes = 0;
   readonly id: number;
   readonly #carrier: Link;
   readonly #leave: () => void;
@@ -62,8 +63,13 @@ class ChannelStream implements MessageStream {
     for (const text of this.#early.splice(0)) on.frame(text);
   }
 
+  /** What channels say in one tick leaves together as it is. */
+  share(): void {}
+
   send(text: string): void {
-    if (!this.#isOver) this.#carrier.sendFrame(`${this.id}:${text}`);
+    if (this.#isOver) return;
+    this.sentBytes += Buffer.byteLength(text);
+    this.#carrier.sendFrame(`${this.id}:${text}`);
   }
 
   /** Whether the other side lives is asked on the carrier. */

@@ -112,7 +112,7 @@ export class Guard {
     };
   }
 
-  /** A frame that asks for something on a link. Throws `too_many` with `data.retryAfterMs`; ends a link that goes on so. [A-43] */
+  /** A request or notice on a link, however many share a frame. Throws `too_many` with `data.retryAfterMs`; ends a link that goes on so. [A-43] */
   call(link: { readonly peer: string; close(fault: Fault): void }): void {
     const { requestsPerKey } = this.#limits;
     if (requestsPerKey === 0) return;

@@ -20,6 +20,8 @@ const helloInfo = z.object({
   account: binding.nullable(),
   /** Where the link passes a proxy, by the side that dialled: its signature of both challenges. [L-43] */
   proof: signature.optional(),
+  /** Messages that it takes in one frame; missing: one. [L-35] */
+  batch: z.number().int().min(1).optional(),
 });
 
 export type HelloInfo = z.infer<typeof helloInfo>;

@@ -242,6 +242,7 @@ test('the side that was called may speak as soon as it has answered hello', asyn
 class DeadStream implements MessageStream {
   readonly address = 'nowhere';
   readonly bufferedBytes = 0;
+  readonly sentBytes = 0;
   readonly closes: number[] = [];
   pings = 0;
   #close: ((code: number, reason: string) => void) | undefined;
@@ -249,6 +250,7 @@ class DeadStream implements MessageStream {
     this.#close = on.close;
     on.frame(JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'hello', params: helloOf() }));
   }
+  share(): void {}
   send(): void {}
   ping(): void {
     this.pings += 1;

@@ -6,18 +6,22 @@ import type { Clock } from '../base/clock.ts';
 import { FAULTS, Fault, type FaultCode, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Binding } from './binding.ts';
+import { type Beating, keepBeating } from './heartbeat.ts';
 import { checkHello, type HelloInfo, hello } from './hello.ts';
 import {
+  bytesOf,
   encodeError,
   encodeNotice,
   encodeRequest,
   encodeResult,
+  type Incoming,
   type Method,
+  MOST_BATCH,
   type Notice,
   notice,
   parseFrame,
 } from './message.ts';
-import type { Router } from './router.ts';
+import type { Context, Router } from './router.ts';
 
 /** What a link needs below it: whole text frames, in order, both ways. */
 export interface MessageStream {
@@ -25,8 +29,13 @@ export interface MessageStream {
   readonly address: string;
   /** Bytes accepted by `send` and not yet taken by the network. */
   readonly bufferedBytes: number;
+  /** Bytes of frames that were given to the network. */
+  readonly sentBytes: number;
   /** Frames arrive only after this. `close` comes once, also after an own `close`. */
   start(on: { frame(text: string): void; pong(): void; close(code: number, reason: string): void }): void;
+  /** From now on so many messages of one tick may share a frame. [L-35] */
+  share(most: number): void;
+  /** Sends one message; what is said in one tick leaves together. */
   send(text: string): void;
   ping(): void;
   pause(): void;
@@ -78,11 +87,14 @@ const isDigit = (code: number): boolean => code >= 48 && code <= 57;
 /** [L-23] */
 const cancel = notice('cancel', { params: z.object({ id: z.number().int() }) });
 
-type Asked = { id: number; name: string; params: unknown; bytes: number };
+type Asked = Extract<Incoming, { kind: 'request' }>;
 
-type Waiting = { accept(result: unknown, bytes: number): void; refuse(fault: Fault): void };
+/** Bytes of a message's frame; undefined where that holds others, too. */
+type Bytes = number | undefined;
 
-export class Link {
+type Waiting = { accept(result: unknown, bytes: Bytes): void; refuse(fault: Fault): void };
+
+export class Link implements Beating {
   readonly peer: string;
   readonly dialled: boolean;
   /** The link that this one is a channel of. */
@@ -96,7 +108,6 @@ export class Link {
   readonly closed: Promise<Ending>;
   /** Round-trip time of the last sign of life asked for, in milliseconds. */
   rttMs: number | null = null;
-  sentBytes = 0;
   receivedBytes = 0;
   /** Takes the frames of channels; without it, one is malformed. */
   onChannel: ((text: string) => void) | undefined;
@@ -109,21 +120,23 @@ export class Link {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #waiting = new Map<number, Waiting>();
-  readonly #running = new Map<number, AbortController>();
-  readonly #ended = new AbortController();
+  readonly #running = new Map<number, Call>();
+  /** Made when somebody asks for its signal: on most links nobody does. */
+  #ended: AbortController | undefined;
   readonly #ready = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<Ending>();
   #remote: HelloInfo | undefined;
   #ending: Ending | undefined;
   #nextId = 1;
-  readonly #backlog: Asked[] = [];
+  readonly #backlog: { asked: Asked; bytes: Bytes }[] = [];
   #heard = true;
   #heardAt = performance.now();
   #pingedAt = 0;
   /** When the first ping went out after which nothing at all was heard; 0: none. */
   #askedAt = 0;
   #holds = 0;
-  readonly #keepAlive: NodeJS.Timeout | undefined;
+  readonly #keepAliveMs: number;
+  #stopBeating: () => void = () => {};
 
   constructor(options: LinkOptions) {
     this.peer = options.peer;
@@ -137,14 +150,11 @@ export class Link {
     this.#refuses = options.refuses;
     this.#proves = options.proves;
     this.#clock = options.clock;
-    this.#log = options.carrier ? options.log : options.log.child({ peer: options.peer.slice(0, 8) });
+    this.#log = options.log;
     this.ready = this.#ready.promise;
     this.closed = this.#closed.promise;
     this.ready.catch(() => {}); // whoever waits for it hears of it; nobody has to wait
-    if (options.carrier) return;
-    const keepAliveMs = options.keepAliveMs ?? KEEP_ALIVE_MS;
-    this.#keepAlive = setInterval(() => this.#checkLife(), keepAliveMs * (0.9 + Math.random() * 0.2));
-    this.#keepAlive.unref();
+    this.#keepAliveMs = options.keepAliveMs ?? KEEP_ALIVE_MS;
   }
 
   /** What the other side said in hello; throws before that. */
@@ -156,6 +166,10 @@ export class Link {
   /** The account that the other side hosts and that vouches for it; null for a tracker. */
   get account(): Binding | null {
     return this.#remote?.account ?? null;
+  }
+
+  get sentBytes(): number {
+    return this.#stream.sentBytes;
   }
 
   /** The account that this side speaks for here. */
@@ -174,6 +188,8 @@ export class Link {
 
   /** Aborts when the link ends. */
   get signal(): AbortSignal {
+    this.#ended ??= new AbortController();
+    if (this.#ending) this.#ended.abort(this.#closedFault());
     return this.#ended.signal;
   }
 
@@ -188,14 +204,16 @@ export class Link {
       },
       close: (code, reason) => this.#finish(endingOf(code, reason)),
     });
-    const timer = setTimeout(() => this.#fail(new Fault('timeout', `no hello within ${HELLO_MS} ms`)), HELLO_MS);
-    timer.unref();
-    this.ready.then(
-      () => clearTimeout(timer),
-      () => clearTimeout(timer),
-    );
+    this.#limitHello();
     if (this.dialled) this.#greet();
     return this.ready;
+  }
+
+  #limitHello(): void {
+    const timer = setTimeout(() => this.#fail(new Fault('timeout', `no hello within ${HELLO_MS} ms`)), HELLO_MS);
+    timer.unref();
+    const done = (): void => clearTimeout(timer);
+    this.ready.then(done, done);
   }
 
   /** Meets the other side in the very moment that its answer is read: its next frame may follow in the same packet. */
@@ -222,6 +240,8 @@ export class Link {
   #meet(info: HelloInfo): void {
     checkHello(info, this.peer, this.#clock.now());
     this.#remote = info;
+    this.#stream.share(Math.min(info.batch ?? 1, MOST_BATCH));
+    if (!this.carrier) this.#stopBeating = keepBeating(this, this.#keepAliveMs);
     this.#ready.resolve();
     this.#ping();
   }
@@ -260,8 +280,9 @@ export class Link {
       this.#waiting.set(id, {
         accept: (result, bytes) => {
           done();
-          if (bytes > spec.answerBytes) {
-            const what = `calling "${spec.name}": the answer has ${bytes} bytes`;
+          const size = bytesOf(result, bytes, spec.answerBytes);
+          if (size > spec.answerBytes) {
+            const what = `calling "${spec.name}": the answer has ${size} bytes`;
             return reject(new Fault('too_large', `${what}, at most ${spec.answerBytes} are taken`));
           }
           const parsed = spec.result.safeParse(result);
@@ -312,7 +333,6 @@ export class Link {
 
   #send(text: string): void {
     if (this.#ending) return;
-    this.sentBytes += Buffer.byteLength(text);
     this.#stream.send(text);
     if (this.#stream.bufferedBytes > MOST_BUFFERED_BYTES) {
       this.#fail(new Fault('queue_full', `the other side does not read: over ${MOST_BUFFERED_BYTES} bytes wait`));
@@ -326,77 +346,104 @@ export class Link {
     this.receivedBytes += bytes;
     try {
       if (this.onChannel && isDigit(text.charCodeAt(0))) return this.onChannel(text);
-      const frame = parseFrame(text);
-      switch (frame.kind) {
-        case 'request':
-          return this.#answer(frame.id, frame.method, frame.params, bytes);
-        case 'notice':
-          return this.#notice(frame.method, frame.params, bytes);
-        case 'result':
-          return this.#waiting.get(frame.id)?.accept(frame.result, bytes); // none waits for an answer that came too late
-        case 'error':
-          return this.#waiting.get(frame.id)?.refuse(frame.fault);
-      }
+      const frame = parseFrame(text, bytes, (this.#self.batch ?? 1) > 1);
+      if (!Array.isArray(frame)) return this.#takeOne(frame, bytes);
+      if (!this.#remote) throw new Fault('wrong_state', 'taking several messages: hello comes first, alone');
+      for (const one of frame) if (!this.#ending) this.#takeOne(one, undefined);
     } catch (error) {
       this.#fail(toFault(error, 'reading a frame'));
     }
   }
 
-  #notice(name: string, params: unknown, bytes: number): void {
+  #takeOne(one: Incoming, bytes: Bytes): void {
+    switch (one.kind) {
+      case 'request':
+        return this.#answer(one, bytes);
+      case 'notice':
+        return this.#notice(one.method, one.params, bytes);
+      case 'result':
+        return this.#waiting.get(one.id)?.accept(one.result, bytes); // none waits for an answer that came too late
+      case 'error':
+        return this.#waiting.get(one.id)?.refuse(one.fault);
+    }
+  }
+
+  #notice(name: string, params: unknown, bytes: Bytes): void {
     if (name === cancel.name) {
       const parsed = cancel.params.safeParse(params);
       if (parsed.success) this.#running.get(parsed.data.id)?.abort(); // and is counted below, as every notice
     }
     if (!this.#remote) throw new Fault('wrong_state', `taking "${name}": hello comes first`); // [L-11]
     this.#router
-      .take(name, params, bytes, { link: this, signal: this.#ended.signal })
+      .take(name, params, bytes, new Call(this))
       .catch((error: unknown) => this.#fail(toFault(error, `taking "${name}"`)));
   }
 
-  #answer(id: number, name: string, params: unknown, bytes: number): void {
-    if (name === hello.name) return this.#answerHello(id, params);
-    if (!this.#remote) throw new Fault('wrong_state', `calling "${name}": hello comes first`);
-    if (this.#running.size < MOST_IN_FLIGHT) return this.#run({ id, name, params, bytes });
+  #answer(asked: Asked, bytes: Bytes): void {
+    if (asked.method === hello.name) return this.#answerHello(asked.id, asked.params);
+    if (!this.#remote) throw new Fault('wrong_state', `calling "${asked.method}": hello comes first`);
+    if (this.#running.size < MOST_IN_FLIGHT) return this.#run(asked, bytes);
     // What was read already waits here; pausing the stream bounds it to one read of the socket.
-    this.#backlog.push({ id, name, params, bytes });
+    this.#backlog.push({ asked, bytes });
     if (this.#backlog.length === 1) this.hold();
   }
 
-  #run({ id, name, params, bytes }: Asked): void {
-    if (this.#running.has(id)) throw new Fault('malformed', `calling "${name}": request ${id} is under way already`);
-    const controller = new AbortController();
-    this.#running.set(id, controller);
-    const signal = AbortSignal.any([controller.signal, this.#ended.signal]);
-    const asked = performance.now();
-    this.#router
-      .answer(name, params, bytes, { link: this, signal })
+  /** Answers in this very turn where nothing has to be waited for: promises cost a lookup more than all that it looks at. */
+  #run({ id, method, params }: Asked, bytes: Bytes): void {
+    if (this.#running.has(id)) throw new Fault('malformed', `calling "${method}": request ${id} is under way already`);
+    const since = performance.now();
+    const call = new Call(this);
+    let result: unknown;
+    try {
+      result = this.#router.answer(method, params, bytes, call);
+    } catch (error) {
+      result = Promise.reject(error); // a refusal is no hot path
+    }
+    if (!(result instanceof Promise)) {
+      this.#send(encodeResult(id, result));
+      return this.#trace('answered', method, bytes, since);
+    }
+    this.#running.set(id, call);
+    result
       .then(
-        (result) => encodeResult(id, result),
-        (error: unknown) => encodeError(id, this.#refusal(name, error)),
+        (value: unknown) => encodeResult(id, value),
+        (error: unknown) => encodeError(id, this.#refusal(method, error)),
       )
       .then((text) => {
         this.#running.delete(id);
         this.#send(text);
-        this.#trace('answered', name, bytes, asked);
-        const next = this.#backlog.shift();
-        if (!next || this.#ending) return;
-        this.#run(next);
-        if (this.#backlog.length === 0) this.release();
+        this.#trace('answered', method, bytes, since);
+        this.#catchUp();
       })
-      .catch((error: unknown) => this.#fail(toFault(error, `answering "${name}"`)));
+      .catch((error: unknown) => this.#fail(toFault(error, `answering "${method}"`)));
+  }
+
+  /** Starts what waits, as far as there is room; reads on when all of it is under way. */
+  #catchUp(): void {
+    while (this.#running.size < MOST_IN_FLIGHT && !this.#ending) {
+      const next = this.#backlog.shift();
+      if (!next) return;
+      this.#run(next.asked, next.bytes);
+      if (this.#backlog.length === 0) this.release();
+    }
+  }
+
+  /** The other side, as logs name it. */
+  get #who(): string {
+    return this.peer.slice(0, 8);
   }
 
   /** For programmers, and for whoever wants to watch the protocol at work: names and sizes, never contents. */
-  #trace(wire: 'asked' | 'answered', method: string, bytes: number, since: number): void {
+  #trace(wire: 'asked' | 'answered', method: string, bytes: Bytes, since: number): void {
     if (!this.#log.isLevelEnabled('debug')) return;
-    this.#log.debug({ wire, method, bytes, ms: performance.now() - since }, 'a request was answered');
+    this.#log.debug({ peer: this.#who, wire, method, bytes, ms: performance.now() - since }, 'a request was answered');
   }
 
   /** What the asker is told [L-21]; a defect is for this side's log alone. */
   #refusal(name: string, error: unknown): Fault {
     const fault = toFault(error);
     if (fault.code !== 'internal') return fault;
-    this.#log.error({ err: error, method: name }, 'a request failed by a defect');
+    this.#log.error({ peer: this.#who, err: error, method: name }, 'a request failed by a defect');
     return new Fault('internal', `calling "${name}" failed here`);
   }
 
@@ -438,14 +485,14 @@ export class Link {
    * for which the other side has answered nothing although it was asked: 0 while all is well. [L-29]
    */
   unansweredMs(quietMs: number): number {
-    if (!this.open || this.#backlog.length > 0) return 0;
+    if (!this.open || this.#holds > 0) return 0;
     if (this.#askedAt > 0) return performance.now() - this.#askedAt;
     if (performance.now() - this.#heardAt >= quietMs) this.#ping();
     return 0;
   }
 
   /** [L-28] */
-  #checkLife(): void {
+  beat(): void {
     if (this.#holds > 0) return; // the stream is paused: a sign of life could not be heard
     if (!this.#heard && this.#pingedAt > 0)
       return this.#fail(new Fault('timeout', 'the other side gives no sign of life'));
@@ -455,7 +502,7 @@ export class Link {
 
   #fail(fault: Fault): void {
     if (this.#ending) return;
-    this.#log.debug({ code: fault.code, reason: fault.message }, 'closing the link');
+    this.#log.debug({ peer: this.#who, code: fault.code, reason: fault.message }, 'closing the link');
     this.#end({ code: fault.code, reason: fault.message });
   }
 
@@ -474,11 +521,11 @@ export class Link {
   #finish(ending: Ending): void {
     if (this.#ending) return;
     this.#ending = ending;
-    clearInterval(this.#keepAlive);
+    this.#stopBeating();
     const fault = this.#closedFault();
     this.#ready.reject(fault);
     for (const waiting of [...this.#waiting.values()]) waiting.refuse(fault);
-    this.#ended.abort(fault);
+    this.#ended?.abort(fault);
     this.#closed.resolve(ending);
   }
 
@@ -488,6 +535,30 @@ export class Link {
     // A refusal in hello is what the asker wants to know; later, what counts is that the link is gone.
     const code = ending.code === 'normal' || this.#remote ? 'link_closed' : ending.code;
     return new Fault(code, `the link ended: ${ending.reason}`);
+  }
+}
+
+/** One request of the other side. Its signal is made when somebody wants it: most are answered without. */
+class Call implements Context {
+  readonly link: Link;
+  #own: AbortController | undefined;
+  #signal: AbortSignal | undefined;
+  #cancelled = false;
+
+  constructor(link: Link) {
+    this.link = link;
+  }
+
+  get signal(): AbortSignal {
+    this.#own ??= new AbortController();
+    if (this.#cancelled) this.#own.abort();
+    this.#signal ??= AbortSignal.any([this.#own.signal, this.link.signal]);
+    return this.#signal;
+  }
+
+  abort(): void {
+    this.#cancelled = true;
+    this.#own?.abort();
   }
 }
 

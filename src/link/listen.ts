@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { WebSocketServer } from 'ws';
+import { type WebSocket, WebSocketServer } from 'ws';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -44,6 +44,8 @@ export type ListenOptions = {
 const HANDSHAKE_MS = 10_000;
 /** Connections in all; past it the kernel's queue waits, then refuses. */
 const MOST_CONNECTIONS = 20_000;
+/** Connections that the kernel keeps while this process is busy with handshakes: all come at once when a tracker is back. */
+const MOST_ARRIVING = 4096;
 
 export class Listener {
   readonly #options: ListenOptions;
@@ -125,7 +127,7 @@ export class Listener {
       };
       this.#server.once('error', fail);
       // Without a host, Node takes `::` where the machine has IPv6, else 0.0.0.0.
-      this.#server.listen({ port, ...(host !== undefined && { host }) }, () => {
+      this.#server.listen({ port, backlog: MOST_ARRIVING, ...(host !== undefined && { host }) }, () => {
         this.#server.off('error', fail);
         this.#server.on('error', (error) => this.#options.log.error({ err: error }, 'the listening socket failed'));
         resolve();
@@ -163,25 +165,28 @@ export class Listener {
       return refuseUpgrade(socket, toFault(error));
     }
     socket.once('close', leave);
-    this.#upgrades.handleUpgrade(request, socket, head, (ws) => {
-      const from = formatAddress({ host: plainIp(socket.remoteAddress), port: socket.remotePort ?? 0 });
-      const link = new Link({
-        stream: new WebSocketStream(ws, socket, from),
-        router: this.#options.router,
-        self: this.#options.self(),
-        refuses: this.#options.refuses,
-        peer,
-        dialled: false,
-        clock: this.#options.clock,
-        log: this.#options.log,
-      });
-      this.#links.add(link);
-      void link.closed.then(() => this.#links.delete(link));
-      link.start().then(
-        () => this.#options.onLink(link),
-        (error: unknown) => this.#options.log.debug({ err: error, from }, 'a link was not greeted'),
-      );
+    this.#upgrades.handleUpgrade(request, socket, head, (ws) => this.#welcome(ws, socket, peer));
+  }
+
+  /** Of its own, so that no link keeps the request in memory that it came by. */
+  #welcome(ws: WebSocket, socket: TLSSocket, peer: string): void {
+    const from = formatAddress({ host: plainIp(socket.remoteAddress), port: socket.remotePort ?? 0 });
+    const link = new Link({
+      stream: new WebSocketStream(ws, socket, from),
+      router: this.#options.router,
+      self: this.#options.self(),
+      refuses: this.#options.refuses,
+      peer,
+      dialled: false,
+      clock: this.#options.clock,
+      log: this.#options.log,
     });
+    this.#links.add(link);
+    void link.closed.then(() => this.#links.delete(link));
+    link.start().then(
+      () => this.#options.onLink(link),
+      (error: unknown) => this.#options.log.debug({ err: error, from }, 'a link was not greeted'),
+    );
   }
 
   /** Says goodbye on every link and stops listening. */

@@ -1,8 +1,6 @@
-/** JSON-RPC 2.0, one message a frame: what a frame may be, and the methods that two ends agree on. [L-20] */
+/** JSON-RPC 2.0, one message a frame or several: what a frame may be, and the methods that two ends agree on. [L-20] [L-35] */
 import { z } from 'zod';
 import { FAULTS, Fault, type FaultCode, faultCodeOfRpc, isFaultCode } from '../base/fault.ts';
-
-const id = z.number().int().nonnegative();
 
 const errorObject = z.object({
   code: z.number().int(),
@@ -10,15 +8,13 @@ const errorObject = z.object({
   data: z.object({ code: z.string().optional() }).loose().optional(),
 });
 
-const version = { jsonrpc: z.literal('2.0') };
-const name = z.string().min(1).max(80);
+const MOST_NAME = 80;
 
-const incoming = z.union([
-  z.object({ ...version, id, method: name, params: z.unknown() }),
-  z.object({ ...version, method: name, params: z.unknown() }),
-  z.object({ ...version, id, error: errorObject }),
-  z.object({ ...version, id, result: z.unknown() }),
-]);
+/** Messages in one frame. [L-35] */
+export const MOST_BATCH = 1024;
+
+/** Bytes of a frame that holds several: what the largest of most methods may have alone. [L-35] */
+export const BATCH_BYTES = 64 * 1024;
 
 export type Incoming =
   | { kind: 'request'; id: number; method: string; params: unknown }
@@ -26,22 +22,53 @@ export type Incoming =
   | { kind: 'result'; id: number; result: unknown }
   | { kind: 'error'; id: number; fault: Fault };
 
-/** Reads one frame. Throws `malformed` for anything that is not one JSON-RPC 2.0 message. */
-export function parseFrame(text: string): Incoming {
+/**
+ * Reads one frame of so many bytes. Throws `malformed` for anything that is not one JSON-RPC 2.0 message, or several where
+ * this side takes them, of which then none counts; `too_large` for more together than may be. [L-20] [L-35]
+ */
+export function parseFrame(text: string, bytes: number, takesSeveral: boolean): Incoming | Incoming[] {
+  if (takesSeveral && bytes > BATCH_BYTES && text.startsWith('[')) {
+    throw new Fault('too_large', `reading several messages: ${bytes} bytes, at most ${BATCH_BYTES} are taken together`);
+  }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     throw new Fault('malformed', 'a frame is not JSON');
   }
-  const parsed = incoming.safeParse(value);
-  if (!parsed.success) throw new Fault('malformed', 'a frame is not a JSON-RPC 2.0 message');
-  const frame = parsed.data;
-  if ('error' in frame) return { kind: 'error', id: frame.id, fault: faultOf(frame.error) };
-  if ('result' in frame) return { kind: 'result', id: frame.id, result: frame.result };
-  if ('id' in frame) return { kind: 'request', id: frame.id, method: frame.method, params: frame.params };
-  return { kind: 'notice', method: frame.method, params: frame.params };
+  if (!takesSeveral || !Array.isArray(value)) return messageOf(value);
+  if (value.length === 0) throw new Fault('malformed', 'a frame holds no message');
+  if (bytes > BATCH_BYTES || value.length > MOST_BATCH) {
+    throw new Fault(
+      'too_large',
+      `reading ${value.length} messages: at most ${MOST_BATCH}, and ${BATCH_BYTES} bytes, are taken together`,
+    );
+  }
+  return value.map(messageOf);
 }
+
+/**
+ * One message. By hand, for every message of every link comes through here, and a schema took as long as all else that is
+ * done to read it; a test compares the two.
+ */
+function messageOf(value: unknown): Incoming {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw notAMessage();
+  const message = value as Partial<Record<string, unknown>>; // an object; each field is looked at below
+  if (message.jsonrpc !== '2.0') throw notAMessage();
+  const { id, method } = message;
+  const numbered = typeof id === 'number' && Number.isSafeInteger(id) && id >= 0;
+  if (typeof method === 'string' && method.length >= 1 && method.length <= MOST_NAME && 'params' in message) {
+    const { params } = message;
+    return numbered ? { kind: 'request', id, method, params } : { kind: 'notice', method, params };
+  }
+  if (!numbered) throw notAMessage();
+  const error = message.error === undefined ? undefined : errorObject.safeParse(message.error);
+  if (error?.success) return { kind: 'error', id, fault: faultOf(error.data) };
+  if ('result' in message) return { kind: 'result', id, result: message.result };
+  throw notAMessage();
+}
+
+const notAMessage = (): Fault => new Fault('malformed', 'a frame is not a JSON-RPC 2.0 message');
 
 /** The name in `data.code` is exact; the number alone stands in for it where the other side gave no name. */
 function faultOf(error: z.infer<typeof errorObject>): Fault {
@@ -50,14 +77,34 @@ function faultOf(error: z.infer<typeof errorObject>): Fault {
   return new Fault(code, error.message, { data });
 }
 
+/**
+ * Bytes of params, or of a result, for which at most `most` are allowed: of their frame, or, where that holds others too (undefined), of
+ * themselves. They are measured only where less is allowed than all in a frame may have. [L-22] [L-35]
+ */
+export const bytesOf = (value: unknown, frameBytes: number | undefined, most: number): number =>
+  frameBytes ?? (most < BATCH_BYTES ? Buffer.byteLength(JSON.stringify(value) ?? '') : 0);
+
+/** A result, or the params of a notice, that were encoded before, for many who are told the same. */
+export class Encoded {
+  readonly json: string;
+
+  constructor(json: string) {
+    this.json = json;
+  }
+}
+
 export const encodeRequest = (id: number, method: string, params: unknown): string =>
   JSON.stringify({ jsonrpc: '2.0', id, method, params });
 
 export const encodeNotice = (method: string, params: unknown): string =>
-  JSON.stringify({ jsonrpc: '2.0', method, params });
+  params instanceof Encoded
+    ? `{"jsonrpc":"2.0","method":"${method}","params":${params.json}}`
+    : JSON.stringify({ jsonrpc: '2.0', method, params });
 
 export const encodeResult = (id: number, result: unknown): string =>
-  JSON.stringify({ jsonrpc: '2.0', id, result: result ?? null });
+  result instanceof Encoded
+    ? `{"jsonrpc":"2.0","id":${id},"result":${result.json}}`
+    : JSON.stringify({ jsonrpc: '2.0', id, result: result ?? null });
 
 export const encodeError = (id: number, fault: Fault): string =>
   JSON.stringify({

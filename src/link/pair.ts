@@ -1,6 +1,7 @@
 /** Two links joined in memory: the same frames in the same order, without a network below. For tests. */
 import { type Clock, systemClock } from '../base/clock.ts';
 import { silentLog } from '../base/log.ts';
+import { Gathered } from './gathered.ts';
 import type { HelloInfo } from './hello.ts';
 import { Link, type MessageStream } from './link.ts';
 import type { Router } from './router.ts';
@@ -11,6 +12,8 @@ type Handlers = Parameters<MessageStream['start']>[0];
 class PipeEnd implements MessageStream {
   readonly address = 'memory';
   readonly bufferedBytes = 0;
+  readonly #gathered = new Gathered();
+  sentBytes = 0;
   other: PipeEnd | undefined;
   #on: Handlers | undefined;
   #queue: ((on: Handlers) => void)[] = [];
@@ -22,8 +25,20 @@ class PipeEnd implements MessageStream {
     this.#flush();
   }
 
+  share(most: number): void {
+    this.#gathered.share(most);
+  }
+
   send(text: string): void {
-    this.other?.arrive((on) => on.frame(text));
+    if (this.#gathered.units === 0) setImmediate(() => this.#pass());
+    this.#gathered.add(text);
+  }
+
+  #pass(): void {
+    for (const frame of this.#gathered.take()) {
+      this.sentBytes += Buffer.byteLength(frame);
+      this.other?.arrive((on) => on.frame(frame));
+    }
   }
 
   ping(): void {
@@ -42,6 +57,7 @@ class PipeEnd implements MessageStream {
 
   close(code: number, reason: string): void {
     if (this.#closed) return;
+    this.#pass();
     this.#closed = true;
     this.#paused = false;
     this.other?.arrive((on) => on.close(code, reason));

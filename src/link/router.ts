@@ -2,12 +2,18 @@
 import type { z } from 'zod';
 import { Fault, type FaultCode, toFault } from '../base/fault.ts';
 import type { Link } from './link.ts';
-import type { Method, Notice } from './message.ts';
+import { bytesOf, type Encoded, type Method, type Notice } from './message.ts';
 
 /** Throws a `Fault` where the link may not use the method. */
 export type Precondition = (link: Link) => void;
 
-type Context = { link: Link; signal: AbortSignal };
+export type Context = { readonly link: Link; readonly signal: AbortSignal };
+
+/**
+ * Answers what it knows by heart, from params that nobody has looked at yet; undefined for all else, also for what is wrong
+ * with them: then `run` answers. It must say what `run` would.
+ */
+type Quick = (params: unknown, link: Link) => unknown;
 
 /** Hears of each request and notice before it is looked at, and of how each request ended. */
 export type Overseer = {
@@ -21,6 +27,7 @@ type Row = {
   params: z.ZodType;
   maxBytes: number;
   needs: Precondition | undefined;
+  quick: Quick | undefined;
   run(params: unknown, context: Context): unknown;
 };
 
@@ -56,10 +63,10 @@ export class Router {
   /** Answers `method` with what `run` gives; a `Fault` it throws becomes the error. */
   handle<P, R>(
     spec: Method<P, R>,
-    run: (params: P, context: Context) => R | Promise<R>,
-    options: { needs?: Precondition } = {},
+    run: (params: P, context: Context) => R | Encoded | Promise<R>,
+    options: { needs?: Precondition; quick?: Quick } = {},
   ): this {
-    return this.#add(this.#requests, spec, options.needs, (params, context) => run(params as P, context)); // parsed below
+    return this.#add(this.#requests, spec, options, (params, context) => run(params as P, context)); // parsed below
   }
 
   /** Takes `notice`; what `run` throws closes the link. */
@@ -68,52 +75,92 @@ export class Router {
     run: (params: P, context: Context) => void | Promise<void>,
     options: { needs?: Precondition } = {},
   ): this {
-    return this.#add(this.#notices, spec, options.needs, (params, context) => run(params as P, context)); // parsed below
+    return this.#add(this.#notices, spec, options, (params, context) => run(params as P, context)); // parsed below
   }
 
   #add(
     table: Map<string, Row>,
     spec: { name: string; params: z.ZodType; maxBytes: number },
-    needs: Precondition | undefined,
+    { needs, quick }: { needs?: Precondition; quick?: Quick },
     run: Row['run'],
   ): this {
     if (table.has(spec.name)) throw new Error(`"${spec.name}" is already in the table`);
-    table.set(spec.name, { params: spec.params, maxBytes: spec.maxBytes, needs, run });
+    table.set(spec.name, { params: spec.params, maxBytes: spec.maxBytes, needs, quick, run });
     return this;
   }
 
-  /** The answer to a request. Throws the fault that refuses it. */
-  async answer(name: string, params: unknown, bytes: number, context: Context): Promise<unknown> {
+  /**
+   * The answer to a request, at once where nothing has to be waited for. Throws, or rejects with, the fault that refuses it.
+   * `bytes`: of its frame; undefined where that holds others, too.
+   */
+  answer(name: string, params: unknown, bytes: number | undefined, context: Context): unknown {
     const row = this.#requests.get(name);
-    try {
-      this.#overseer?.admit(context.link);
-      if (!row) throw new Fault('unknown_operation', `calling "${name}": there is no such method here`);
-      const admitted = this.#admit?.(context.link);
-      if (admitted) await admitted;
-      const result = await row.run(admit(row, name, params, bytes, context.link), context);
-      const settled = this.#settled();
-      if (settled) await settled;
-      this.#overseer?.ended(name, 'ok');
-      return result;
-    } catch (error) {
-      this.#overseer?.ended(row ? name : 'unknown', toFault(error).code);
+    const overseer = this.#overseer;
+    if (!overseer) return this.#reply(row, name, params, bytes, context);
+    const counted = row ? name : 'unknown';
+    const refused = (error: unknown): never => {
+      overseer.ended(counted, toFault(error).code);
       throw error;
+    };
+    let result: unknown;
+    try {
+      overseer.admit(context.link);
+      result = this.#reply(row, name, params, bytes, context);
+    } catch (error) {
+      return refused(error);
     }
+    if (!(result instanceof Promise)) {
+      overseer.ended(counted, 'ok');
+      return result;
+    }
+    return result.then((value: unknown) => {
+      overseer.ended(counted, 'ok');
+      return value;
+    }, refused);
+  }
+
+  #reply(row: Row | undefined, name: string, params: unknown, bytes: number | undefined, context: Context): unknown {
+    if (!row) throw new Fault('unknown_operation', `calling "${name}": there is no such method here`);
+    const admitted = this.#admit?.(context.link);
+    if (admitted) return admitted.then(() => this.#perform(row, name, params, bytes, context));
+    return this.#perform(row, name, params, bytes, context);
+  }
+
+  #perform(row: Row, name: string, params: unknown, bytes: number | undefined, context: Context): unknown {
+    checkSize(row, name, params, bytes);
+    row.needs?.(context.link);
+    const result = row.quick?.(params, context.link) ?? row.run(parse(row, name, params), context);
+    if (result instanceof Promise) return this.#whenSettled(result);
+    const settled = this.#settled();
+    return settled ? settled.then(() => result) : result;
+  }
+
+  async #whenSettled(result: Promise<unknown>): Promise<unknown> {
+    const value = await result;
+    const settled = this.#settled();
+    if (settled) await settled;
+    return value;
   }
 
   /** Takes a notice; one that is not in the table is skipped, so that versions can differ. [L-24] */
-  async take(name: string, params: unknown, bytes: number, context: Context): Promise<void> {
+  async take(name: string, params: unknown, bytes: number | undefined, context: Context): Promise<void> {
     this.#overseer?.admit(context.link);
     const row = this.#notices.get(name);
-    if (row) await row.run(admit(row, name, params, bytes, context.link), context);
+    if (!row) return;
+    checkSize(row, name, params, bytes);
+    row.needs?.(context.link);
+    await row.run(parse(row, name, params), context);
   }
 }
 
-function admit(row: Row, name: string, params: unknown, bytes: number, link: Link): unknown {
-  if (bytes > row.maxBytes) {
-    throw new Fault('too_large', `calling "${name}": ${bytes} bytes, at most ${row.maxBytes} are taken`);
-  }
-  row.needs?.(link);
+/** [L-22] */
+function checkSize(row: Row, name: string, params: unknown, bytes: number | undefined): void {
+  const size = bytesOf(params, bytes, row.maxBytes);
+  if (size <= row.maxBytes) return;
+  throw new Fault('too_large', `calling "${name}": ${size} bytes, at most ${row.maxBytes} are taken`);
+}
+
+function parse(row: Row, name: string, params: unknown): unknown {
   const parsed = row.params.safeParse(params);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];

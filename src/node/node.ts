@@ -27,6 +27,7 @@ import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import { type Key, loadOrCreateKey, pinOf } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { Listener } from '../link/listen.ts';
+import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { Sessions } from '../link/sessions.ts';
 import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
@@ -136,6 +137,7 @@ export class Node implements AsyncDisposable {
       software: options.software,
       role: 'node',
       account: binding(),
+      batch: MOST_BATCH,
     });
     const sessions = new Sessions();
     const router = new Router({ admit: (link) => this.introduce(link), settled: () => store.settled() });

@@ -34,6 +34,7 @@ import { Guard, type Limits } from '../link/guard.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import type { Link } from '../link/link.ts';
 import { type HttpHandler, Listener } from '../link/listen.ts';
+import { MOST_BATCH } from '../link/message.ts';
 import { ProxiedListener } from '../link/proxied.ts';
 import { Router } from '../link/router.ts';
 import { checkWith } from './check.ts';
@@ -103,6 +104,8 @@ export type TrackerOptions = {
   check?: Check;
   ttlMs?: number;
   graceMs?: number;
+  /** Lists, finds and watches that one link may ask for in a minute; default 600. [D-14] */
+  readsPerMinute?: number | undefined;
   /** For tests: milliseconds that others may keep what is said of zones; who is dialled in place of whom. */
   zoneTimes?: ZoneTimes;
   dialZones?: ((dial: DialServer) => DialServer) | undefined;
@@ -181,7 +184,10 @@ export class Tracker implements AsyncDisposable {
     const joining = new Joining({ store, clock, key: identity.key, admins, given: this.#options.policy });
     const writer = shared && new SharedDirectory({ table, shared, clock, graceMs, log });
     await writer?.start();
-    const directory = undo.use(new DirectoryServer({ table, writer, dialBack, joining, zones, clock, log }));
+    const { readsPerMinute } = this.#options;
+    const directory = undo.use(
+      new DirectoryServer({ table, writer, dialBack, joining, zones, readsPerMinute, clock, log }),
+    );
     const guard = new Guard({ limits: this.#options.limits, clock });
     undo.use(logRefusals(guard.refused, log));
     const readiness = new ReadinessCheck({ store, clock, trouble: shared?.trouble });
@@ -205,7 +211,8 @@ export class Tracker implements AsyncDisposable {
     const inviteOf = (zone: string): Invite => ({ ...this.inviteOf(), zone });
     new AdminServer({ table, joining, admins, zones, inviteOf, links, log }).attach(router);
     const software = this.#options.software ?? 'netapp';
-    const self = (): HelloInfo => ({ protocol: PROTOCOL, software, role: 'tracker', account: null });
+    const hello: HelloInfo = { protocol: PROTOCOL, software, role: 'tracker', account: null, batch: MOST_BATCH };
+    const self = (): HelloInfo => hello; // one for all links
     acceptChannels(router, { end: (to) => (to === null ? { router, self, onLink: () => {} } : undefined), clock, log });
     const zoning = undo.use(
       new Zoning({

@@ -1,0 +1,37 @@
+/** A tracker in a process of its own, measured from outside. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { silentLog } from '../src/base/log.ts';
+import { Tracker } from '../src/tracker/tracker.ts';
+import { answer } from './child.ts';
+import { fill } from './directory-fill.ts';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void; // what the flag makes
+
+let tracker: Tracker | undefined;
+
+async function start(home: string, port: number) {
+  const at = performance.now();
+  tracker = new Tracker({ home, host: '127.0.0.1', port, zone: 'bench', readsPerMinute: 1e12, log: silentLog() });
+  await tracker.start();
+  return { ms: performance.now() - at, address: `127.0.0.1:${tracker.port}`, peer: tracker.peer };
+}
+
+answer({
+  fill,
+  /** Milliseconds until it listened, and where. */
+  start: (home: string) => start(home, 0),
+  /** Says goodbye to all and listens again at the same port. */
+  restart: async (home: string) => {
+    const port = tracker?.port ?? 0;
+    await tracker?.[Symbol.asyncDispose]();
+    return await start(home, port);
+  },
+  /** Resident bytes, all garbage given back. */
+  rss: () => {
+    collect();
+    collect();
+    return process.memoryUsage.rss();
+  },
+});
