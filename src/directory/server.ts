@@ -227,7 +227,7 @@ export class DirectoryServer implements Disposable {
       return now?.node === node ? this.#dialBack.reached(node, now.addresses, observed) : [];
     };
     const admit = (): void => this.#joining?.admit(record.handle, record.account, token);
-    const taken = this.#writer.announce(record, observed, guest, this.#knownGood(record, observed), admit);
+    const taken = this.#writer.announce(record, observed, guest, this.#knownGood(record, observed), admit, token);
     if (taken instanceof Promise) await taken;
     guest.account = record.account;
     // A link may end while its last request waits its turn; its owner would stay online for a whole TTL.

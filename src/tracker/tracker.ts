@@ -171,8 +171,10 @@ export class Tracker implements AsyncDisposable {
     const identity = await loadIdentity(join(home, 'tracker.key'));
     const engine = undo.use(await this.#openEngine(identity.id));
     const { store, settled, shared } = engine;
+    // In a cluster it is made anew from what is shared, at each start.
+    const agreed = shared ? undo.use(new Store(':memory:')) : store;
     const table = new DirectoryTable({
-      store: shared ? undo.use(new Store(':memory:')) : store,
+      store: agreed,
       clock,
       ...(shared && { epoch: shared.born }),
       ...(ttlMs !== undefined && { ttlMs }),
@@ -181,8 +183,8 @@ export class Tracker implements AsyncDisposable {
     let addresses: string[] = [];
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
     const { admins, zones } = this;
-    const joining = new Joining({ store, clock, key: identity.key, admins, given: this.#options.policy });
-    const writer = shared && new SharedDirectory({ table, shared, clock, graceMs, log });
+    const joining = new Joining({ store: agreed, clock, key: identity.key, admins, given: this.#options.policy });
+    const writer = shared && new SharedDirectory({ table, shared, joining, clock, graceMs, log });
     await writer?.start();
     const { readsPerMinute } = this.#options;
     const directory = undo.use(
@@ -209,7 +211,7 @@ export class Tracker implements AsyncDisposable {
     const router = new Router({ settled, overseer: metrics });
     directory.attach(router);
     const inviteOf = (zone: string): Invite => ({ ...this.inviteOf(), zone });
-    new AdminServer({ table, joining, admins, zones, inviteOf, links, log }).attach(router);
+    new AdminServer({ table, joining, shared: writer, admins, zones, inviteOf, links, log }).attach(router);
     const software = this.#options.software ?? 'netapp';
     const hello: HelloInfo = { protocol: PROTOCOL, software, role: 'tracker', account: null, batch: MOST_BATCH };
     const self = (): HelloInfo => hello; // one for all links
