@@ -9,6 +9,8 @@ import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Logged, SharedLog, Siblings } from '../base/shared-log.ts';
 import { addressText } from '../link/address.ts';
+import type { GuestBook } from './guests.ts';
+import { handle as handleForm } from './handle.ts';
 import type { HandleRow } from './handle-marks.ts';
 import type { Hiding } from './hiding.ts';
 import type { Joining, Policy } from './joining.ts';
@@ -50,6 +52,9 @@ const hidden = z.object({
 
 type Hidden = z.infer<typeof hidden>;
 
+/** A guest whose own zone confirmed its handle, and when. [K-16] */
+const guest = z.object({ handle: handleForm, at: z.number().int() });
+
 /** What is shared, and with whom. */
 type SharedWith = { readonly handles: SharedLog; readonly records: SharedLog; readonly siblings: Siblings };
 
@@ -67,6 +72,7 @@ export class SharedDirectory implements DirectoryWriter {
   readonly #table: DirectoryTable;
   readonly #handles: SharedHandles;
   readonly #records: SharedLog;
+  readonly #guests: GuestBook | undefined;
   readonly #siblings: Siblings;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -89,12 +95,15 @@ export class SharedDirectory implements DirectoryWriter {
     shared: SharedWith;
     /** Whom the zones take in; default: anybody. Changed by this alone. */
     joining?: Joining | undefined;
+    /** Changed by this alone. */
+    guests?: GuestBook | undefined;
     clock: Clock;
     log: Log;
     graceMs?: number | undefined;
   }) {
     this.#table = options.table;
     this.#records = options.shared.records;
+    this.#guests = options.guests;
     this.#siblings = options.shared.siblings;
     this.#clock = options.clock;
     this.#log = options.log;
@@ -349,6 +358,7 @@ export class SharedDirectory implements DirectoryWriter {
       if (kind === 'hiding' && text !== null) this.#applyHiding(account, hidden.parse(JSON.parse(text)), at);
       else if (kind === 'record' && text !== null) this.#applyRecord(account, said.parse(JSON.parse(text)), at);
       else if (kind === 'record') this.#applyGone(account, at);
+      else if (kind === 'guest' && text !== null) this.#applyGuest(account, guest.parse(JSON.parse(text)));
     });
   }
 
@@ -395,6 +405,17 @@ export class SharedDirectory implements DirectoryWriter {
     if (now.record.seq > own.said.record.seq) this.#own.delete(account);
     // Another one took this process for gone: whose link stands is here.
     else if (!now.online && own.said.online && own.ends === undefined) own.isDirty = true;
+  }
+
+  /** Says that the zone of a guest confirmed its handle. Throws `tracker_down`. [K-16] */
+  async takeGuest(account: string, handle: string, at: number): Promise<void> {
+    await this.#records.append(`guest.${account}`, JSON.stringify({ handle, at }));
+  }
+
+  #applyGuest(account: string, { handle, at }: z.infer<typeof guest>): void {
+    for (const gone of this.#guests?.put(account, handle, at) ?? []) {
+      this.#records.append(`guest.${gone}`, null).catch((error: unknown) => this.#retell(error));
+    }
   }
 
   #applyGone(account: string, at: number): void {

@@ -77,7 +77,14 @@ export class ZoneServer {
         this.#limit(link, 'asks', 'asking about zones');
         return { apex: zones.apex(zone) };
       })
-      .handle(messages.attach, ({ apex }, { link }) => zones.attach(apex, this.#tracker(link)), { needs: needsTracker })
+      .handle(
+        messages.attach,
+        ({ apex }, { link }) => {
+          const peer = this.#tracker(link);
+          return zones.write(() => zones.attach(apex, peer));
+        },
+        { needs: needsTracker },
+      )
       .handle(messages.copy, ({ zone, after }, { link }) => zones.copyFor(zone, this.#tracker(link), after), {
         needs: needsTracker,
       })
@@ -91,8 +98,8 @@ export class ZoneServer {
         },
         { needs: needsAccount },
       )
-      .handle(messages.delegate, ({ zone, to }) => zones.delegate(zone, to), admin)
-      .handle(messages.revoke, ({ zone, peer }) => zones.revoke(zone, peer), admin)
+      .handle(messages.delegate, ({ zone, to }) => zones.write(() => zones.delegate(zone, to)), admin)
+      .handle(messages.revoke, ({ zone, peer }) => zones.write(() => zones.revoke(zone, peer)), admin)
       .handle(messages.list, ({ after }) => zones.lines(after), admin);
     return this;
   }

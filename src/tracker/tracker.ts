@@ -15,6 +15,7 @@ import { Admins, needsAdmin } from '../directory/admin.ts';
 import { AdminServer } from '../directory/admin-server.ts';
 import { isBelow } from '../directory/delegation.ts';
 import { type Check, DialBack } from '../directory/dialback.ts';
+import { GuestBook } from '../directory/guests.ts';
 import { parseZone } from '../directory/handle.ts';
 import { DIRECTORY_PATH, directoryHttp } from '../directory/http.ts';
 import { formatInvite, type Invite } from '../directory/invite.ts';
@@ -22,9 +23,11 @@ import { Joining, type Policy } from '../directory/joining.ts';
 import { MOST_ADDRESSES } from '../directory/record.ts';
 import { DirectoryServer } from '../directory/server.ts';
 import { SharedDirectory } from '../directory/shared.ts';
+import { SharedZones } from '../directory/shared-zones.ts';
 import { DirectoryTable } from '../directory/table.ts';
 import type { DialServer } from '../directory/zone-links.ts';
 import type { ZoneTimes } from '../directory/zone-server.ts';
+import { ZoneStore } from '../directory/zone-store.ts';
 import type { Served } from '../directory/zones.ts';
 import { formatAddress, formatProxied, parseAddress, parseProxied, scopeOf } from '../link/address.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
@@ -184,8 +187,14 @@ export class Tracker implements AsyncDisposable {
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
     const { admins, zones } = this;
     const joining = new Joining({ store: agreed, clock, key: identity.key, admins, given: this.#options.policy });
-    const writer = shared && new SharedDirectory({ table, shared, joining, clock, graceMs, log });
+    const book = shared && new GuestBook(agreed);
+    const writer = shared && new SharedDirectory({ table, shared, joining, guests: book, clock, graceMs, log });
     await writer?.start();
+    const served = servedBy(this.zones, this.#options);
+    const isCopy = (zone: string): boolean => served.some((each) => each.zone === zone && each.primary !== undefined);
+    const facts =
+      shared && undo.use(new SharedZones({ shared: shared.zones, local: new ZoneStore(store), isCopy, log }));
+    await facts?.start();
     const { readsPerMinute } = this.#options;
     const directory = undo.use(
       new DirectoryServer({ table, writer, dialBack, joining, zones, readsPerMinute, clock, log }),
@@ -218,10 +227,11 @@ export class Tracker implements AsyncDisposable {
     acceptChannels(router, { end: (to) => (to === null ? { router, self, onLink: () => {} } : undefined), clock, log });
     const zoning = undo.use(
       new Zoning({
-        served: servedBy(this.zones, this.#options),
+        served,
         identity,
         table,
         store,
+        shared: writer && facts && book && { zones: facts, book, takeGuest: (...guest) => writer.takeGuest(...guest) },
         router,
         self,
         needsAdmin: needsAdmin(this.admins),
@@ -299,7 +309,7 @@ export class Tracker implements AsyncDisposable {
     directory.start();
     const direct = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
     addresses = behindProxy ? reachable(direct, behindProxy.publicUrls) : direct;
-    zoning.start();
+    await zoning.start();
     log.info({ peer: identity.id, addresses, zone: this.zone }, 'the tracker listens');
     return { identity, listener, directory, joining, guard, readiness, monitor, table, addresses, proxied, zoning };
   }
