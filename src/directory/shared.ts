@@ -158,7 +158,7 @@ export class SharedDirectory implements DirectoryWriter {
     return own && known && known.seq > own.seq ? known : (own ?? known);
   }
 
-  /** Throws as the table's does, and `tracker_down`: it is so at every process, and after all of them start anew. [K-11] */
+  /** Throws as the table's does, and `tracker_down`: it is so at every process, and after all of them start anew. [K-11] [K-13] */
   async revoke(handle: string): Promise<HandleRow> {
     const row = await this.#handles.revoke(handle);
     // That it is revoked is agreed upon; what shows it may come with the next sweep.

@@ -122,7 +122,7 @@ export class ZoneKeeper implements AsyncDisposable {
       zone,
       dueAt: () => zones.renewAt(zone) + (zones.isShared ? Math.random() * SPREAD_MS : 0),
       work: async (link, isAsked) => {
-        if (zones.isShared && !isAsked && zones.isAttached(zone)) return; // another process did [K-14]
+        if (zones.isShared && !isAsked && zones.isAttached(zone)) return; // another process did [K-15]
         try {
           const given = await link.request(messages.attach, { apex: zones.apex(zone) });
           await zones.write(() => zones.takeParent(zone, given));
