@@ -235,6 +235,7 @@ export class Tracker implements AsyncDisposable {
         router,
         self,
         needsAdmin: needsAdmin(this.admins),
+        count: (kind, outcome) => metrics.lookedUp(kind, outcome),
         addresses: () => addresses,
         dns: this.#options.dns,
         times: this.#options.zoneTimes,

@@ -34,6 +34,8 @@ export type ZoningOptions = {
       }
     | undefined;
   router: Router;
+  /** Counts an answer to who looks for somebody, and a walk, by a word for what came of it. */
+  count?: ((kind: 'answer' | 'walk', outcome: string) => void) | undefined;
   self: () => HelloInfo;
   needsAdmin: Precondition;
   /** Where this tracker is reached, once it listens. */
@@ -74,7 +76,9 @@ export class Zoning implements AsyncDisposable {
       clock,
       times,
     });
+    const count = options.count ?? (() => {});
     this.#finder = new Finder({
+      onWalked: ({ fault, stale }) => count('walk', fault?.code ?? (stale ? 'stale' : 'ok')),
       store,
       clock,
       dial,
@@ -99,7 +103,7 @@ export class Zoning implements AsyncDisposable {
     });
     const { zones, guests } = this;
     const { needsAdmin } = options;
-    const server = new ZoneServer({ zones, table, finder: this.#finder, guests, needsAdmin, times, clock, log });
+    const server = new ZoneServer({ zones, table, finder: this.#finder, guests, needsAdmin, times, clock, log, count });
     server.attach(router);
     this.#keeper = new ZoneKeeper({
       zones,
