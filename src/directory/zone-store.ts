@@ -1,4 +1,4 @@
-/** What a tracker must not forget about zones: statements, and who was given what. */
+/** What a tracker must not forget about zones: statements, and who was given what. [Z-8] */
 import { z } from 'zod';
 import type { Statement, Store } from '../base/sqlite.ts';
 import { addressText } from '../link/address.ts';
