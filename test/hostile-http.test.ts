@@ -188,7 +188,7 @@ describe('keys', () => {
     expect(cookie).toMatch(/; HttpOnly; SameSite=Strict$/);
     expectRefused(await ask({ path: '/v1/messages', headers: { authorization: '', cookie } }), 'forbidden');
     expect((await ask({ path: '/v1/people', headers: { authorization: '', cookie } })).status).toBe(200);
-    const page = await ask({ path: '/', headers: { authorization: '', cookie } });
+    const page = await ask({ path: '/api', headers: { authorization: '', cookie } });
     expect(page.body).toContain('/v1/people');
     expect(page.body).not.toContain('/v1/messages');
     expect(page.body).not.toContain('alice@lab');

@@ -576,3 +576,17 @@ test('kill -9: what was answered is there, keys and names too, and no key stands
   const stored = readFileSync(join(home, 'hosted.db'));
   expect(stored.includes('PRIVATE KEY')).toBe(false);
 });
+
+test('who went and came again makes rooms as before', async () => {
+  await using net = await TestNet.create();
+  const tracker = await net.tracker();
+  await using gateway = await Gateway.start(net, tracker);
+  const [alice] = await gateway.online('alice', 'bob');
+  if (!alice) throw new Error('nobody is here');
+  const { rooms } = alice.backend;
+  expect((await rooms.create('before', { members: ['bob'], history: 'all' })).waiting).toEqual([]);
+  await alice.setOffline();
+  await alice.setOnline('online', '');
+  const room = await alice.backend.rooms.create('after', { members: ['bob'], history: 'all' });
+  expect(room.waiting).toEqual([]); // it was ordered before it was answered
+});

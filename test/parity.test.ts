@@ -31,7 +31,12 @@ async function openDoors(area: string): Promise<Record<(typeof DOORS)[number], C
   const { origin: url = '' } = agent;
   const token = (await readFile(homePaths(alice.home).token, 'utf8')).trim();
   return {
-    'in process': localClient({ backend: alice.backend, log: silentLog(), origin: () => agent.origin }),
+    'in process': localClient({
+      backend: alice.backend,
+      log: silentLog(),
+      origin: () => agent.origin,
+      preview: agent.preview,
+    }),
     socket: alice.client,
     'http with token': createClient({ url, token }),
     'http with cookie': createClient({ url, headers: { cookie: await signIn(alice.client, url), origin: url } }),
@@ -86,6 +91,12 @@ describe.each(DOORS)('%s', (name) => {
     const status = await door().status.show();
     expect(status).toMatchObject({ handle: 'alice@lab', status: 'online', node: alice.node.id, home: alice.home });
     expect(status.trackers).toMatchObject([{ state: 'up', zone: 'lab' }]);
+  });
+
+  test('the doctor', async () => {
+    const findings = await door().status.check();
+    expect(findings.find(({ about }) => about === 'port')).toMatchObject({ level: 'ok', code: null });
+    expect(findings.map(({ about }) => about)).toEqual(expect.arrayContaining(['disk', 'home', 'tracker', 'agent']));
   });
 
   test('people', async () => {
@@ -255,6 +266,33 @@ describe.each(DOORS)('%s', (name) => {
     await expect(door().files.send({ handle: 'bob', path: '/nowhere/at/all' })).rejects.toMatchObject({
       code: 'unreadable',
     });
+  });
+
+  test('a file is handed over in pieces, one of them twice, and sent', async () => {
+    const bytes = Buffer.from(`piece by piece by ${name}`.repeat(4));
+    const piece = (from: number, to?: number): string => bytes.subarray(from, to).toString('base64');
+    const { upload, size, path: none } = await door().files.stage({ data: piece(0, 10) });
+    expect([size, none]).toEqual([10, null]);
+    await door().files.stage({ upload, at: 10, data: piece(10, 20) });
+    expect(await door().files.stage({ upload, at: 10, data: piece(10, 20) })).toMatchObject({ size: 20 });
+    await expect(door().files.stage({ upload, at: 30, data: piece(30) })).rejects.toMatchObject({
+      code: 'wrong_state',
+      data: { size: 20 },
+    });
+    const { path } = await door().files.stage({ upload, at: 20, data: piece(20), last: true });
+    const offered = `staged ${name}.txt`;
+    const sent = await door().files.send({ handle: 'bob', path: path ?? '', name: offered });
+    const shown = await door().files.preview({ id: sent.id });
+    expect(await (await fetch(shown.url)).text()).toBe(bytes.toString());
+    const offer = await bob.event('file.offered', (data) => data.name === offered && data.direction === 'in');
+    const { id } = await bob.client.files.accept({ id: String(offer.data.id) });
+    const done = await bob.event('file.done', (data) => data.id === id);
+    expect((await readFile(String(done.data.path))).equals(bytes)).toBe(true);
+    await door().files.gc({});
+    const gone = await door()
+      .files.stage({ upload: '00000000-0000-4000-8000-000000000000' })
+      .catch((error) => error);
+    expect(gone).toMatchObject({ code: 'unknown_id' });
   });
 
   test('an offer is declined', async () => {

@@ -276,10 +276,16 @@ export class StubBackend implements Backend {
     close: async (room) => this.#room(room),
   };
 
+  check = async () => [{ about: 'port', level: 'ok' as const, says: 'it answers', todo: null, code: null }];
+
   files: Backend['files'] = {
     send: async (handle, path) => {
       this.calls.push(['files.send', this.#person(handle).handle, path]);
       return this.#file('f1', { state: 'preparing', direction: 'out' });
+    },
+    stage: async ({ at, data, last }) => {
+      const size = at + Buffer.from(data, 'base64').length;
+      return { upload: 'u1', size, path: last ? '/home/outgoing/u1' : null };
     },
     list: async () => [this.#file('f1')],
     show: async (id) => this.#file(id),

@@ -11,6 +11,7 @@ import { type Clock, systemClock } from '../src/base/clock.ts';
 import { silentLog } from '../src/base/log.ts';
 import { type ChosenTracker, parseInvite } from '../src/directory/invite.ts';
 import type { TierTimes } from '../src/directory/tiers.ts';
+import { examineAgent } from '../src/doctor/doctor.ts';
 import type { PresenceScope } from '../src/node/contacts.ts';
 import { homePaths } from '../src/node/home.ts';
 import { Node } from '../src/node/node.ts';
@@ -56,7 +57,8 @@ export class TestNet implements AsyncDisposable {
     tracker: { invite: string } | undefined,
     options: {
       port?: number;
-      http?: boolean;
+      /** Its HTTP door: at this port, or at any. */
+      http?: boolean | number;
       sharedMemory?: { path: string; size: number };
       presence?: PresenceScope;
       awayAfterMs?: number;
@@ -70,6 +72,7 @@ export class TestNet implements AsyncDisposable {
     } = {},
   ): Promise<Member> {
     const home = join(this.folder, name);
+    const paths = homePaths(home);
     const invite = tracker && parseInvite(tracker.invite);
     const trackers = options.trackers ?? (invite ? [invite] : []);
     const node = await Node.start({
@@ -87,13 +90,18 @@ export class TestNet implements AsyncDisposable {
       clock: options.clock ?? systemClock,
       log: silentLog(),
     });
-    const paths = homePaths(home);
-    const backend = backendOf(node, { version: 'test', clock: options.clock ?? systemClock, log: silentLog() });
+    const backend = backendOf(node, {
+      version: 'test',
+      clock: options.clock ?? systemClock,
+      log: silentLog(),
+      examine: (agent, { signal = AbortSignal.timeout(PATIENCE_MS) }) =>
+        examineAgent({ home, agentPath: paths.socket, version: 'test', agent, config: {}, signal }),
+    });
     const agent = new Agent({
       backend,
       socketPath: paths.socket,
       tokenPath: paths.token,
-      http: options.http ? { port: 0 } : undefined,
+      http: options.http ? { port: options.http === true ? 0 : options.http } : undefined,
       sharedMemory: options.sharedMemory,
       log: silentLog(),
     });

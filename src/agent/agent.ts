@@ -8,9 +8,11 @@ import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { createDoor } from './http.ts';
 import { LIMITS, type Limits } from './limits.ts';
+import { type Preview, Previews } from './previews.ts';
 import { loadToken, Session } from './session.ts';
 import { SharedMemory } from './shared-memory.ts';
 import { listenOnSocket } from './socket.ts';
+import { WebPage } from './web.ts';
 
 export type AgentOptions = {
   backend: Backend;
@@ -34,6 +36,7 @@ export class Agent {
   readonly #closing = new AbortController();
   readonly #servers: Server[] = [];
   #sharedMemory: SharedMemory | undefined;
+  #previews: Previews | undefined;
   #httpPort: number | undefined;
 
   constructor(options: AgentOptions) {
@@ -51,26 +54,33 @@ export class Agent {
     return this.#httpPort === undefined ? undefined : `http://${host}:${this.#httpPort}`;
   }
 
+  /** An address at which a browser shows this file; undefined without an HTTP door. */
+  readonly preview = (file: { path: string; name: string }): Preview | undefined => this.#previews?.show(file);
+
   /** Faults: `agent_running`, `port_taken`, `exists`, `invalid_argument`, `unwritable`. */
   async start(): Promise<void> {
     const { backend, log, socketPath, http, sharedMemory, tokenPath } = this.#options;
     const limits = { ...LIMITS, ...this.#options.limits };
-    const door = { backend, log, closing: this.#closing.signal, limits, origin: () => this.origin };
+    const context = { backend, log, closing: this.#closing.signal, origin: () => this.origin, preview: this.preview };
+    const door = { ...context, limits };
     try {
       backend.jobs.start();
       const local = createDoor(door);
       await listenOnSocket(local, socketPath);
       this.#servers.push(local);
       if (sharedMemory) {
-        const client = localClient({ backend, log, closing: this.#closing.signal, origin: () => this.origin });
+        const client = localClient(context);
         const door = new SharedMemory({ ...sharedMemory, client, log });
         await door.start();
         this.#sharedMemory = door;
       }
       if (!http) return;
+      const previews = new Previews({ host: http.host ?? '127.0.0.1', log });
+      await previews.start(http.port > 0 && http.port < 65_535 ? http.port + 1 : 0);
+      this.#previews = previews;
       const token = await loadToken(tokenPath, log);
       const session = new Session({ token, access: backend.access, port: () => this.#httpPort ?? 0 });
-      const server = createDoor({ ...door, session });
+      const server = createDoor({ ...door, session, page: new WebPage({ previews: previews.origin }) });
       this.#httpPort = await listenOnPort(server, http.port, http.host ?? '127.0.0.1');
       this.#servers.push(server);
     } catch (error) {
@@ -83,6 +93,7 @@ export class Agent {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Fault('link_closed', 'the agent is closing'));
     await this.#sharedMemory?.[Symbol.asyncDispose]();
+    await this.#previews?.[Symbol.asyncDispose]();
     await Promise.all([...this.#servers.splice(0).map(closeServer), this.#options.backend.jobs[Symbol.asyncDispose]()]);
   }
 }

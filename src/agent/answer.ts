@@ -34,11 +34,12 @@ export function sendTagged(request: IncomingMessage, response: ServerResponse, b
   response.setHeader('etag', tag);
   response.setHeader('cache-control', 'private, no-cache');
   response.setHeader('vary', 'authorization, cookie');
-  if (has(request.headers['if-none-match'], tag)) response.writeHead(304).end();
+  if (hasTag(request.headers['if-none-match'], tag)) response.writeHead(304).end();
   else sendText(response, 200, 'application/json', text);
 }
 
-function has(condition: string | undefined, tag: string): boolean {
+/** Whether an `If-None-Match` names this tag. */
+export function hasTag(condition: string | undefined, tag: string): boolean {
   if (condition === undefined) return false;
   return condition.split(',').some((each) => each.trim() === '*' || each.trim().replace(/^W\//, '') === tag);
 }

@@ -1,6 +1,6 @@
 /** A running node as what the operations need. */
 import type { Backend } from '../api/backend.ts';
-import type { FileInfo, Person, Status, Zone } from '../api/shapes.ts';
+import type { FileInfo, Finding, Person, Status, Zone } from '../api/shapes.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -28,7 +28,14 @@ const zoneView = ({ until, seen, ...rest }: Awaited<ReturnType<Node['zones']['re
 /** `invite`: the one to give to others, where it differs from the one by which the node itself finds its tracker. */
 export function backendOf(
   node: Node,
-  options: { version: string; clock: Clock; log: Log; invite?: string | undefined },
+  options: {
+    version: string;
+    clock: Clock;
+    log: Log;
+    invite?: string | undefined;
+    /** The doctor's findings about an agent that says this of itself; without it none. */
+    examine?: (agent: Status, options: Wait) => Promise<Finding[]>;
+  },
 ): Backend {
   const { directory, chat, files, peers, events, contacts } = node;
   const kept = new JobStore(node.store);
@@ -113,6 +120,8 @@ export function backendOf(
         invite: options.invite ?? trackers[0]?.invite ?? null,
       };
     },
+
+    check: async (wait) => (await options.examine?.(await backend.status(), wait)) ?? [],
 
     used: () => node.presence.used(),
 

@@ -3,7 +3,9 @@ import type { Backend } from '../api/backend.ts';
 import type { FileCheck, FileInfo, Person } from '../api/shapes.ts';
 import { Fault } from '../base/fault.ts';
 import { idOf } from '../base/prefix.ts';
+import { homePaths } from '../node/home.ts';
 import type { Node } from '../node/node.ts';
+import { Staging } from './staging.ts';
 
 type Wait = { signal?: AbortSignal | undefined };
 
@@ -41,7 +43,10 @@ export function fileControlOf(
     }
   }
 
+  const staging = new Staging(homePaths(node.home).outgoing);
+
   return {
+    stage: (piece) => staging.take(piece),
     watch,
     pause: async (id) => node.fileView(await control().pause(idOfFile(id))),
     resume: async (id) => node.fileView(control().resume(idOfFile(id))),

@@ -114,13 +114,15 @@ function hostedOf(
   house: House,
   parts: { kept: JobStore; clock: HouseOptions['clock'] },
 ): Hosted {
-  let backend: HostedBackend | undefined;
+  let made: { chat: HostedAccount['chat']; backend: HostedBackend } | undefined;
   return {
     account: account.account,
     handle: account.handle,
     get backend() {
-      backend ??= backendOf(account, house, parts);
-      return backend;
+      // Who goes and comes again has its ends of conversations made anew.
+      const { chat } = account;
+      if (made?.chat !== chat) made = { chat, backend: backendOf(account, house, parts) };
+      return made.backend;
     },
     get online() {
       return account.online;

@@ -18,6 +18,7 @@ import { codeOf, indexPage, OPEN_PAGE, SIGN_IN_PAGE } from './pages.ts';
 import { asPreferred, type Preference, preferenceOf, withPreference } from './prefer.ts';
 import type { Session } from './session.ts';
 import { cutSlowFollower } from './stream.ts';
+import type { WebPage } from './web.ts';
 
 export type Door = {
   backend: Backend;
@@ -26,6 +27,9 @@ export type Door = {
   limits: Limits;
   /** Where browsers reach the agent; undefined without an HTTP door. */
   origin: () => string | undefined;
+  preview: OperationContext['preview'];
+  /** The page for people, if this door shows it. */
+  page?: WebPage | undefined;
   /** Rules of admission; none on the socket, whose file mode is the rule. */
   session?: Session | undefined;
 };
@@ -46,7 +50,7 @@ export function createDoor(door: Door): Server {
     clientInterceptors: [asPreferred],
     customErrorResponseBodyEncoder: (error) => problemOf(faultOf(error) ?? new Fault('internal', 'a defect in NetApp')),
   });
-  const { backend, log, closing, limits, origin, session } = door;
+  const { backend, log, closing, limits, origin, page, preview, session } = door;
   const followers = new Set<ServerResponse>();
   const asking = new Asking(closing);
 
@@ -60,9 +64,12 @@ export function createDoor(door: Door): Server {
     if (asked === 'GET /readyz') return sendJson(response, 200, { status: 'ready' }); // one that closes refuses everything
     if (asked === 'GET /open') return sendPage(response, 200, OPEN_PAGE);
     if (asked === 'POST /open' && session) return await openSession(session, request, response);
+    // Files of the page tell nothing of anybody; the page itself is for who has a session, as others could only be refused.
+    if (path !== '/' && (await page?.answer(request, response, path))) return;
     const caller = admit(request, response);
     if (caller === 'refused') return;
-    if (asked === 'GET /') return sendPage(response, 200, await indexPage(backend, caller));
+    if (path === '/' && (await page?.answer(request, response, path))) return;
+    if (asked === 'GET /api' || asked === 'GET /') return sendPage(response, 200, await indexPage(backend, caller));
     if (asked === 'GET /metrics') {
       permit(caller, ['status', 'show']);
       const { metricsOf } = await import('./metrics.ts');
@@ -75,7 +82,7 @@ export function createDoor(door: Door): Server {
       if (followers.size < limits.followers) return;
       throw new Fault('too_many', `following "${path}": ${followers.size} followers are connected already`);
     };
-    const context = { backend, log, closing, admitStream, caller, origin, preference: preferenceOf(request) };
+    const context = { backend, log, closing, admitStream, caller, origin, preview, preference: preferenceOf(request) };
     const standard = standardRequest(request, { url, body, signal: asking.signalOf(response) });
     const { response: made } = await handler.handle(standard, { context });
     if (!made) {

@@ -15,6 +15,7 @@ import type {
   FileLimits,
   FileLink,
   FileQuota,
+  Finding,
   Found,
   FreedHandle,
   GivenLink,
@@ -32,6 +33,7 @@ import type {
   Room,
   Safety,
   SessionLink,
+  Staged,
   Status,
   Token,
   TokenMade,
@@ -90,6 +92,8 @@ export interface Backend {
   status(): Promise<Status>;
   /** Throws `wrong_state` without a tracker. */
   invite(): Promise<InviteInfo>;
+  /** Looks at all that must be so for messages to come and go. */
+  check(options: Wait): Promise<Finding[]>;
 
   jobs: JobDesk;
 
@@ -167,6 +171,8 @@ export interface Backend {
   files: {
     /** Answers at once with an id in state `preparing`; hashing and offering go on by themselves. `path` is absolute. */
     send(handle: string, path: string, options: Once & { name?: string | undefined }): Promise<FileInfo>;
+    /** Takes a piece of a file that is to be sent; `data` is base64. `path` in the answer once the last one is here. */
+    stage(piece: { upload?: string | undefined; at: number; data: string; last: boolean }): Promise<Staged>;
     list(): Promise<FileInfo[]>;
     show(id: string): Promise<FileInfo>;
     /** Consents to an offer and starts the fetch; answers at once. `to`: absolute folder, default the home's downloads. */

@@ -19,7 +19,7 @@ import * as zones from './zones.ts';
 
 // In the order in which help shows them: the first one is what a newcomer wants first.
 export const contract = {
-  status: { show: status.show, invite: status.invite },
+  status: { show: status.show, invite: status.invite, check: status.check },
   people: {
     list: people.list,
     find: people.find,
@@ -59,6 +59,8 @@ export const contract = {
   },
   files: {
     send: files.send,
+    stage: files.stage,
+    preview: files.preview,
     list: files.list,
     show: files.show,
     get: files.get,

@@ -6,6 +6,7 @@ import { idInput, naming, operation, targetInput } from './operation.ts';
 import { conflict, file } from './shapes.ts';
 
 export * from './files-control.ts';
+export * from './files-stage.ts';
 
 const tag = 'files';
 

@@ -28,6 +28,10 @@ export type OperationContext = {
   caller?: Caller | undefined;
   /** Origin of the agent's HTTP door, if it has one. */
   origin?: (() => string | undefined) | undefined;
+  /** Makes a received file's address at the origin for previews; undefined where no browser can come. */
+  preview?:
+    | ((file: { path: string; name: string }) => { url: string; type: string; until: number } | undefined)
+    | undefined;
   /** It is a job that asks: whatever is done is done once for this key, and nobody is there for it. */
   key?: string | undefined;
 };
@@ -74,6 +78,7 @@ export const operations = os.router({
   status: {
     show: os.status.show.handler(({ context }) => context.backend.status()),
     invite: os.status.invite.handler(({ context }) => context.backend.invite()),
+    check: os.status.check.handler(({ context: { backend, signal } }) => backend.check({ signal })),
   },
   people: {
     announce: os.people.announce.handler(({ context: { backend, signal } }) => backend.people.announce({ signal })),
@@ -174,6 +179,17 @@ export const operations = os.router({
     send: os.files.send.handler(({ context: { backend, signal, key }, input }) =>
       backend.files.send(input.handle, input.path, { name: input.name, signal, key }),
     ),
+    preview: os.files.preview.handler(async ({ context: { backend, preview }, input }) => {
+      const { name, path, state, direction, folder } = await backend.files.show(input.id);
+      const isHere = path !== '' && folder === undefined && (direction === 'out' || state === 'done');
+      if (!isHere) throw new Fault('wrong_state', `showing "${name}": it is not a file that is whole on this machine`);
+      const shown = preview?.({ path, name });
+      if (!shown) {
+        throw new Fault('wrong_state', `showing "${name}": no browser can come here; start with netapp up --http-port`);
+      }
+      return { ...shown, until: new Date(shown.until).toISOString() };
+    }),
+    stage: os.files.stage.handler(({ context: { backend }, input }) => backend.files.stage(input)),
     list: os.files.list.handler(({ context: { backend } }) => backend.files.list()),
     show: os.files.show.handler(({ context: { backend }, input }) => backend.files.show(input.id)),
     accept: os.files.accept.handler(({ context: { backend }, input: { id, ...options } }) =>

@@ -286,6 +286,27 @@ export const file = z.object({
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
 
+/** What the doctor found about one thing. */
+export const finding = z.object({
+  about: z.string().describe('what was looked at, in a word or two'),
+  level: z.enum(['ok', 'note', 'bad']).describe('note: worth knowing, and nobody has to act; bad: a person must act'),
+  says: z.string(),
+  todo: z.string().nullable().describe('what to do about it, where that is known'),
+  code: z.string().nullable().describe('of bad: which kind of trouble'),
+});
+
+export const preview = z.object({
+  url: z.string().describe('shows the file in a browser on this machine, at an origin where nothing else is'),
+  type: z.string().describe('as what it is shown; text/plain for what a browser would run'),
+  until: time,
+});
+
+export const staged = z.object({
+  upload: z.string().describe('by which further pieces name it'),
+  size: z.number().int().nonnegative().describe('bytes that are here'),
+  path: z.string().nullable().describe('what to send, once the last piece is here'),
+});
+
 const bound = z.number().nullable();
 
 export const fileLimits = z.object({
@@ -538,6 +559,9 @@ export type MessageInFull = z.infer<typeof messageInFull>;
 export type Conversation = z.infer<typeof conversation>;
 export type BackupInfo = z.infer<typeof backupInfo>;
 export type FileInfo = z.infer<typeof file>;
+export type Finding = z.infer<typeof finding>;
+export type Preview = z.infer<typeof preview>;
+export type Staged = z.infer<typeof staged>;
 export type Conflict = z.infer<typeof conflict>;
 export type Priority = z.infer<typeof priority>;
 export type FileLimits = z.infer<typeof fileLimits>;

@@ -1,6 +1,7 @@
 /** Who I am, and how this node stands. */
+import { z } from 'zod';
 import { operation } from './operation.ts';
-import { invite as inviteShape, status } from './shapes.ts';
+import { finding, invite as inviteShape, status } from './shapes.ts';
 
 export const show = operation(
   {
@@ -25,3 +26,15 @@ export const invite = operation(
     command: { words: ['invite'], qr: { field: 'invite', flag: true } },
   },
 ).output(inviteShape);
+
+export const check = operation(
+  {
+    method: 'POST',
+    path: '/v1/status/check',
+    summary: 'Look whether all is well with the agent, and say what to do',
+    description:
+      'Home, disk, port, trackers with their keys and clocks, people. `netapp doctor` does it also where no agent runs, and looks into the store, too.',
+    tag: 'status',
+  },
+  { faults: [], example: 'netapp check', command: { words: ['check'] } },
+).output(z.array(finding));

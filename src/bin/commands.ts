@@ -66,6 +66,10 @@ const upFlags = z.object({
     .optional()
     .describe('be away after so long without a use, such as 10m, or off; remembered; default: 10m'),
   httpPort: port.optional().describe('serve the agent’s HTTP API on this loopback port too; 0: any'),
+  open: z.boolean().optional().meta({
+    negatable: true,
+    description: 'open the page in a browser; default: on a desktop, where up runs in a terminal',
+  }),
   sharedMemory: z
     .string()
     .optional()
@@ -112,7 +116,7 @@ const configShow = processCommand({
   example: 'netapp config show --origin',
   faults: ['corrupt', 'unreadable'],
   input: upFlags
-    .omit({ sharedMemory: true, size: true })
+    .omit({ open: true, sharedMemory: true, size: true })
     .extend({ origin: z.boolean().optional().describe('say where each comes from') }),
   async run({ origin, ...options }, shell) {
     const { showConfig } = await import('./config.ts');

@@ -1,13 +1,16 @@
 /** `netapp up`: this machine's node and agent, and a tracker inside where none is configured, until told to end. */
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { resolve } from 'node:path';
 import { Agent } from '../agent/agent.ts';
 import { backendOf } from '../agent/backend.ts';
 import { Spool } from '../agent/spool.ts';
+import type { Backend } from '../api/backend.ts';
 import { deadline } from '../base/async.ts';
 import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
+import { hasDesktop, openInBrowser } from '../cli/browser.ts';
 import type { Shell } from '../cli/shell.ts';
 import { type ChosenTracker, formatChosen, type Invite, parseInvite } from '../directory/invite.ts';
 import { formatAddress, isProxied } from '../link/address.ts';
@@ -35,6 +38,8 @@ export type UpOptions = {
   trackerPort?: number | undefined;
   mailbox?: boolean | undefined;
   httpPort?: number | undefined;
+  /** Opens the page in a browser; undefined: where somebody sits who could look at it. */
+  open?: boolean | undefined;
   /** A path, relative to the shell's folder. */
   sharedMemory?: string | undefined;
   /** Bytes of the shared memory. */
@@ -82,13 +87,31 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       log,
     }),
   );
-  const backend = backendOf(node, { version, clock: systemClock, log, invite: inside?.invite });
+  const opens = options.open ?? hasDesktop(shell);
+  const httpPort = settings.httpPort ?? (opens ? await portForPage() : undefined);
+  const backend = backendOf(node, {
+    version,
+    clock: systemClock,
+    log,
+    invite: inside?.invite,
+    examine: async (agent, { signal = shell.signal }) => {
+      const { examineAgent } = await import('../doctor/doctor.ts');
+      return await examineAgent({
+        home: shell.home,
+        agentPath: shell.agentPath,
+        version,
+        agent,
+        config: await readConfig(shell.home).catch(() => ({})),
+        signal,
+      });
+    },
+  });
   const agent = opened.use(
     new Agent({
       backend,
       socketPath: shell.agentPath,
       tokenPath: homePaths(shell.home).token,
-      http: settings.httpPort === undefined ? undefined : { port: settings.httpPort },
+      http: httpPort === undefined ? undefined : { port: httpPort },
       sharedMemory:
         options.sharedMemory === undefined
           ? undefined
@@ -116,13 +139,50 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
     remembered(given, kept, { ...settings, name: nameOf(node.handle) }, inside ? [] : trackers.map(formatChosen)),
   );
   await say(shell, { node, agent, invite: inside?.invite ?? node.directory.states()[0]?.invite ?? null, refused });
+  if (opens && agent.origin !== undefined) await openPage(backend, agent.origin, shell);
   if (!shell.signal.aborted) await once(shell.signal, 'abort');
   return 0;
 }
 
+/** Where the page is if nobody says so: a browser knows its drafts and its consent to notifications by the port, too. */
+const PAGE_PORT = 33_380;
+
+/** Another home of this machine may have it: then any. */
+async function portForPage(): Promise<number> {
+  const server = createServer().listen(PAGE_PORT, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+    return PAGE_PORT;
+  } catch {
+    return 0;
+  } finally {
+    server.close();
+  }
+}
+
+/** A session in a browser lasts so long, as with `netapp open`. */
+const SESSION_MS = 12 * 3_600_000;
+
+async function openPage({ sessions }: Backend, origin: string, shell: Shell): Promise<void> {
+  const { url } = await sessions.open({ origin, scopes: ['*'], ttlMs: SESSION_MS });
+  if (await openInBrowser(url, shell))
+    await shell.notes.line('The page is open in your browser; "netapp open" opens it again.');
+  else await shell.notes.line('The page: run "netapp open", and follow the link.');
+}
+
 /** The flags of `up` as the settings that they are. */
 export function givenBy(options: UpOptions): HomeConfig {
-  const { join, tracker, parent, dns, awayAfter, sharedMemory: _sharedMemory, size: _size, ...rest } = options;
+  const {
+    join,
+    tracker,
+    parent,
+    dns,
+    awayAfter,
+    open: _open,
+    sharedMemory: _sharedMemory,
+    size: _size,
+    ...rest
+  } = options;
   const trackers = [...(join === undefined ? [] : [join]), ...tracker];
   return {
     ...rest,

@@ -14,14 +14,20 @@ const OPENERS: Partial<Record<NodeJS.Platform, readonly string[]>> = {
   freebsd: ['xdg-open'],
 };
 
+/** Whether somebody sits here who could look at a page. */
+export function hasDesktop({ env, out }: Pick<Shell, 'env' | 'out'>): boolean {
+  const { platform } = process;
+  const screen = platform === 'darwin' || platform === 'win32' || env.DISPLAY || env.WAYLAND_DISPLAY;
+  return Boolean(screen) && out.isTerminal && OPENERS[platform] !== undefined;
+}
+
 /**
  * Whether a browser was asked to. The address may be a secret, and every user of the machine sees the arguments of every
  * program: so the browser is given a private file that leads there.
  */
 export async function openInBrowser(url: string, { env, home, out }: Shell): Promise<boolean> {
-  const desktop = process.platform === 'darwin' || process.platform === 'win32' || env.DISPLAY || env.WAYLAND_DISPLAY;
   const [program, ...args] = OPENERS[process.platform] ?? [];
-  if (!desktop || !out.isTerminal || program === undefined) return false;
+  if (!hasDesktop({ env, out }) || program === undefined) return false;
   const file = join(home, 'open.html');
   try {
     const html = `<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=${url}">`;

@@ -13,6 +13,7 @@ import {
   type FileLimits,
   type FileLink,
   type FileQuota,
+  type Finding,
   type Found,
   file,
   fileCertificate,
@@ -21,6 +22,7 @@ import {
   fileLimits,
   fileLink,
   fileQuota,
+  finding,
   found,
   type GivenLink,
   givenLink,
@@ -34,13 +36,17 @@ import {
   messageInFull,
   type Person,
   type PersonFound,
+  type Preview,
   person,
   personFound,
+  preview,
   type Room,
   room,
   type Safety,
+  type Staged,
   type Status,
   safety,
+  staged,
   status,
   type Zone,
   zone,
@@ -142,6 +148,24 @@ const safeties = noun<Safety>(safety, {
         : 'not yet: compare with them, by another way, then add --confirm and what they show',
     ],
   ],
+});
+
+const findings = noun<Finding>(finding, {
+  head: ['', 'ABOUT', 'FOUND'],
+  none: 'nothing was looked at',
+  row: (f) => [state(f.level), f.about, f.todo === null ? f.says : `${f.says} → ${f.todo}`],
+});
+
+const previews = noun<Preview>(preview, {
+  head: ['ADDRESS', 'TYPE'],
+  none: '',
+  row: (p) => [p.url, p.type],
+});
+
+const stages = noun<Staged>(staged, {
+  head: ['ID', 'BYTES', 'PATH'],
+  none: '',
+  row: (s) => [s.upload, String(s.size), s.path ?? '-'],
 });
 
 const invites = noun<InviteInfo>(invite, { head: ['INVITE'], none: '', row: (i) => [i.invite] });
@@ -458,6 +482,9 @@ const nouns = new Map<unknown, Noun>([
   [zone, zones],
   [safety, safeties],
   [invite, invites],
+  [finding, findings],
+  [preview, previews],
+  [staged, stages],
   [message, messages],
   [followedMessage, messages],
   [messageInFull, messagesInFull],

@@ -14,6 +14,17 @@ import { trackers } from './trackers.ts';
 /** In the order in which one thing stands on the other. */
 const CHECKS: readonly Check[] = [versions, home, settings, disk, store, lock, agent, port, trackers, people];
 
+/**
+ * What can be looked at from within the agent itself: whether somebody else holds its home, and whether every page of its store is
+ * whole, is for a program beside it to say.
+ */
+const CHECKS_WITHIN: readonly Check[] = [versions, home, settings, disk, agent, port, trackers, people];
+
+/** The same of an agent that runs in this process. */
+export async function examineAgent(patient: Patient): Promise<Finding[]> {
+  return await Array.fromAsync(examine(CHECKS_WITHIN, patient));
+}
+
 const styles: Record<Finding['level'], Style> = { ok: 'green', note: 'yellow', bad: 'red' };
 
 /** Answers with the exit code: 0, or that of the first thing that a person must do something about. */

@@ -224,7 +224,8 @@ export class Desk {
     const conversation = this.#conversation(number);
     const said = user.hosted.say(conversation, text).catch((error: unknown) => {
       const fault = toFault(error);
-      const isStranger = fault.code === 'unknown_id' || fault.code === 'forbidden' || fault.code === 'unknown_handle';
+      // Also where it is closed: everybody has left it then.
+      const isStranger = ['unknown_id', 'forbidden', 'unknown_handle', 'wrong_state'].includes(fault.code);
       throw isStranger ? notMember(number) : fault;
     });
     client.saying(said);

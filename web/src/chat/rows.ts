@@ -1,0 +1,56 @@
+/**
+ * A conversation as rows: one for each message, with what stands above it. A row has the key of its message and nothing else
+ * has one, so that what somebody reads keeps its place when older ones come in above.
+ */
+import type { Message } from '../../../src/api/shapes.ts';
+import { dayOf } from '../words/show.ts';
+
+export type Row = {
+  message: Message;
+  /** There is nothing before it. */
+  start: boolean;
+  /** It is the first of its day. */
+  newDay: boolean;
+  /** The unread begin here. */
+  unread: boolean;
+  /** Of what one person wrote in a row. */
+  first: boolean;
+  last: boolean;
+};
+
+/** Milliseconds within which what one person writes stands together. */
+const TOGETHER_MS = 5 * 60_000;
+
+export function rowsOf(
+  messages: readonly Message[],
+  options: { complete: boolean; unreadFrom: string | undefined },
+): Row[] {
+  const rows: Row[] = [];
+  let before: Row | undefined;
+  for (const message of messages) {
+    const newDay = before === undefined || dayOf(before.message.at) !== dayOf(message.at);
+    const unread = message.id === options.unreadFrom;
+    const first = newDay || unread || before === undefined || !isTogether(before.message, message);
+    if (first && before) before.last = true;
+    before = { message, start: before === undefined && options.complete, newDay, unread, first, last: false };
+    rows.push(before);
+  }
+  if (before) before.last = true;
+  return rows;
+}
+
+const isTogether = (one: Message, next: Message): boolean =>
+  one.from === next.from && new Date(next.at).getTime() - new Date(one.at).getTime() < TOGETHER_MS;
+
+/** Id of the first message of others that I have not read, of `count` such. */
+export function unreadFrom(messages: readonly Message[], me: string, count: number): string | undefined {
+  let left = count;
+  let first: string | undefined;
+  for (let at = messages.length - 1; at >= 0 && left > 0; at--) {
+    const message = messages[at];
+    if (!message || message.from === me || message.deleted) continue;
+    first = message.id;
+    left -= 1;
+  }
+  return first;
+}

@@ -1,0 +1,91 @@
+/** Hands files of the browser over to the agent, piece by piece, and offers each once it is whole there. */
+import { useSyncExternalStore } from 'react';
+import { client, troubleOf } from '../agent/client.ts';
+import { tell } from '../shell/agent.tsx';
+import { cleanLine } from '../words/clean.ts';
+
+/** Bytes of a piece: as base64, with room, what one request may carry. */
+const PIECE = 720_000;
+/** Milliseconds between two tries while the agent is away. */
+const RETRY_MS = 1_000;
+
+export type Upload = { key: number; target: string; name: string; size: number; done: number; stop: AbortController };
+
+let uploads: readonly Upload[] = [];
+let keys = 0;
+const listeners = new Set<() => void>();
+
+const subscribe = (listener: () => void): (() => void) => {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+};
+
+export const useUploads = (): readonly Upload[] => useSyncExternalStore(subscribe, () => uploads);
+
+function set(next: readonly Upload[]): void {
+  uploads = next;
+  for (const listener of listeners) listener();
+}
+
+/** One after another, in the order in which they were given. */
+export function offer(target: string, files: readonly File[]): void {
+  for (const file of files) {
+    keys += 1;
+    const upload = {
+      key: keys,
+      target,
+      name: file.name || 'picture.png',
+      size: file.size,
+      done: 0,
+      stop: new AbortController(),
+    };
+    set([...uploads, upload]);
+    turn = turn.then(() => carry(upload, file));
+  }
+}
+
+let turn = Promise.resolve();
+
+async function carry({ key, target, name, stop: { signal } }: Upload, file: File): Promise<void> {
+  try {
+    const path = await staged(file, signal, (done) =>
+      set(uploads.map((each) => (each.key === key ? { ...each, done } : each))),
+    );
+    await client.files.send({ handle: target, path, name }, { signal });
+  } catch (error) {
+    if (!signal.aborted) tell(`${cleanLine(name)}: ${troubleOf(error).message}`);
+  } finally {
+    set(uploads.filter((each) => each.key !== key));
+  }
+}
+
+/** Where the agent keeps it. An agent that restarts meanwhile is asked how far it is. */
+async function staged(file: File, signal: AbortSignal, told: (done: number) => void): Promise<string> {
+  let upload: string | undefined;
+  let at = 0;
+  for (;;) {
+    signal.throwIfAborted();
+    const piece = file.slice(at, at + PIECE);
+    const last = at + piece.size === file.size;
+    try {
+      const stands = await client.files.stage({ upload, at, last, data: await base64(piece) }, { signal });
+      upload = stands.upload;
+      at = stands.size;
+      told(at);
+      if (stands.path !== null) return stands.path;
+    } catch (error) {
+      if (troubleOf(error).code !== 'agent_down') throw error;
+      await new Promise((done) => setTimeout(done, RETRY_MS));
+    }
+  }
+}
+
+/** The browser does this in native code, and many times as fast as a script. */
+function base64(blob: Blob): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result).replace(/^[^,]*,?/, ''));
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+}
