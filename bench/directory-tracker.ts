@@ -13,7 +13,16 @@ let tracker: Tracker | undefined;
 
 async function start(home: string, port: number) {
   const at = performance.now();
-  tracker = new Tracker({ home, host: '127.0.0.1', port, zone: 'bench', readsPerMinute: 1e12, log: silentLog() });
+  const limits = { requestsPerKey: 1e12 };
+  tracker = new Tracker({
+    home,
+    host: '127.0.0.1',
+    port,
+    zone: 'bench',
+    readsPerMinute: 1e12,
+    limits,
+    log: silentLog(),
+  });
   await tracker.start();
   return { ms: performance.now() - at, address: `127.0.0.1:${tracker.port}`, peer: tracker.peer };
 }
