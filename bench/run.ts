@@ -5,10 +5,8 @@
  *
  * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100), of reads
  * for requests (20), of accounts for lookups (20) and records (1000), of links for idle (15), hundreds of lookups for zones (2); `--files`
- * small files (100000). `--members` (100) and `--messages` (200) are of a room.
- * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100), thousands of reads
- * for requests (20), hundreds of lookups for zones (2); `--files` small files (100000). `--members` (100) and `--messages` (200) are of a
- * room. For im: `--members` (1000) of the larger room, `--size` (10000) idle clients.
+ * small files (100000). `--members` (100) and `--messages` (200) are of a room. For im: `--members` (1000) of the larger room,
+ * `--size` (10000) idle clients.
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -21,11 +19,9 @@ import { busyRow } from './busy.ts';
 import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
 import { hostingRow } from './hosting.ts';
-
 import { idleRow } from './idle.ts';
 import { imRow } from './im.ts';
 import { lookupsRow } from './lookups.ts';
-
 import { messageRow } from './message.ts';
 import { othersRow } from './others.ts';
 import { recordsRow } from './records.ts';
