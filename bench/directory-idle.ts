@@ -100,17 +100,26 @@ answer({
       });
     }
   },
-  /** All of them dial and announce themselves. */
+  /** All of them dial and announce themselves, again where they were not let in; gives how often that was. */
   join: async (target: Target, prefix: string) => {
-    let next = 0;
+    let [next, again] = [0, 0];
     await Promise.all(
       Array.from({ length: AT_ONCE }, async () => {
         for (let n = next++; n < nodes.length; n = next++) {
           const node = nodes[n];
-          if (node) await join(node, target, `${prefix}-${n}`);
+          while (node && !node.link) {
+            try {
+              await join(node, target, `${prefix}-${n}`);
+            } catch (error) {
+              if (!(error instanceof Fault)) throw error;
+              again += 1;
+              await sleep(1000);
+            }
+          }
         }
       }),
     );
+    return again;
   },
   /**
    * Each waits until its link has ended, and comes back when a node does. Seconds until each was back, how often one came while

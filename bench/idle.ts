@@ -35,7 +35,11 @@ async function once(home: string, links: number, columns: Columns): Promise<void
   await Promise.all(crowds.map((some) => some.ask('make', each)));
   await sleep(REST_MS);
   const [rss, cpu] = [await tracker.ask<number>('rss'), await tracker.cpuSeconds()];
-  await Promise.all(crowds.map((some, n) => some.ask('join', target, `n${n}`)));
+  const again = await Promise.all(crowds.map((some, n) => some.ask<number>('join', target, `n${n}`)));
+  columns.note(
+    'refused when they came first',
+    again.reduce((all, some) => all + some, 0),
+  );
   columns.note('a join at the tracker, CPU ms', (((await tracker.cpuSeconds()) - cpu) / (each * PROGRAMS)) * 1000);
   await sleep(REST_MS);
   columns.note('memory of a link, KiB', ((await tracker.ask<number>('rss')) - rss) / 1024 / (each * PROGRAMS));

@@ -65,12 +65,29 @@ test('who waited so long that they would be gone before the end is let go of wit
   let [now, late] = [0, 0];
   const arrivals = new Arrivals({ onLate: () => (late += 1), now: () => now });
   const begun: number[] = [];
-  const [first, second] = await arrived(2);
-  if (first) arrivals.add(first, () => begun.push(1));
-  now = 4001;
-  if (second) arrivals.add(second, () => begun.push(2));
+  const sockets = await arrived(200);
+  for (const [n, socket] of sockets.entries()) {
+    arrivals.add(socket, () => {
+      begun.push(n);
+      now += 25;
+    });
+  }
+  while (begun.length + late < sockets.length) await turn();
+  // Eight in 200 ms: the last who begin have waited for 4 s.
+  expect({ begun, late }).toEqual({ begun: sockets.slice(0, 168).map((_, n) => n), late: 32 });
+  expect(sockets.map(({ destroyed }) => destroyed)).toEqual(sockets.map((_, n) => n >= 168));
+});
+
+test('that this process stood still is nobody’s lateness', async () => {
+  let [now, late] = [0, 0];
+  const arrivals = new Arrivals({ onLate: () => (late += 1), now: () => now });
+  const begun: number[] = [];
+  for (const [n, socket] of (await arrived(2)).entries()) {
+    arrivals.add(socket, () => begun.push(n));
+    now += 60_000;
+  }
   await turn();
-  expect({ begun, late, cut: first?.destroyed }).toEqual({ begun: [2], late: 1, cut: true });
+  expect({ begun, late }).toEqual({ begun: [0, 1], late: 0 });
 });
 
 test('what ends ends all that wait', async () => {
