@@ -19,11 +19,9 @@ import { busyRow } from './busy.ts';
 import { catchupRow } from './catchup.ts';
 import { fileRow } from './file.ts';
 import { hostingRow } from './hosting.ts';
-
 import { idleRow } from './idle.ts';
 import { imRow } from './im.ts';
 import { lookupsRow } from './lookups.ts';
-
 import { messageRow } from './message.ts';
 import { othersRow } from './others.ts';
 import { recordsRow } from './records.ts';

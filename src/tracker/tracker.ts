@@ -45,7 +45,7 @@ import { openEmbedded } from './engine/embedded.ts';
 import { type Engine, parseEngine } from './engine/engine.ts';
 import { Metrics } from './metrics.ts';
 import { loadToken, Monitor, parseMonitorAddress } from './monitor.ts';
-import { sendAway } from './moving.ts';
+import { returnWithinMs, sendAway } from './moving.ts';
 import { ReadinessCheck } from './readiness.ts';
 import { logRefusals } from './refusals.ts';
 import { Zoning } from './zoning.ts';
@@ -197,7 +197,17 @@ export class Tracker implements AsyncDisposable {
     await facts?.start();
     const { readsPerMinute } = this.#options;
     const directory = undo.use(
-      new DirectoryServer({ table, writer, dialBack, joining, zones, readsPerMinute, clock, log }),
+      new DirectoryServer({
+        table,
+        writer,
+        dialBack,
+        joining,
+        zones,
+        readsPerMinute,
+        returnWithinMs: () => returnWithinMs(listener.links.size + (proxied?.links.size ?? 0)),
+        clock,
+        log,
+      }),
     );
     const guard = new Guard({ limits: this.#options.limits, clock });
     undo.use(logRefusals(guard.refused, log));
