@@ -95,6 +95,14 @@ export interface Backend {
   /** Looks at all that must be so for messages to come and go. */
   check(options: Wait): Promise<Finding[]>;
 
+  /** Both answer once it is kept for the next start, with how the node stands then. */
+  trackers: {
+    /** `name`: what I am called there; `instead`: in place of all trackers of now. */
+    join(invite: string, options: Wait & { name?: string | undefined; instead?: boolean | undefined }): Promise<Status>;
+    /** `peer`: its peer id. */
+    leave(peer: string): Promise<Status>;
+  };
+
   jobs: JobDesk;
 
   /** Settles when all that was done so far survives a power cut; no operation answers before. */

@@ -145,6 +145,7 @@ export class Live {
       if (noun === 'link' || noun === 'tracker') this.#ask(keys.links, keys.status);
       if (noun === 'tracker') this.#ask(keys.people);
       if (noun === 'message') this.#ask(keys.status);
+      if (type === 'message.held' || type === 'message.delivered') this.#ask(keys.held);
     }
     for (const [target, changed] of messages) this.timeline(target).put(changed);
     if (files) this.#queries.setQueryData(keys.files, [...files.values()]);
