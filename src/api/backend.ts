@@ -180,7 +180,14 @@ export interface Backend {
     /** Answers at once with an id in state `preparing`; hashing and offering go on by themselves. `path` is absolute. */
     send(handle: string, path: string, options: Once & { name?: string | undefined }): Promise<FileInfo>;
     /** Takes a piece of a file that is to be sent; `data` is base64. `path` in the answer once the last one is here. */
-    stage(piece: { upload?: string | undefined; at: number; data: string; last: boolean }): Promise<Staged>;
+    stage(piece: {
+      upload?: string | undefined;
+      at: number;
+      data: string;
+      last: boolean;
+      folder?: string | undefined;
+      as?: string | undefined;
+    }): Promise<Staged>;
     list(): Promise<FileInfo[]>;
     show(id: string): Promise<FileInfo>;
     /** Consents to an offer and starts the fetch; answers at once. `to`: absolute folder, default the home's downloads. */
