@@ -1,7 +1,7 @@
 // Keeps one small page for the time in which the agent does not answer. Nothing else is kept: what the agent says is never old.
 const KEPT = 'away-1';
 const AWAY = '/away.html';
-const ITS = [AWAY, '/away.css', '/icon.svg'];
+const ITS = [AWAY, '/away.css', '/away-look.js', '/icon.svg'];
 
 addEventListener('install', (event) => {
   const fresh = ITS.map((path) => new Request(path, { cache: 'reload' }));

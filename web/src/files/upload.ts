@@ -72,12 +72,15 @@ type Place = { folder?: string; as?: string };
 async function staged(file: File, place: Place, signal: AbortSignal, told: (done: number) => void): Promise<string> {
   let upload: string | undefined;
   let at = 0;
+  let next = pieceAt(file, at);
   for (;;) {
     signal.throwIfAborted();
-    const piece = file.slice(at, at + PIECE);
-    const last = at + piece.size === file.size;
+    const piece = await (next.at === at ? next : pieceAt(file, at)).data;
+    // The next one is made ready while this one is on its way.
+    next = pieceAt(file, at + PIECE);
+    const last = at + PIECE >= file.size;
     try {
-      const stands = await client.files.stage({ ...place, upload, at, last, data: await base64(piece) }, { signal });
+      const stands = await client.files.stage({ ...place, upload, at, last, data: piece }, { signal });
       upload = stands.upload;
       at = stands.size;
       told(at);
@@ -87,6 +90,12 @@ async function staged(file: File, place: Place, signal: AbortSignal, told: (done
       await new Promise((done) => setTimeout(done, RETRY_MS));
     }
   }
+}
+
+function pieceAt(file: File, at: number): { at: number; data: Promise<string> } {
+  const data = base64(file.slice(at, at + PIECE));
+  data.catch(() => {}); // whoever waits for it hears of it
+  return { at, data };
 }
 
 /** The browser does this in native code, and many times as fast as a script. */
