@@ -1,12 +1,12 @@
 /**
  * Measures rows of the table in the design, each beside its reference in the same run: ratios count, times do not.
  *
- *   node bench/run.ts [row...] [--runs 5] [--size N] [--files N] [--members N] [--messages N]
+ *   node bench/run.ts [row...] [--runs 5] [--size N] [--files N] [--members N] [--messages N] [--minutes N]
  *
  * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100), of reads
  * for requests (20), of accounts for lookups (20) and records (1000), of links for idle (15), hundreds of lookups for zones (2), idle
  * clients for im (10000); `--files` small files (100000). `--members` (100) and `--messages` (200) are of a room; for im `--members` (1000)
- * is of the larger room.
+ * is of the larger room. `--minutes` (0.5) are of messages that arrive at the page.
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -24,6 +24,7 @@ import { imRow } from './im.ts';
 import { lookupsRow } from './lookups.ts';
 import { messageRow } from './message.ts';
 import { othersRow } from './others.ts';
+import { pageRow } from './page.ts';
 import { recordsRow } from './records.ts';
 import { requestsRow } from './requests.ts';
 import { resumeRow } from './resume.ts';
@@ -43,7 +44,7 @@ export type Measured = {
 };
 
 /** Each undefined unless it was said. */
-type Sizes = Record<'size' | 'files' | 'members' | 'messages', number | undefined>;
+type Sizes = Record<'size' | 'files' | 'members' | 'messages' | 'minutes', number | undefined>;
 
 export type Row = { name: string; run(options: { runs: number } & Sizes): Promise<Measured> };
 
@@ -57,6 +58,7 @@ const rows: Row[] = [
   lookupsRow,
   messageRow,
   othersRow,
+  pageRow,
   recordsRow,
   requestsRow,
   resumeRow,
@@ -86,6 +88,7 @@ async function main(): Promise<void> {
       files: { type: 'string' },
       members: { type: 'string' },
       messages: { type: 'string' },
+      minutes: { type: 'string' },
     },
   });
   const unknown = positionals.find((name) => !rows.some((row) => row.name === name));
@@ -96,8 +99,14 @@ async function main(): Promise<void> {
   }
   for (const row of rows.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
     const number = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text));
-    const { size, files, members, messages } = values;
-    const sizes = { size: number(size), files: number(files), members: number(members), messages: number(messages) };
+    const { size, files, members, messages, minutes } = values;
+    const sizes = {
+      size: number(size),
+      files: number(files),
+      members: number(members),
+      messages: number(messages),
+      minutes: number(minutes),
+    };
     const measured = await row.run({ runs: Number(values.runs), ...sizes });
     const medians = Object.fromEntries(Object.entries(measured.columns).map(([key, all]) => [key, round(median(all))]));
     const ratios = Object.fromEntries(

@@ -44,13 +44,14 @@ export class Browser implements AsyncDisposable {
     });
   }
 
-  static async start(options: BrowserContextOptions = {}): Promise<Browser> {
+  /** `args`: for Chromium, beside the usual ones. */
+  static async start({ args = [], ...options }: BrowserContextOptions & { args?: string[] } = {}): Promise<Browser> {
     if (PROGRAM === undefined) throw new Error('there is no Chromium on this machine');
     const profile = await mkdtemp(join(tmpdir(), 'netapp-browser-'));
     const context = await chromium.launchPersistentContext(profile, {
       executablePath: PROGRAM,
       headless: true,
-      args: ARGS,
+      args: [...ARGS, ...args],
       viewport: { width: 1280, height: 800 },
       locale: 'en-GB',
       ...options,

@@ -141,6 +141,24 @@ describe.each(DOORS)('%s', (name) => {
     });
   });
 
+  test('a tracker is joined while the node runs, and left', async () => {
+    const second = await net.tracker({ name: `second-${name}` });
+    const peer = second.peer;
+    const both = await door().trackers.join({ invite: second.invite });
+    expect(both.trackers.map(({ zone, state }) => [zone, state])).toEqual([
+      ['lab', 'up'],
+      ['lab', 'up'],
+    ]);
+    await expect(door().trackers.join({ invite: second.invite })).rejects.toMatchObject({ code: 'exists' });
+    await expect(door().trackers.join({ invite: 'netapp://x' })).rejects.toMatchObject({ code: 'bad_invite' });
+    await expect(
+      door().trackers.join({ invite: second.invite.replace('zone=lab', 'zone=elsewhere'), name: 'alicia' }),
+    ).rejects.toMatchObject({ code: 'wrong_state' });
+    expect((await door().trackers.leave({ peer })).trackers).toHaveLength(1);
+    await expect(door().trackers.leave({ peer })).rejects.toMatchObject({ code: 'unknown_id' });
+    await net.stop(second);
+  });
+
   test('presence is seen by others', async () => {
     const words = `busy by ${name}`;
     await door().people.status({ status: 'busy', text: words });

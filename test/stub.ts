@@ -396,6 +396,17 @@ export class StubBackend implements Backend {
     error: null,
   };
 
+  trackers: Backend['trackers'] = {
+    join: async (invite, { name, instead }) => {
+      this.calls.push(['trackers.join', invite, { name, instead }]);
+      return await this.status();
+    },
+    leave: async (peer) => {
+      this.calls.push(['trackers.leave', peer]);
+      return await this.status();
+    },
+  };
+
   zones: Backend['zones'] = {
     delegate: async (zone, to) => ({
       zone,

@@ -32,7 +32,7 @@ export function backendOf(
     version: string;
     clock: Clock;
     log: Log;
-    invite?: string | undefined;
+    invite?: (() => string | undefined) | undefined;
     /** The doctor's findings about an agent that says this of itself; without it none. */
     examine?: (agent: Status, options: Wait) => Promise<Finding[]>;
   },
@@ -117,7 +117,7 @@ export function backendOf(
         trackers,
         links: peers.links.size,
         queue: { messages: chat.waiting(), files: moving.length },
-        invite: options.invite ?? trackers[0]?.invite ?? null,
+        invite: options.invite?.() ?? trackers[0]?.invite ?? null,
       };
     },
 
@@ -130,9 +130,20 @@ export function backendOf(
       if (!tracker) {
         throw new Fault('wrong_state', 'showing the invite: this node has no tracker; join one with its invite link');
       }
-      return { invite: options.invite ?? tracker.invite, zone: tracker.zone, tracker: tracker.peer };
+      return { invite: options.invite?.() ?? tracker.invite, zone: tracker.zone, tracker: tracker.peer };
     },
     settled: node.settled,
+
+    trackers: {
+      async join(invite, options) {
+        await node.trackers.join(invite, options);
+        return await backend.status();
+      },
+      async leave(peer) {
+        await node.trackers.leave(peer);
+        return await backend.status();
+      },
+    },
 
     people: {
       async announce(wait) {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -52,4 +53,22 @@ test('a gap is told with what is here, and an unknown one is unknown', async () 
   await expect(gap).rejects.toMatchObject({ code: 'wrong_state', data: { size: 3 } });
   const unknown = staging.take({ upload: '00000000-0000-4000-8000-000000000000', at: 0, data: '', last: true });
   await expect(unknown).rejects.toMatchObject({ code: 'unknown_id' });
+});
+
+test('files of one folder stand in it by their paths, and none outside of it', async () => {
+  const staging = new Staging(folder);
+  const id = randomUUID();
+  const put = (as: string, text: string) => staging.take({ at: 0, data: base64(text), last: true, folder: id, as });
+  const one = await put('a/b/one.txt', '1');
+  expect(await put('two.txt', '2')).toMatchObject({ path: one.path });
+  expect(one.path).toBe(join(folder, id));
+  expect(readFileSync(join(folder, id, 'a/b/one.txt'), 'utf8')).toBe('1');
+  expect((await readdir(join(folder, id), { recursive: true })).sort()).toEqual(['a', 'a/b', 'a/b/one.txt', 'two.txt']);
+  const again = { upload: one.upload, at: 0, data: base64('1'), last: true, folder: id, as: 'a/b/one.txt' };
+  expect(await staging.take(again)).toEqual(one);
+  for (const as of ['../out', 'a/../../out', '/out', '', 'a//b', '.', 'a\0b', 'x'.repeat(300), 'a/'.repeat(70)]) {
+    await expect(put(as, 'x')).rejects.toMatchObject({ code: 'invalid_argument' });
+  }
+  const nowhere = staging.take({ at: 0, data: '', last: true, as: 'x' });
+  await expect(nowhere).rejects.toMatchObject({ code: 'invalid_argument' });
 });

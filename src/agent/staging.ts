@@ -1,7 +1,7 @@
 /** Files that are handed over piece by piece, kept in the home until they are sent. */
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, stat, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Staged } from '../api/shapes.ts';
 import { Fault, toFault } from '../base/fault.ts';
 
@@ -11,7 +11,19 @@ const RESERVE_BYTES = 64 * 1024 * 1024;
 /** Of one that is not whole yet: nobody sends half a file. */
 const DRAFT = '.draft';
 
-type Piece = { upload?: string | undefined; at: number; data: string; last: boolean };
+/** `folder`, `as`: of a file in a folder that is sent as one; the folder's id is made by who sends, `as` is the file's path in it. */
+type Piece = {
+  upload?: string | undefined;
+  at: number;
+  data: string;
+  last: boolean;
+  folder?: string | undefined;
+  as?: string | undefined;
+};
+
+/** Names in a path, and characters of one, at most. */
+const MOST_NAMES = 64;
+const MOST_NAME = 255;
 
 export class Staging {
   readonly #folder: string;
@@ -38,11 +50,12 @@ export class Staging {
   }
 
   async #write(id: string, piece: Omit<Piece, 'upload'> & { isNew: boolean }): Promise<Staged> {
-    const path = join(this.#folder, id);
+    const draftPath = join(this.#folder, `${id}${DRAFT}`);
+    const { path, shown } = this.#placeOf(id, piece);
     const bytes = Buffer.from(piece.data, 'base64');
     if (piece.isNew) await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    const file = await openDraft(`${path}${DRAFT}`, piece.isNew);
-    if (!file) return await this.#whole(id, path, piece.at + bytes.length);
+    const file = await openDraft(draftPath, piece.isNew);
+    if (!file) return await this.#whole(id, path, shown, piece.at + bytes.length);
     await using draft = file;
     const { size } = await draft.stat();
     if (piece.at > size) {
@@ -57,9 +70,27 @@ export class Staging {
     const isWhole = piece.last && piece.at + bytes.length === now;
     if (isWhole) {
       await draft.sync();
-      await rename(`${path}${DRAFT}`, path);
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await rename(draftPath, path);
     }
-    return { upload: id, size: now, path: isWhole ? path : null };
+    return { upload: id, size: now, path: isWhole ? shown : null };
+  }
+
+  /** Where it stands once it is whole, and what is to be sent then. Throws `invalid_argument` for a way out of the folder. */
+  #placeOf(id: string, { folder, as }: Omit<Piece, 'upload'>): { path: string; shown: string } {
+    const path = join(this.#folder, id);
+    if (folder === undefined && as === undefined) return { path, shown: path };
+    const names = as?.split('/') ?? [];
+    const isGood = (name: string): boolean =>
+      name !== '' && name !== '.' && name !== '..' && !/[\0\\]/.test(name) && Buffer.byteLength(name) <= MOST_NAME;
+    if (folder === undefined || names.length === 0 || names.length > MOST_NAMES || !names.every(isGood)) {
+      throw new Fault(
+        'invalid_argument',
+        `taking a piece of "${as?.slice(0, 200) ?? ''}": expected the id of a folder, and a path in it such as 2026/may.jpg`,
+      );
+    }
+    const shown = join(this.#folder, folder);
+    return { path: join(shown, ...names), shown };
   }
 
   async #append(draft: FileHandle, bytes: Buffer, size: number): Promise<void> {
@@ -77,9 +108,9 @@ export class Staging {
   }
 
   /** It is whole already: the answer to its last piece got lost. */
-  async #whole(id: string, path: string, end: number): Promise<Staged> {
+  async #whole(id: string, path: string, shown: string, end: number): Promise<Staged> {
     const found = await stat(path).catch(() => undefined);
-    if (found?.size === end) return { upload: id, size: end, path };
+    if (found?.size === end) return { upload: id, size: end, path: shown };
     throw new Fault('unknown_id', `taking a piece of "${id}": there is no such file on its way; start again`);
   }
 }

@@ -20,7 +20,8 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Nothing from other hosts, no script or style but the files that were built, and no text that becomes a script. Pictures may be data or
+ * Nothing from other hosts, no script or style but the files that were built, and no text that becomes a script; `away` is the page's rule
+ * for the address of its service worker. Pictures may be data or
  * blobs, which scripts of the page make of what the user drops or pastes.
  */
 const policyOf = (previews: string): string =>
@@ -38,7 +39,7 @@ const policyOf = (previews: string): string =>
     "form-action 'none'",
     "frame-ancestors 'none'",
     "require-trusted-types-for 'script'",
-    "trusted-types 'none'",
+    'trusted-types away',
   ].join('; ');
 
 /** Names of built files carry the hash of what is in them: they never change. */

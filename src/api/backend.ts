@@ -96,6 +96,14 @@ export interface Backend {
   /** Looks at all that must be so for messages to come and go. */
   check(options: Wait): Promise<Finding[]>;
 
+  /** Both answer once it is kept for the next start, with how the node stands then. */
+  trackers: {
+    /** `name`: what I am called there; `instead`: in place of all trackers of now. */
+    join(invite: string, options: Wait & { name?: string | undefined; instead?: boolean | undefined }): Promise<Status>;
+    /** `peer`: its peer id. */
+    leave(peer: string): Promise<Status>;
+  };
+
   jobs: JobDesk;
 
   /** Settles when all that was done so far survives a power cut; no operation answers before. */
@@ -173,7 +181,14 @@ export interface Backend {
     /** Answers at once with an id in state `preparing`; hashing and offering go on by themselves. `path` is absolute. */
     send(handle: string, path: string, options: Once & { name?: string | undefined }): Promise<FileInfo>;
     /** Takes a piece of a file that is to be sent; `data` is base64. `path` in the answer once the last one is here. */
-    stage(piece: { upload?: string | undefined; at: number; data: string; last: boolean }): Promise<Staged>;
+    stage(piece: {
+      upload?: string | undefined;
+      at: number;
+      data: string;
+      last: boolean;
+      folder?: string | undefined;
+      as?: string | undefined;
+    }): Promise<Staged>;
     list(): Promise<FileInfo[]>;
     show(id: string): Promise<FileInfo>;
     /** Consents to an offer and starts the fetch; answers at once. `to`: absolute folder, default the home's downloads. */

@@ -14,6 +14,7 @@ import * as rooms from './rooms.ts';
 import * as sessions from './sessions.ts';
 import * as status from './status.ts';
 import * as tokens from './tokens.ts';
+import * as trackers from './trackers.ts';
 import * as webhooks from './webhooks.ts';
 import * as zones from './zones.ts';
 
@@ -91,6 +92,7 @@ export const contract = {
     cancel: jobs.cancel,
     retry: jobs.retry,
   },
+  trackers: { join: trackers.join, leave: trackers.leave },
   zones: {
     delegate: zones.delegate,
     list: zones.list,

@@ -12,7 +12,7 @@ export const stage = operation(
     path: '/v1/files/staged',
     summary: 'Hand over a piece of a file that is to be sent',
     description:
-      'For programs that share no disk with the agent. The first piece starts one; each further one says where it belongs, and a repeated one changes nothing. After the last one `path` is what to give to `files send`. What is not sent within a day is tidied up by `files gc`.',
+      'For programs that share no disk with the agent. The first piece starts one; each further one says where it belongs, and a repeated one changes nothing. After the last one `path` is what to give to `files send`. Files with the same `folder` are one folder, each in it `as` that path; it is sent once all are there. What is not sent within a day is tidied up by `files gc`.',
     tag: 'files',
   },
   {
@@ -39,6 +39,15 @@ export const stage = operation(
         .default('')
         .describe('the piece, in base64'),
       last: z.boolean().default(false).describe('there is no more after it'),
+      folder: z
+        .uuid('expected a UUID')
+        .optional()
+        .describe('the folder that it is in, by an id of your own making; said with each piece'),
+      as: z
+        .string()
+        .max(4096, 'expected at most 4096 characters')
+        .optional()
+        .describe('its path in that folder, such as 2026/may.jpg; said with each piece'),
     }),
   )
   .output(staged);

@@ -255,6 +255,12 @@ export const operations = os.router({
       return backend.jobs.retry(input.id);
     }),
   },
+  trackers: {
+    join: os.trackers.join.handler(({ context: { backend, signal }, input: { invite, name, instead } }) =>
+      backend.trackers.join(invite, { name, instead, signal }),
+    ),
+    leave: os.trackers.leave.handler(({ context: { backend }, input }) => backend.trackers.leave(input.peer)),
+  },
   zones: {
     delegate: os.zones.delegate.handler(({ context: { backend, signal }, input: { zone, to } }) =>
       backend.zones.delegate(zone, to, { signal }),

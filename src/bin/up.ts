@@ -12,7 +12,7 @@ import { Fault } from '../base/fault.ts';
 import { createLog, type Log } from '../base/log.ts';
 import { hasDesktop, openInBrowser } from '../cli/browser.ts';
 import type { Shell } from '../cli/shell.ts';
-import { type ChosenTracker, formatChosen, type Invite, parseInvite } from '../directory/invite.ts';
+import { type ChosenTracker, type Invite, parseInvite } from '../directory/invite.ts';
 import { formatAddress, isProxied } from '../link/address.ts';
 import { loadOrCreateKey } from '../link/identity.ts';
 import { createHome, type HomeConfig, homePaths, readConfig, writeConfig } from '../node/home.ts';
@@ -77,6 +77,7 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       host: settings.host,
       port: settings.port,
       trackers,
+      inside: inside && { peer: parseInvite(inside.invite).peer, end: () => inside[Symbol.asyncDispose]() },
       trackerCa: ca,
       presence: settings.presence,
       awayAfterMs: settings.awayAfterMs,
@@ -93,7 +94,7 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
     version,
     clock: systemClock,
     log,
-    invite: inside?.invite,
+    invite: () => (node.trackers.hasInside ? inside?.invite : undefined),
     examine: async (agent, { signal = shell.signal }) => {
       const { examineAgent } = await import('../doctor/doctor.ts');
       return await examineAgent({
@@ -131,14 +132,16 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
   );
   await spool.start();
   const read = async () => settle(given, shell.env, await readConfig(shell.home)).settings;
-  const apply = (next: Settings): void => inside?.reload(ofTrackerInside(next, node.account));
+  const apply = (next: Settings): void => {
+    if (node.trackers.hasInside) inside?.reload(ofTrackerInside(next, node.account));
+  };
   opened.use(onHangup({ settings, read, apply, log }));
   const refused = await firstWord(node, shell.signal);
   await writeConfig(
     shell.home,
-    remembered(given, kept, { ...settings, name: nameOf(node.handle) }, inside ? [] : trackers.map(formatChosen)),
+    remembered(given, kept, { ...settings, name: nameOf(node.handle) }, node.trackers.kept),
   );
-  await say(shell, { node, agent, invite: inside?.invite ?? node.directory.states()[0]?.invite ?? null, refused });
+  await say(shell, { node, agent, invite: (await backend.status()).invite, refused });
   if (opens && agent.origin !== undefined) await openPage(backend, agent.origin, shell);
   if (!shell.signal.aborted) await once(shell.signal, 'abort');
   return 0;

@@ -60,7 +60,7 @@ type Box = { after: number; kept: number; news: boolean; isLooking: boolean; nap
 
 export class Mailbox implements AsyncDisposable {
   readonly #key: Key;
-  readonly #handle: string | undefined;
+  readonly #handle: (() => string) | undefined;
   readonly #ledger: Ledger;
   readonly #intake: Intake;
   readonly #post: Post;
@@ -76,7 +76,7 @@ export class Mailbox implements AsyncDisposable {
   constructor(options: {
     account: Key;
     /** By which the recipients of letters find this account. */
-    handle?: string | undefined;
+    handle?: (() => string) | undefined;
     ledger: Ledger;
     intake: Intake;
     post: Post;
@@ -155,7 +155,11 @@ export class Mailbox implements AsyncDisposable {
     const content = this.#next(account);
     if (content.entries.length + content.receipts.length === 0) return false;
     const { entries, receipts } = content;
-    const letter = await sealLetter(self, { account, key: sealingKey }, { entries, receipts, handle: this.#handle });
+    const letter = await sealLetter(
+      self,
+      { account, key: sealingKey },
+      { entries, receipts, handle: this.#handle?.() },
+    );
     store.transaction(() => letters.write(letter, sealingKey, { entries: content.ids, receipts: content.owed }));
     return true;
   }

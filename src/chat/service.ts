@@ -39,7 +39,7 @@ export type ChatSignal = TypingSignal | { type: 'conversation.read'; conversatio
 
 export type ChatOptions = LedgerOptions & {
   /** By which others find this account, said in letters; without it they find it only if they know it. */
-  handle?: string | undefined;
+  handle?: (() => string) | undefined;
   /** An open, greeted link to a node that hosts the account. Throws where there is none to be had now. */
   reach: Reach;
   /** Where letters are left for those who are away; without it they wait here. */

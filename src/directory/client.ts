@@ -40,6 +40,8 @@ const LATE_ROUND_TRIPS = 3;
 const LATE_MS = { least: 30, most: 500, unknown: 150 };
 /** Milliseconds from one look at who is no longer vouched for to the next. */
 const SWEEP_MS = 5000;
+/** Milliseconds that a tracker has to take the record when it is joined. */
+const JOIN_MS = 8000;
 /** People of other zones who are looked for when the node starts, those seen last. */
 const MOST_FOLLOWED_AT_START = 200;
 
@@ -75,12 +77,16 @@ export type DirectoryClientOptions = {
 export class DirectoryClient implements AsyncDisposable {
   readonly #options: DirectoryClientOptions;
   readonly #own: OwnRecord;
-  readonly #zone: string;
+  #zone: string;
+  /** The trackers of this node, in the order in which they were named. */
+  #chosen: readonly ChosenTracker[];
   /** What an admin of the zone may ask of its trackers. */
   readonly administration: Administration;
   readonly #listeners = new Set<(change: PeopleChange) => void>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #upstreams = new Map<string, Upstream>();
+  /** Who waits for what comes of a tracker that is joined now. */
+  readonly #joining = new Set<() => void>();
   #tiers: Tiers | undefined;
   #hiding: Hiding = { from: [], only: null };
   #people: People | undefined;
@@ -92,6 +98,7 @@ export class DirectoryClient implements AsyncDisposable {
     this.#options = options;
     const { handle, zone } = parseHandle(options.handle, '');
     this.#zone = zone;
+    this.#chosen = options.trackers;
     this.#own = new OwnRecord({ ...options, handle });
     this.#own.onRename = (renamed) => {
       this.#people?.repin(renamed, this.#own.account.id);
@@ -144,7 +151,7 @@ export class DirectoryClient implements AsyncDisposable {
         [...new Set([...(this.#tiers?.ranked() ?? []), ...this.#upstreams.values()])].flatMap(({ link, invite }) =>
           link ? { zone: invite.zone, link } : [],
         );
-      const hasTrackers = this.#options.trackers.length > 0;
+      const hasTrackers = (): boolean => this.#chosen.length > 0;
       const onLinks = (): void => onTrackers?.();
       this.#elsewhere = new Elsewhere({ ...zones, people, own, hasTrackers, store, clock, log, onLinks });
     }
@@ -154,16 +161,9 @@ export class DirectoryClient implements AsyncDisposable {
   /** Starts to dial. */
   start(): void {
     const people = this.open();
-    const upstreams = this.#options.trackers.map((chosen) => this.#add(chosen, people));
-    if (upstreams.length === 0) this.#ready.resolve();
-    this.#tiers = new Tiers({
-      upstreams,
-      needed: this.#options.needed ?? (() => false),
-      onMove: () => this.#options.onTrackers?.(),
-      log: this.#options.log,
-      times: this.#options.tierTimes,
-    });
-    this.#tiers.start();
+    for (const chosen of this.#chosen) this.#add(chosen, people, this.#own);
+    if (this.#chosen.length === 0) this.#ready.resolve();
+    this.#use();
     this.#sweeper = setInterval(() => {
       try {
         people.sweep();
@@ -173,20 +173,129 @@ export class DirectoryClient implements AsyncDisposable {
     }, SWEEP_MS).unref();
   }
 
-  #add(chosen: ChosenTracker, people: People): Upstream {
+  /** The trackers as they are now, in tiers. */
+  #use(): void {
+    const before = this.#tiers;
+    const upstreams = this.#chosen.flatMap(({ peer }) => this.#upstreams.get(peer) ?? []);
+    this.#tiers = new Tiers({
+      upstreams,
+      needed: this.#options.needed ?? (() => false),
+      onMove: () => this.#options.onTrackers?.(),
+      log: this.#options.log,
+      times: this.#options.tierTimes,
+    });
+    void before?.[Symbol.asyncDispose]();
+    if (upstreams.length > 1) for (const upstream of upstreams) upstream.accompanied();
+    this.#tiers.start();
+    this.#options.onTrackers?.();
+  }
+
+  /**
+   * One more tracker, or, with `instead`, this one in place of all others; the own account goes by `handle` then. Settles once
+   * the tracker has taken the record; where it does not, nothing has changed. Throws its refusal (`name_taken`, `not_invited`,
+   * `unknown_zone`, ...), `exists`, `tracker_down`.
+   */
+  async join(
+    chosen: ChosenTracker,
+    { handle: wanted, instead, signal }: Wait & { handle: string; instead: boolean },
+  ): Promise<void> {
+    const people = this.#table();
+    const { handle, zone } = parseHandle(wanted, chosen.zone);
+    const what = `joining the tracker of "${chosen.zone}"`;
+    if (this.#upstreams.has(chosen.peer)) throw new Fault('exists', `${what}: this node announces to it already`);
+    const isMove = handle !== this.#own.handle;
+    const trial = this.#add(chosen, people, isMove ? this.#own.as(handle) : this.#own);
+    try {
+      await this.#taken(what, trial, signal);
+    } catch (error) {
+      await this.#drop(trial);
+      throw error;
+    }
+    if (instead) {
+      const others = [...this.#upstreams.values()].filter((upstream) => upstream !== trial);
+      await Promise.all(others.map((upstream) => this.#drop(upstream)));
+    }
+    this.#chosen = instead ? [chosen] : [...this.#chosen, chosen];
+    if (isMove) {
+      await this.#drop(trial); // it knows the account by a record that nobody renews
+      this.#zone = zone;
+      this.#own.rename(handle);
+      this.#add(chosen, people, this.#own);
+    }
+    this.#ready.resolve();
+    this.#use();
+  }
+
+  /** Announces to it no more. Throws `unknown_id`, and `wrong_state` for the only one. */
+  async leave(peer: string): Promise<void> {
+    const upstream = this.#upstreams.get(peer);
+    if (!upstream) throw new Fault('unknown_id', `leaving the tracker "${peer}": it is none of this node's`);
+    if (this.#chosen.length === 1) {
+      throw new Fault(
+        'wrong_state',
+        `leaving the tracker of "${upstream.invite.zone}": it is the only one; join another`,
+      );
+    }
+    this.#chosen = this.#chosen.filter((each) => each.peer !== peer);
+    await this.#drop(upstream);
+    this.#use();
+  }
+
+  async #drop(upstream: Upstream): Promise<void> {
+    this.#upstreams.delete(upstream.invite.peer);
+    await upstream[Symbol.asyncDispose]();
+  }
+
+  /** Dials a tracker that is not in use yet, and waits until it has the record. */
+  async #taken(what: string, upstream: Upstream, signal: AbortSignal | undefined): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const down = (): Fault => {
+      const { address, error } = upstream.state;
+      const why = error?.message ?? 'no answer';
+      return new Fault(
+        'tracker_down',
+        `${what} at "${address}": ${why}; see that it runs and that this machine reaches it`,
+      );
+    };
+    const look = (): void => {
+      const { announced, error, state } = upstream.state;
+      if (announced) resolve();
+      else if (error && !error.retry) reject(error);
+      else if (error && state === 'down') reject(down());
+    };
+    this.#joining.add(look);
+    using limit = deadline(JOIN_MS, what, signal);
+    try {
+      upstream.stand('serve');
+      look();
+      await abortable(promise, limit);
+    } catch (error) {
+      throw limit.aborted && !signal?.aborted ? down() : error;
+    } finally {
+      this.#joining.delete(look);
+    }
+  }
+
+  /** The trackers as the next start is to be given them. */
+  get chosen(): readonly ChosenTracker[] {
+    return this.#chosen;
+  }
+
+  #add(chosen: ChosenTracker, people: People, own: OwnRecord): Upstream {
     const { tier = 1, ...invite } = chosen;
     const upstream: Upstream = new Upstream({
       invite,
       tier,
       dial: this.#options.dial,
-      own: this.#own,
+      own,
       people,
       hiding: () => this.#hiding,
-      isAlone: this.#options.trackers.length === 1,
+      isAlone: () => this.#chosen.length === 1,
       hasOthers: () => [...this.#upstreams.values()].some((other) => other !== upstream && other.lives),
       log: this.#options.log,
       onChange: () => {
-        this.#judge(upstream.state);
+        for (const look of this.#joining) look();
+        if (this.#chosen.includes(chosen)) this.#judge(upstream.state);
         this.#tiers?.changed();
         this.#options.onTrackers?.();
       },
@@ -292,13 +401,13 @@ export class DirectoryClient implements AsyncDisposable {
    * zones that are followed.
    */
   trackers(): string[] {
-    const own = [...this.#options.trackers].sort((a, b) => (a.tier ?? 1) - (b.tier ?? 1));
+    const own = [...this.#chosen].sort((a, b) => (a.tier ?? 1) - (b.tier ?? 1));
     return [...own.map(({ peer }) => peer), ...(this.#elsewhere?.peers() ?? [])];
   }
 
   /** The token of the invite to a tracker, where that has one. [A-12] */
   tokenOf(tracker: string): string | undefined {
-    return this.#options.trackers.find(({ peer }) => peer === tracker)?.token;
+    return this.#chosen.find(({ peer }) => peer === tracker)?.token;
   }
 
   /** Links to trackers of other zones that are followed and up. */
@@ -391,7 +500,7 @@ export class DirectoryClient implements AsyncDisposable {
   /** The zones of the own trackers: whoever is of one of these is asked for there. */
   #isOwnZone(handle: string): boolean {
     const zone = zoneOf(handle);
-    return this.#options.trackers.length === 0 || this.#options.trackers.some((invite) => invite.zone === zone);
+    return this.#chosen.length === 0 || this.#chosen.some((invite) => invite.zone === zone);
   }
 
   /** Whether somebody is known to be of a zone that no own tracker serves. */

@@ -35,7 +35,7 @@ export type ElsewhereOptions = {
   dial: DialServer;
   names?: Names | undefined;
   /** Whether there are own trackers, up or not. */
-  hasTrackers: boolean;
+  hasTrackers(): boolean;
   /** Links to the own trackers that are up, with the zone of each. */
   own(): { zone: string; link: Link }[];
   store: Store;
@@ -80,7 +80,7 @@ export class Elsewhere implements AsyncDisposable {
     const wanted = zoneOf(handle);
     const zone = own.map((each) => each.zone).sort((a, b) => commonLabels(b, wanted) - commonLabels(a, wanted))[0];
     if (zone === undefined) {
-      if (!this.#options.hasTrackers) return undefined;
+      if (!this.#options.hasTrackers()) return undefined;
       throw new Fault('tracker_down', `finding "${handle}": no own tracker answers; it is tried again by itself`);
     }
     const links = own.filter((each) => each.zone === zone).map(({ link }) => link);

@@ -42,7 +42,16 @@ export class OwnRecord {
     return this.#handle;
   }
 
-  /** An admin of the zone has renamed it. */
+  /** The same account by another handle. */
+  as(handle: string): OwnRecord {
+    const { account, node, hosted, status, text } = this;
+    const own = new OwnRecord({ account, node, hosted, handle, addresses: this.#addresses, clock: this.#clock });
+    own.status = status;
+    own.text = text;
+    return own;
+  }
+
+  /** An admin of the zone has renamed it, or it has gone to another zone. */
   rename(handle: string): void {
     this.#handle = handle;
     this.onRename(handle);

@@ -57,8 +57,14 @@ export class Tiers implements AsyncDisposable {
     };
   }
 
+  /** Those that are in use already, of trackers that were there before others came or went, are let go as if they had been opened here. */
   start(): void {
+    const serving = this.#tiers.findLastIndex((tier) => tier.some(({ isServing }) => isServing));
     this.#open(0);
+    if (serving > 0) {
+      this.#opened = serving;
+      this.changed();
+    }
     for (const upstream of this.#tiers.slice(1).flat()) {
       this.#visitLater(upstream, this.#options.needed(upstream.invite.peer) ? 0 : this.#times.firstVisitMs);
     }

@@ -61,7 +61,7 @@ export class Upstream implements AsyncDisposable {
   readonly #hiding: () => Hiding;
   readonly #log: Log;
   readonly #onChange: () => void;
-  readonly #isAlone: boolean;
+  readonly #isAlone: () => boolean;
   readonly #hasOthers: () => boolean;
   readonly #announcer: Announcer;
   readonly #heartbeat: Heartbeat;
@@ -89,7 +89,7 @@ export class Upstream implements AsyncDisposable {
     /** From whom the own account hides; asked whenever the tracker is to be told. */
     hiding: () => Hiding;
     /** Whether there is no other tracker. */
-    isAlone: boolean;
+    isAlone: () => boolean;
     /** Whether another tracker answers. */
     hasOthers: () => boolean;
     log: Log;
@@ -124,7 +124,7 @@ export class Upstream implements AsyncDisposable {
 
   /** Whether there is anywhere to turn to should this link be of no use. */
   #hasFallback(): boolean {
-    return !this.#isAlone || (this.#link !== undefined && this.#any.others(this.#link).length > 0);
+    return !this.#isAlone() || (this.#link !== undefined && this.#any.others(this.#link).length > 0);
   }
 
   /** Takes it into use, or out of it; what it was told is taken back. */
@@ -143,7 +143,7 @@ export class Upstream implements AsyncDisposable {
 
   #begin(): void {
     this.#fault = undefined;
-    if (!this.#isAlone || this.invite.addresses.length > 1) this.#heartbeat.start();
+    if (!this.#isAlone() || this.invite.addresses.length > 1) this.#heartbeat.start();
     this.#kept = new KeptLink({
       dial: (signal, instead) => this.#any.dial(signal, instead),
       onUp: (link) => this.#up(link),
@@ -161,6 +161,11 @@ export class Upstream implements AsyncDisposable {
   }
 
   #wasUp = false;
+
+  /** There is another tracker now. */
+  accompanied(): void {
+    if (this.#standing !== 'rest') this.#heartbeat.start();
+  }
 
   #rest(): void {
     const [kept, { link }] = [this.#kept, this];

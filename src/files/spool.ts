@@ -33,7 +33,9 @@ export class Spool {
     if (this.#folder === undefined || dirname(path) !== this.#folder || !isOver(transfer)) return;
     if (isLinked(this.#settings, transfer.id, this.#clock.now())) return; // `gc` removes it when the link has ended
     if (transfers.open().some((other) => other.path === path && other.id !== transfer.id)) return;
-    rm(path, { force: true }).catch((error: unknown) => this.#log.warn({ err: error, path }, 'a sent file stays'));
+    rm(path, { recursive: true, force: true }).catch((error: unknown) =>
+      this.#log.warn({ err: error, path }, 'a sent file stays'),
+    );
   }
 }
 

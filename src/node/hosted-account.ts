@@ -128,7 +128,7 @@ export class HostedAccount implements AsyncDisposable {
     };
     const chat: ChatService = new ChatService({
       account: key,
-      handle: this.handle,
+      handle: () => this.handle,
       store,
       clock,
       log,

@@ -38,6 +38,7 @@ import { createHome, homePaths } from './home.ts';
 import { Marks } from './marks.ts';
 import { Peers } from './peers.ts';
 import { Presence } from './presence.ts';
+import { type InsideTracker, TrackerDesk } from './trackers.ts';
 import { conversationView, fileView, linkView, messageView, personView, roomEventView, roomView } from './views.ts';
 import { Webhooks } from './webhooks.ts';
 import { ZoneDesk } from './zones.ts';
@@ -52,6 +53,8 @@ export type NodeOptions = {
   /** 0 for any free one. */
   port: number;
   trackers: readonly ChosenTracker[];
+  /** Where the one tracker runs in this process. */
+  inside?: InsideTracker | undefined;
   /** PEM of an authority that signed for the proxy of a tracker, beside the known ones. */
   trackerCa?: string | undefined;
   /** For tests. */
@@ -95,6 +98,7 @@ export class Node implements AsyncDisposable {
   readonly doorkeeper: Doorkeeper;
   readonly webhooks: Webhooks;
   readonly zones: ZoneDesk;
+  readonly trackers: TrackerDesk;
   /** Settles when all that was written so far survives a power cut; undefined if it does already. */
   readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
@@ -201,9 +205,10 @@ export class Node implements AsyncDisposable {
       onRenamed: () => this.events.emit('person.changed', this.personView(this.directory.me())),
     }).attach(router);
     this.zones = new ZoneDesk(this.directory);
+    this.trackers = new TrackerDesk({ home: options.home, directory: this.directory, inside: options.inside });
     this.chat = new ChatService({
       account,
-      handle,
+      handle: () => this.handle,
       store,
       clock,
       log: log.child({ room: 'chat' }),

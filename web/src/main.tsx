@@ -10,6 +10,7 @@ import { createRoot } from 'react-dom/client';
 import { Live } from './agent/live.ts';
 import { AgentProvider } from './shell/agent.tsx';
 import { App } from './shell/app.tsx';
+import { keepAwayPage } from './shell/away.ts';
 import { theme } from './theme.ts';
 
 const queries = new QueryClient({
@@ -19,6 +20,7 @@ const queries = new QueryClient({
   },
 });
 const live = new Live(queries);
+keepAwayPage();
 const root = document.getElementById('root');
 
 if (root) {

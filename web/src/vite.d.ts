@@ -4,3 +4,13 @@ declare module 'virtual:contract' {
   const routes: typeof contract;
   export default routes;
 }
+
+/** What it makes is no string, and passes for one: the browser's own calls take both. */
+declare var trustedTypes:
+  | {
+      createPolicy(
+        name: string,
+        rules: { createScriptURL(url: string): string },
+      ): { createScriptURL(url: string): string };
+    }
+  | undefined;

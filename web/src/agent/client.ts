@@ -22,6 +22,7 @@ const NO_ANSWER = 'The agent does not answer.';
 
 const link = new OpenAPILink<Record<never, never>>(contract, {
   url: location.origin,
+  fetch: async (request, init) => plainJson(await fetch(request, init)),
   customErrorResponseBodyDecoder: (body, { status }) => {
     const { code, message, data } = isObject(body) ? body : {};
     if (typeof code !== 'string' || typeof message !== 'string') {
@@ -39,6 +40,14 @@ const link = new OpenAPILink<Record<never, never>>(contract, {
     },
   ],
 });
+
+/** Problem details are JSON, which the link knows by one name alone. */
+function plainJson(answer: Response): Response {
+  if (!answer.headers.get('content-type')?.startsWith('application/problem+json')) return answer;
+  const headers = new Headers(answer.headers);
+  headers.set('content-type', 'application/json');
+  return new Response(answer.body, { status: answer.status, statusText: answer.statusText, headers });
+}
 
 export const client: Client = createORPCClient<Client>(link);
 

@@ -16,7 +16,14 @@ const CURVE_POINTS = 360;
 /** `live`: events flow. `lost`: the agent does not answer, and is tried again. `signed-out`: this browser has no session any more. */
 export type Standing = 'connecting' | 'live' | 'lost' | 'signed-out';
 
-export type Rate = { at: number; rate: number };
+export type Rate = { at: number; progress: number; rate: number };
+
+/**
+ * Milliseconds over which a speed is told: chunks come whole, and under a limit nothing comes for seconds between two of them.
+ */
+const RATE_OVER_MS = 5_000;
+/** Milliseconds that must have gone by before the page's own count is better than what the agent says. */
+const RATE_LEAST_MS = 1_500;
 
 type Heard = (message: Message) => void;
 
@@ -145,6 +152,7 @@ export class Live {
       if (noun === 'link' || noun === 'tracker') this.#ask(keys.links, keys.status);
       if (noun === 'tracker') this.#ask(keys.people);
       if (noun === 'message') this.#ask(keys.status);
+      if (type === 'message.held' || type === 'message.delivered') this.#ask(keys.held);
     }
     for (const [target, changed] of messages) this.timeline(target).put(changed);
     if (files) this.#queries.setQueryData(keys.files, [...files.values()]);
@@ -192,10 +200,15 @@ export class Live {
 
   #takeFile(data: Record<string, unknown>, files: Map<string, FileInfo>): void {
     if (!isFile(data)) return;
-    files.set(data.id, data);
+    const moving = (data.state === 'fetching' || data.state === 'serving') && !data.paused;
+    if (!moving) {
+      files.set(data.id, data);
+      return;
+    }
     const curve = this.curves.get(data.id) ?? [];
-    const moving = data.state === 'fetching' || data.state === 'serving';
-    if (moving) this.curves.set(data.id, [...curve, { at: Date.now(), rate: data.rate }].slice(-CURVE_POINTS));
+    const rate = steady(curve, data);
+    this.curves.set(data.id, [...curve, { at: Date.now(), progress: data.progress, rate }].slice(-CURVE_POINTS));
+    files.set(data.id, { ...data, rate, eta: rate > 0 ? (data.size - data.progress) / rate : data.eta });
   }
 
   #takePerson(data: Record<string, unknown>): void {
@@ -220,6 +233,14 @@ export class Live {
       for (const queryKey of asked) void this.#queries.invalidateQueries({ queryKey });
     }, GATHER_MS);
   }
+}
+
+/** Bytes a second over the last seconds. */
+function steady(curve: readonly Rate[], { progress, rate }: FileInfo): number {
+  const now = Date.now();
+  const since = curve.find(({ at }) => now - at <= RATE_OVER_MS);
+  if (!since || now - since.at < RATE_LEAST_MS || progress < since.progress) return rate;
+  return ((progress - since.progress) * 1000) / (now - since.at);
 }
 
 // Events carry what the operations answer; the agent has checked it. Its other data is told apart by what each must have.

@@ -10,6 +10,7 @@ export const keys = {
   files: ['files'],
   links: ['links'],
   limits: ['limits'],
+  held: ['held'],
 } as const;
 
 export const useStatus = () => useQuery({ queryKey: keys.status, queryFn: () => client.status.show() });

@@ -5,6 +5,7 @@ import type { Message } from '../../../src/api/shapes.ts';
 import { client } from '../agent/client.ts';
 import { usePeople } from '../agent/queries.ts';
 import type { Timeline } from '../agent/timeline.ts';
+import { loose } from '../files/dropped.ts';
 import { offer } from '../files/upload.ts';
 import { attempt, useMe } from '../shell/agent.tsx';
 import { cleanLine } from '../words/clean.ts';
@@ -145,7 +146,7 @@ export function Composer({ ref, place, timeline, draft, setDraft }: Props) {
     const pasted = [...event.clipboardData.files];
     if (pasted.length === 0) return;
     event.preventDefault();
-    offer(target, pasted);
+    offer(target, pasted.map(loose));
   };
 
   return (
@@ -176,7 +177,7 @@ export function Composer({ ref, place, timeline, draft, setDraft }: Props) {
           hidden
           aria-label="Files to send"
           onChange={(event) => {
-            offer(target, [...(event.currentTarget.files ?? [])]);
+            offer(target, [...(event.currentTarget.files ?? [])].map(loose));
             event.currentTarget.value = '';
           }}
         />

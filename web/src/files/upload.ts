@@ -3,6 +3,7 @@ import { useSyncExternalStore } from 'react';
 import { client, troubleOf } from '../agent/client.ts';
 import { tell } from '../shell/agent.tsx';
 import { cleanLine } from '../words/clean.ts';
+import type { Dropped } from './dropped.ts';
 
 /** Bytes of a piece: as base64, with room, what one request may carry. */
 const PIECE = 720_000;
@@ -27,31 +28,37 @@ function set(next: readonly Upload[]): void {
   for (const listener of listeners) listener();
 }
 
-/** One after another, in the order in which they were given. */
-export function offer(target: string, files: readonly File[]): void {
-  for (const file of files) {
+/** One after another, in the order in which they were given; a folder is one, with all that is in it. */
+export function offer(target: string, given: readonly Dropped[]): void {
+  for (const dropped of given) {
     keys += 1;
     const upload = {
       key: keys,
       target,
-      name: file.name || 'picture.png',
-      size: file.size,
+      name: dropped.folder ?? (dropped.files[0]?.file.name || 'picture.png'),
+      size: dropped.files.reduce((sum, { file }) => sum + file.size, 0),
       done: 0,
       stop: new AbortController(),
     };
     set([...uploads, upload]);
-    turn = turn.then(() => carry(upload, file));
+    turn = turn.then(() => carry(upload, dropped));
   }
 }
 
 let turn = Promise.resolve();
 
-async function carry({ key, target, name, stop: { signal } }: Upload, file: File): Promise<void> {
+async function carry({ key, target, name, stop: { signal } }: Upload, { folder, files }: Dropped): Promise<void> {
   try {
-    const path = await staged(file, signal, (done) =>
-      set(uploads.map((each) => (each.key === key ? { ...each, done } : each))),
-    );
-    await client.files.send({ handle: target, path, name }, { signal });
+    const id = folder === undefined ? undefined : crypto.randomUUID();
+    let path: string | undefined;
+    let before = 0;
+    for (const { file, path: as } of files) {
+      path = await staged(file, id === undefined ? {} : { folder: id, as }, signal, (done) =>
+        set(uploads.map((each) => (each.key === key ? { ...each, done: before + done } : each))),
+      );
+      before += file.size;
+    }
+    if (path !== undefined) await client.files.send({ handle: target, path, name }, { signal });
   } catch (error) {
     if (!signal.aborted) tell(`${cleanLine(name)}: ${troubleOf(error).message}`);
   } finally {
@@ -59,16 +66,21 @@ async function carry({ key, target, name, stop: { signal } }: Upload, file: File
   }
 }
 
+type Place = { folder?: string; as?: string };
+
 /** Where the agent keeps it. An agent that restarts meanwhile is asked how far it is. */
-async function staged(file: File, signal: AbortSignal, told: (done: number) => void): Promise<string> {
+async function staged(file: File, place: Place, signal: AbortSignal, told: (done: number) => void): Promise<string> {
   let upload: string | undefined;
   let at = 0;
+  let next = pieceAt(file, at);
   for (;;) {
     signal.throwIfAborted();
-    const piece = file.slice(at, at + PIECE);
-    const last = at + piece.size === file.size;
+    const piece = await (next.at === at ? next : pieceAt(file, at)).data;
+    // The next one is made ready while this one is on its way.
+    next = pieceAt(file, at + PIECE);
+    const last = at + PIECE >= file.size;
     try {
-      const stands = await client.files.stage({ upload, at, last, data: await base64(piece) }, { signal });
+      const stands = await client.files.stage({ ...place, upload, at, last, data: piece }, { signal });
       upload = stands.upload;
       at = stands.size;
       told(at);
@@ -78,6 +90,12 @@ async function staged(file: File, signal: AbortSignal, told: (done: number) => v
       await new Promise((done) => setTimeout(done, RETRY_MS));
     }
   }
+}
+
+function pieceAt(file: File, at: number): { at: number; data: Promise<string> } {
+  const data = base64(file.slice(at, at + PIECE));
+  data.catch(() => {}); // whoever waits for it hears of it
+  return { at, data };
 }
 
 /** The browser does this in native code, and many times as fast as a script. */

@@ -1,12 +1,12 @@
 import { forceCenter, forceCollide, forceLink, forceManyBody, forceSimulation } from 'd3-force';
 import { useEffect, useRef, useState } from 'react';
-import type { LinkInfo, Status } from '../../../src/api/shapes.ts';
+import type { FileInfo, LinkInfo, Status } from '../../../src/api/shapes.ts';
 import { showName, showRate } from '../words/show.ts';
 import styles from './graph.module.css';
 import { type Spot, spotsOf } from './spots.ts';
 
 type Placed = Spot & { x: number; y: number };
-type Props = { status: Status; links: readonly LinkInfo[] };
+type Props = { status: Status; links: readonly LinkInfo[]; files: readonly FileInfo[] };
 
 /** Steps that the forces are given: then all stands still, and a page that is only looked at costs nothing. */
 const STEPS = 160;
@@ -14,10 +14,11 @@ const STEPS = 160;
 const HALF = 260;
 
 /** Me in the middle, and a line to each whom this node is linked to, or tries to be. */
-export function Graph({ status, links }: Props) {
+export function Graph({ status, links, files }: Props) {
   const [placed, setPlaced] = useState<readonly Placed[]>([]);
   const spots = spotsOf(status, links);
   const rates = useRates(links);
+  const moving = fileRates(files);
   const shape = spots.map(({ id }) => id).join(' ');
   const latest = useRef(spots);
   latest.current = spots;
@@ -41,6 +42,7 @@ export function Graph({ status, links }: Props) {
       {middle &&
         at.slice(1).map((spot) => {
           const rate = rates.get(spot.id) ?? 0;
+          const { came = 0, went = 0 } = moving.get(spot.handle ?? '') ?? {};
           const [x, y] = [(middle.x + spot.x) / 2, (middle.y + spot.y) / 2];
           return (
             <g
@@ -48,7 +50,7 @@ export function Graph({ status, links }: Props) {
               className={styles.line}
               data-rung={spot.rung}
               data-up={spot.up || undefined}
-              data-moves={rate > 2_000 || undefined}
+              data-moves={rate + came + went > 2_000 || undefined}
             >
               <line x1={middle.x} y1={middle.y} x2={spot.x} y2={spot.y} />
               {spot.up && (
@@ -57,6 +59,8 @@ export function Graph({ status, links }: Props) {
                     spot.rung,
                     spot.rttMs === null ? undefined : `${spot.rttMs.toFixed(1)} ms`,
                     rate > 2_000 ? showRate(rate) : undefined,
+                    came > 0 ? `files ↓ ${showRate(came)}` : undefined,
+                    went > 0 ? `files ↑ ${showRate(went)}` : undefined,
                   ]
                     .filter((part) => part !== undefined)
                     .join(' · ')}
@@ -118,6 +122,20 @@ function layOut(spots: readonly Spot[], before: readonly Placed[]): Placed[] {
     x: (node.x * HALF) / reach,
     y: (node.y * HALF) / reach,
   }));
+}
+
+/** Bytes a second of files from and to each person: they have connections of their own, beside the link. */
+function fileRates(files: readonly FileInfo[]): ReadonlyMap<string, { came: number; went: number }> {
+  const rates = new Map<string, { came: number; went: number }>();
+  for (const { state, direction, links } of files) {
+    if (state !== 'fetching' && state !== 'serving') continue;
+    for (const { handle, rate } of links) {
+      if (handle === null) continue;
+      const { came, went } = rates.get(handle) ?? { came: 0, went: 0 };
+      rates.set(handle, direction === 'in' ? { came: came + rate, went } : { came, went: went + rate });
+    }
+  }
+  return rates;
 }
 
 /** Bytes a second over each link, from its counters. */

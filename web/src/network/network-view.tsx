@@ -1,16 +1,28 @@
+import { Button } from '@mantine/core';
+import { useQueryClient } from '@tanstack/react-query';
 import type { LinkInfo } from '../../../src/api/shapes.ts';
-import { useLinks, useStatus } from '../agent/queries.ts';
-import { useMe } from '../shell/agent.tsx';
+import { client } from '../agent/client.ts';
+import { keys, useFiles, useLinks, useStatus } from '../agent/queries.ts';
+import { attempt, useMe } from '../shell/agent.tsx';
 import { cleanLine } from '../words/clean.ts';
-import { plural, showAgo, showBytes, showMoment, showName } from '../words/show.ts';
+import { plural, showAgo, showBytes, showMoment, showName, showSpanMs } from '../words/show.ts';
 import { Doctor } from './doctor.tsx';
 import { Graph } from './graph.tsx';
+import { HeldFor } from './held.tsx';
 import styles from './network-view.module.css';
+import { Zones } from './zones.tsx';
 
 export default function NetworkView() {
   const { data: status } = useStatus();
   const { data: links = [] } = useLinks();
+  const { data: files = [] } = useFiles();
   const me = useMe();
+  const queries = useQueryClient();
+  const leave = (peer: string) =>
+    attempt(async () => {
+      await client.trackers.leave({ peer });
+      await queries.invalidateQueries({ queryKey: keys.status });
+    });
   if (!status) return null;
   const nameOf = ({ role, peer, handle }: LinkInfo): string => {
     if (role === 'node') return handle === null ? 'not known yet' : showName(handle, me);
@@ -27,7 +39,7 @@ export default function NetworkView() {
       </header>
       <div className={styles.body}>
         <section className={styles.picture} aria-label="Picture of the links">
-          <Graph status={status} links={links} />
+          <Graph status={status} links={links} files={files} />
         </section>
         <section className={styles.side}>
           <div className={styles.tiles}>
@@ -46,7 +58,18 @@ export default function NetworkView() {
               <li key={tracker.peer}>
                 <span className={styles.dot} data-state={tracker.state} />
                 <strong>{cleanLine(tracker.zone)}</strong> at {cleanLine(tracker.address)}: {tracker.state}
-                {tracker.error !== null && <small>{cleanLine(tracker.error)}</small>}
+                {tracker.state === 'up' && tracker.rttMs !== null && `, ${showSpanMs(tracker.rttMs)}`}
+                <small>{cleanLine(tracker.error ?? tracker.why)}</small>
+                {trackers.length > 1 && (
+                  <Button
+                    size="compact-xs"
+                    variant="default"
+                    aria-label={`Leave the tracker of ${cleanLine(tracker.zone)} at ${cleanLine(tracker.address)}`}
+                    onClick={() => leave(tracker.peer)}
+                  >
+                    Leave
+                  </Button>
+                )}
               </li>
             ))}
           </ul>
@@ -67,6 +90,8 @@ export default function NetworkView() {
               </li>
             ))}
           </ul>
+          <HeldFor trackers={trackers} />
+          <Zones />
           <Doctor />
           <h2>This machine</h2>
           <p className={styles.none}>

@@ -2,9 +2,9 @@ import { ActionIcon, TextInput } from '@mantine/core';
 import { Search, ShieldCheck, UserSearch, Users } from 'lucide-react';
 import { useState } from 'react';
 import type { Person } from '../../../src/api/shapes.ts';
-import { client, troubleOf } from '../agent/client.ts';
+import { troubleOf } from '../agent/client.ts';
 import { usePeople } from '../agent/queries.ts';
-import { attempt, useMe } from '../shell/agent.tsx';
+import { useMe } from '../shell/agent.tsx';
 import { addressOf, go } from '../shell/route.ts';
 import { Avatar } from '../words/avatar.tsx';
 import { cleanLine } from '../words/clean.ts';
@@ -24,11 +24,11 @@ export default function PeopleView({ handle }: { handle: string | undefined }) {
     .sort((a, b) => RANK[a.status] - RANK[b.status] || a.handle.localeCompare(b.handle));
   const here = shown.filter(({ status }) => status !== 'offline');
   const away = shown.filter(({ status }) => status === 'offline');
-  const find = () =>
-    attempt(async () => {
-      const found = await client.people.find({ handle: words.trim() });
-      go('people', found.handle);
-    });
+  const find = () => {
+    if (wanted === '') return;
+    // What is no handle is said to be none where the person would stand.
+    go('people', wanted.includes('@') ? wanted : `${wanted}@${me.split('@')[1] ?? ''}`);
+  };
   return (
     <div className={styles.view} data-open={handle !== undefined || undefined}>
       <aside className={styles.side} aria-label="People">
@@ -39,7 +39,7 @@ export default function PeopleView({ handle }: { handle: string | undefined }) {
           className={styles.search}
           onSubmit={(event) => {
             event.preventDefault();
-            void find();
+            find();
           }}
         >
           <TextInput

@@ -1,15 +1,16 @@
 import { Alert, Button, Switch } from '@mantine/core';
-import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
 import { ArrowLeft, MessageCircle, ShieldCheck, TriangleAlert } from 'lucide-react';
 import { useState } from 'react';
 import type { Person } from '../../../src/api/shapes.ts';
-import { client, troubleOf } from '../agent/client.ts';
+import { client } from '../agent/client.ts';
 import { keys, useLinks, usePeople } from '../agent/queries.ts';
 import { attempt, useMe } from '../shell/agent.tsx';
 import { addressOf, go } from '../shell/route.ts';
 import { Avatar } from '../words/avatar.tsx';
 import { cleanLine } from '../words/clean.ts';
 import { showAgo, showBytes, showMoment, showName } from '../words/show.ts';
+import { Lookup, useLookup } from './lookup.tsx';
 import styles from './person-view.module.css';
 import { Verify } from './verify.tsx';
 
@@ -18,18 +19,26 @@ const AUTO_BYTES = 100_000_000;
 
 export function PersonView({ handle }: { handle: string }) {
   const listed = usePeople().data?.find((person) => person.handle === handle && !person.former);
-  const { data, error } = useQuery({
-    queryKey: ['person', handle],
-    queryFn: () => client.people.find({ handle }),
-    enabled: listed === undefined,
-  });
+  const isListed = usePeople().data !== undefined;
+  // Whoever is on no list is looked for, and it shows how.
+  const { data, isFetching } = useLookup(handle, 'iterative', isListed && listed === undefined);
   const person = listed ?? data;
   return (
     <section className={styles.view} aria-label={cleanLine(handle)}>
       <a className={styles.back} href={addressOf('people')} aria-label="Back to the list">
         <ArrowLeft size={22} aria-hidden="true" />
       </a>
-      {person ? <Known person={person} /> : error ? <p role="alert">{troubleOf(error).message}</p> : null}
+      <div className={styles.card}>
+        {person ? (
+          <Known person={person} />
+        ) : (
+          <h2 className={styles.nobody}>
+            {isFetching ? 'Looking for ' : 'Not found: '}
+            <bdi>{cleanLine(handle)}</bdi>
+          </h2>
+        )}
+        {isListed && !person?.me && <Lookup handle={handle} asked={listed === undefined} />}
+      </div>
     </section>
   );
 }
@@ -65,10 +74,10 @@ function Known({ person }: { person: Person }) {
     attempt(async () => {
       await work();
       await queries.invalidateQueries({ queryKey: keys.people });
-      await queries.invalidateQueries({ queryKey: ['person', handle] });
+      await queries.invalidateQueries({ queryKey: ['lookup', handle] });
     });
   return (
-    <div className={styles.card}>
+    <>
       <header className={styles.head}>
         <Avatar name={handle} size="lg" status={status} />
         <div>
@@ -169,6 +178,6 @@ function Known({ person }: { person: Person }) {
         )}
       </dl>
       <Verify handle={handle} opened={verifying} onClose={() => setVerifying(false)} />
-    </div>
+    </>
   );
 }

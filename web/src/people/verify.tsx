@@ -4,6 +4,7 @@ import { useState } from 'react';
 import { client, troubleOf } from '../agent/client.ts';
 import { keys } from '../agent/queries.ts';
 import { attempt, tell, useMe } from '../shell/agent.tsx';
+import { CAN_SCAN, Camera } from '../shell/camera.tsx';
 import { Code } from '../words/code.tsx';
 import { showMoment, showName } from '../words/show.ts';
 import styles from './verify.module.css';
@@ -12,6 +13,7 @@ export function Verify({ handle, opened, onClose }: { handle: string; opened: bo
   const me = useMe();
   const queries = useQueryClient();
   const [shown, setShown] = useState('');
+  const [scanning, setScanning] = useState(false);
   const { data, error } = useQuery({
     queryKey: ['safety', handle],
     queryFn: () => client.people.verify({ handle }),
@@ -23,13 +25,21 @@ export function Verify({ handle, opened, onClose }: { handle: string; opened: bo
     attempt(async () => {
       await client.people.verify({ handle, confirm: shown.trim() });
       await queries.invalidateQueries({ queryKey: keys.people });
-      await queries.invalidateQueries({ queryKey: ['person', handle] });
+      await queries.invalidateQueries({ queryKey: ['lookup', handle] });
       tell(`${name} is verified.`, 'good');
       setShown('');
       onClose();
     });
   return (
-    <Modal opened={opened} onClose={onClose} title={`Is it really ${name}?`} size="lg">
+    <Modal
+      opened={opened}
+      onClose={() => {
+        setScanning(false);
+        onClose();
+      }}
+      title={`Is it really ${name}?`}
+      size="lg"
+    >
       {error && <p role="alert">{troubleOf(error).message}</p>}
       {data && (
         <div className={styles.verify}>
@@ -63,6 +73,19 @@ export function Verify({ handle, opened, onClose }: { handle: string; opened: bo
               value={shown}
               onChange={(event) => setShown(event.currentTarget.value)}
             />
+            {scanning && (
+              <Camera
+                onRead={(text) => {
+                  setScanning(false);
+                  setShown(text);
+                }}
+              />
+            )}
+            {CAN_SCAN && !scanning && (
+              <Button mt="sm" mr="sm" variant="default" onClick={() => setScanning(true)}>
+                Read their code with the camera
+              </Button>
+            )}
             <Button mt="sm" type="submit" disabled={shown.trim() === ''}>
               Compare
             </Button>

@@ -1,6 +1,7 @@
 import { Button, CopyButton, Modal, Textarea } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { client, troubleOf } from '../agent/client.ts';
+import { cleanLine } from '../words/clean.ts';
 import { Code } from '../words/code.tsx';
 import styles from './invite.module.css';
 
@@ -21,7 +22,8 @@ export function Invite() {
       {data && (
         <>
           <p>
-            Whoever has this link can join <strong>{data.zone}</strong>. On their machine:
+            Whoever has this link can join <strong>{cleanLine(data.zone)}</strong>: on their own page, under “Join a
+            network”, or where they have no page:
           </p>
           <code className={styles.command}>netapp up --name NAME --join LINK</code>
           <Code text={data.invite} label="The invite link as a QR code" />

@@ -15,6 +15,7 @@ import { Avatar } from '../words/avatar.tsx';
 import { cleanLine } from '../words/clean.ts';
 import { attempt } from './agent.tsx';
 import { InviteDialog } from './invite.tsx';
+import { JoinDialog } from './join.tsx';
 import { AskToNotify } from './notify.tsx';
 import styles from './rail.module.css';
 import { addressOf, type View } from './route.ts';
@@ -59,6 +60,7 @@ function Myself() {
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   const [words, setWords] = useState<string | undefined>();
   const [inviting, setInviting] = useState(false);
+  const [joining, setJoining] = useState(false);
   if (!status) return null;
   const shown = people?.find(({ me }) => me)?.status ?? status.status;
   const say = (state: 'online' | 'away' | 'busy', text = status.text) =>
@@ -95,6 +97,7 @@ function Myself() {
           <Menu.Item onClick={() => setWords(status.text)}>Say what you are doing…</Menu.Item>
           <Menu.Divider />
           <Menu.Item onClick={() => setInviting(true)}>Invite somebody…</Menu.Item>
+          <Menu.Item onClick={() => setJoining(true)}>Join a network…</Menu.Item>
           <AskToNotify />
           <Menu.Divider />
           <div className={styles.scheme}>
@@ -130,6 +133,7 @@ function Myself() {
           />
         </form>
       </Modal>
+      <JoinDialog opened={joining} onClose={() => setJoining(false)} />
       <InviteDialog opened={inviting} onClose={() => setInviting(false)} />
     </>
   );
