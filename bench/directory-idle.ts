@@ -1,5 +1,4 @@
 /** Many nodes that are there and say nothing: each with a key, an account and a record of its own. */
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../src/base/fault.ts';
 import { announce, renew } from '../src/directory/messages.ts';
@@ -131,7 +130,7 @@ answer({
     const seconds = await Promise.all(
       nodes.map(async (node, n) => {
         const { link } = node;
-        if (link && !link.socket.destroyed) await once(link.socket, 'close');
+        if (link && !link.socket.destroyed) await new Promise((resolve) => link.socket.once('close', resolve));
         const from = performance.now();
         const pace = paceOf({ hasOthers: false, returnWithinMs: node.returnWithinMs, silent: false });
         for (let failures = 0; ; failures++) {
