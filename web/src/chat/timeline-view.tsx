@@ -90,7 +90,6 @@ export function TimelineView({ timeline, place, goal, ...actions }: Props) {
 
   // Whoever is at the end stays there, also while a picture there comes to its size; whoever writes is brought there.
   const pinned = useRef(goal === undefined);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: once for each conversation; from then on scrolling says so
   useEffect(() => {
     timeline.isFollowed = pinned.current;
     return () => {
