@@ -18,6 +18,8 @@ const PROGRAMS = 4;
 const FIRST = 200;
 /** Milliseconds after which the tracker has given back what it needed for the handshakes. */
 const REST_MS = 30_000;
+type Back = { seconds: number[]; early: number; refused: number; givenUp: number };
+
 const program = (name: string): string => join(import.meta.dirname, name);
 
 async function once(home: string, links: number, columns: Columns): Promise<void> {
@@ -33,23 +35,28 @@ async function once(home: string, links: number, columns: Columns): Promise<void
   await Promise.all(crowds.map((some) => some.ask('make', each)));
   await sleep(REST_MS);
   const [rss, cpu] = [await tracker.ask<number>('rss'), await tracker.cpuSeconds()];
-  await Promise.all(crowds.map((some, n) => some.ask('join', target, `n${n}`)));
+  const again = await Promise.all(crowds.map((some, n) => some.ask<number>('join', target, `n${n}`)));
+  columns.note(
+    'refused when they came first',
+    again.reduce((all, some) => all + some, 0),
+  );
   columns.note('a join at the tracker, CPU ms', (((await tracker.cpuSeconds()) - cpu) / (each * PROGRAMS)) * 1000);
   await sleep(REST_MS);
   columns.note('memory of a link, KiB', ((await tracker.ask<number>('rss')) - rss) / 1024 / (each * PROGRAMS));
   const before = await tracker.cpuSeconds();
   await sleep(REST_MS);
-  columns.note('all of them idle, CPU share', ((await tracker.cpuSeconds()) - before) / (REST_MS / 1000));
+  columns.note('all of them renewing, CPU share', ((await tracker.cpuSeconds()) - before) / (REST_MS / 1000));
 
-  const coming = crowds.map((some, n) =>
-    some.ask<{ seconds: number[]; refused: number; givenUp: number }>('comeBack', target, `n${n}`),
-  );
+  const coming = crowds.map((some, n) => some.ask<Back>('comeBack', target, `n${n}`));
+  const cpuBefore = await tracker.cpuSeconds();
   await tracker.ask('restart', home);
   const back = await Promise.all(coming);
   const seconds = back.flatMap((some) => some.seconds).sort((a, b) => a - b);
   columns.note('all back after, s', percentile(seconds, 1));
   columns.note('half of them back after, s', percentile(seconds, 0.5));
-  const sum = (what: 'refused' | 'givenUp'): number => back.reduce((all, some) => all + some[what], 0);
+  const sum = (what: 'early' | 'refused' | 'givenUp'): number => back.reduce((all, some) => all + some[what], 0);
+  columns.note('a return at the tracker, CPU ms', (((await tracker.cpuSeconds()) - cpuBefore) / seconds.length) * 1000);
+  columns.note('came before it listened', sum('early'));
   columns.note('refused meanwhile', sum('refused'));
   columns.note('handshakes given up meanwhile', sum('givenUp'));
 }

@@ -4,6 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Identity } from '../src/link/certificate.ts';
 import { dial } from '../src/link/dial.ts';
 import { type HelloInfo, SUBPROTOCOL } from '../src/link/hello.ts';
+import type { Sessions } from '../src/link/sessions.ts';
 
 export type Target = { address: string; peer: string };
 
@@ -37,8 +38,13 @@ export class RawLink {
   }
 
   /** A greeted link. */
-  static async dial(target: Target, identity: Identity, self: HelloInfo, timeoutMs = 30_000): Promise<RawLink> {
-    const socket = await dial({ address: target.address, expect: target.peer, identity, timeoutMs });
+  static async dial(
+    target: Target,
+    identity: Identity,
+    self: HelloInfo,
+    { timeoutMs = 30_000, sessions }: { timeoutMs?: number; sessions?: Sessions } = {},
+  ): Promise<RawLink> {
+    const socket = await dial({ address: target.address, expect: target.peer, identity, timeoutMs, sessions });
     const link = new RawLink(socket);
     const upgraded = new Promise<void>((resolve, reject) => {
       link.#upgraded = resolve;

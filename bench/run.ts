@@ -4,9 +4,9 @@
  *   node bench/run.ts [row...] [--runs 5] [--size N] [--files N] [--members N] [--messages N] [--minutes N]
  *
  * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100), of reads
- * for requests (20), of accounts for lookups (20) and records (1000), of links for idle (15), hundreds of lookups for zones (2); `--files`
- * small files (100000). `--members` (100) and `--messages` (200) are of a room. For im: `--members` (1000) of the larger room, `--size`
- * (10000) idle clients. `--minutes` (0.5) are of messages that arrive at the page.
+ * for requests (20), of accounts for lookups (20) and records (1000), of links for idle (15), hundreds of lookups for zones (2), idle
+ * clients for im (10000); `--files` small files (100000). `--members` (100) and `--messages` (200) are of a room; for im `--members` (1000)
+ * is of the larger room. `--minutes` (0.5) are of messages that arrive at the page.
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */

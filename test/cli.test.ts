@@ -127,6 +127,11 @@ describe('people', () => {
   });
 });
 
+test('an invite is the link alone, for another command to take', async () => {
+  const { out } = await run(['invite']);
+  expect(out).toMatch(/^netapp:\/\/\S+\n$/);
+});
+
 describe('files', () => {
   test('are named from where the caller stands, and followed until they are offered', async () => {
     backend.fileSteps = [{ state: 'preparing' }, { state: 'offered', direction: 'out', hash: 'h9' }, { state: 'done' }];

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { formatInvite, parseInvite } from '../src/directory/invite.ts';
+import { loadOrCreateKey } from '../src/link/identity.ts';
+import { homePaths } from '../src/node/home.ts';
 import { copyKey } from './doors.ts';
 import { Nats, needsNats } from './nats.ts';
 import { type Running, run, start } from './program.ts';
@@ -26,8 +28,10 @@ beforeEach(async ({ skip }) => {
 }, PATIENCE_MS);
 afterEach(() => undo.disposeAsync(), PATIENCE_MS);
 
-async function tracker(name: string, port = '0'): Promise<Running> {
-  const program = await start(join(folder, name), ['tracker', '--port', port], { env: { NETAPP_ENGINE: nats.url } });
+async function tracker(name: string, port = '0', more: readonly string[] = []): Promise<Running> {
+  const program = await start(join(folder, name), ['tracker', '--port', port, ...more], {
+    env: { NETAPP_ENGINE: nats.url },
+  });
   undo.use(program);
   trackers.set(name, program);
   return program;
@@ -123,6 +127,63 @@ test('people find each other, rooms change and mail is taken, whichever machine 
   await alice.client.messages.say({ handle: '#team', text: 'all here' });
   for (const node of [bob, carol, dave])
     await eventOf(node.client, 'message.received', ({ text }) => text === 'all here');
+});
+
+test('what an admin does at one tracker program holds at the other, after kills too [K-11] [K-12] [K-14]', {
+  timeout: PATIENCE_MS,
+}, async () => {
+  const root = await loadOrCreateKey(homePaths(join(folder, 'root')).accountKey);
+  const admins = ['--admin', root.id];
+  let a = await tracker('a', '0', admins);
+  await copyKey(join(folder, 'a', 'tracker'), join(folder, 'b', 'tracker'));
+  const b = await tracker('b', '0', admins);
+  const { peer, zone } = parseInvite(a.text('invite'));
+  const at = (program: Running): string => formatInvite({ peer, zone, addresses: [program.text('address')] });
+  const admin = await up('root', at(a));
+  expect(await admin.client.zones.policy({ zone, policy: 'invite' })).toMatchObject({ policy: 'invite' });
+  const { invite } = await admin.client.zones.invite({ zone, uses: 2, ttl: '1h' });
+  const { token } = parseInvite(invite);
+  // Four come to the other tracker and to this one at once: two get in.
+  const names = ['p0', 'p1', 'p2', 'p3'];
+  const came = await Promise.all(
+    names.map(async (name, n) => {
+      const addresses = [(n % 2 ? a : b).text('address')];
+      const join = formatInvite({ peer, zone, addresses, token });
+      return await up(name, join).catch(() => undefined);
+    }),
+  );
+  const inside = came.filter((node) => node !== undefined);
+  expect(inside).toHaveLength(2);
+  const listed = await admin.client.handles.list({ zone });
+  expect(listed).toHaveLength(3);
+  const [victim] = inside;
+  const handle = `${names[came.indexOf(victim)] ?? ''}@${zone}`;
+  await admin.client.handles.revoke({ handle });
+  await admin.client.zones.delegate({
+    zone: `below.${zone}`,
+    to: formatInvite({ peer: 'a'.repeat(52), zone: `below.${zone}`, addresses: ['127.0.0.1:9'] }),
+  });
+  // The tracker that took it dies without a word; it and the other one know.
+  await a.kill();
+  await admin.stop();
+  const there = await up('root', at(b));
+  const known = await there.client.handles.list({ zone });
+  expect(known.find((row) => row.handle === handle)).toMatchObject({ state: 'revoked' });
+  expect((await there.client.zones.list()).map((each) => each.zone)).toContain(`below.${zone}`);
+  expect(await there.client.zones.policy({ zone })).toMatchObject({ policy: 'invite' });
+  a = await tracker('a', a.text('port'), admins);
+  await there.stop();
+  const again = await up('root', at(a));
+  expect(await again.client.handles.list({ zone })).toMatchObject(
+    known.map(({ handle, state }) => ({ handle, state })),
+  );
+  await victim?.stop();
+  // Come back at the tracker that was dead, it is not let onto the list.
+  const back = await up(handle.split('@')[0] ?? '', at(a));
+  await until(
+    () => back.client.status.show(),
+    (status) => JSON.stringify(status).includes('revoked'),
+  );
 });
 
 test('the flag, the variable and the file say the same, secrets are shown to nobody, and what cannot be is refused', async () => {

@@ -5,11 +5,17 @@ import { join } from 'node:path';
 import type { Clock } from '../src/base/clock.ts';
 import { createLog, silentLog } from '../src/base/log.ts';
 import type { MailLimits } from '../src/chat/mailbox-store.ts';
-import { Tracker } from '../src/tracker/tracker.ts';
+import { Tracker, type TrackerOptions } from '../src/tracker/tracker.ts';
 import type { Nats } from './nats.ts';
 import { Visitor } from './visitor.ts';
 
-type Options = { zone?: string; mailLimits?: MailLimits; ttlMs?: number; graceMs?: number; clock?: Clock };
+type Options = {
+  zone?: string;
+  mailLimits?: MailLimits;
+  ttlMs?: number;
+  graceMs?: number;
+  clock?: Clock;
+} & Pick<TrackerOptions, 'admins' | 'zones' | 'parents' | 'zoneTimes'>;
 
 /** Tracker processes on one engine; of the embedded one there is one, with itself as its second door. */
 export class Doors implements AsyncDisposable {

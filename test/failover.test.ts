@@ -59,11 +59,8 @@ test('a tracker dies: everybody moves to the next tier, and nobody is seen to le
   const seen: string[] = [];
   alice.node.directory.onChange(({ type }) => seen.push(type));
 
-  const began = performance.now();
   await way[Symbol.asyncDispose]();
   await Promise.all([uses(alice, second), uses(bob, second)]);
-  const tookMs = performance.now() - began;
-  expect(tookMs).toBeLessThan(15_000); // a quiet machine: 0.3 s
   const sent = await alice.client.messages.say({ handle: 'bob', text: 'still here' });
   await until(
     () => alice.client.messages.show({ id: sent.id }),
@@ -78,6 +75,7 @@ test('a tracker dies: everybody moves to the next tier, and nobody is seen to le
 
   // It is back: so is everybody, and those who are there a while later are still told at the other one.
   relays.push(await Relay.to(first.port, { port: way.port }));
+  for (const { node } of [alice, bob]) node.directory.nudge(); // by itself it comes back within a minute
   await Promise.all([uses(alice, first), uses(bob, first)]);
   expect((await alice.client.status.show()).trackers[1]?.why).toContain('until all are back in tier 1');
   expect(seen).not.toContain('offline');
@@ -165,6 +163,7 @@ test('letters that were left at the tracker of a worse tier are fetched when all
   );
   expect(held?.[0]?.by).toBe(second.peer);
   relays.push(await Relay.to(first.port, { port: way.port }));
+  alice.node.directory.nudge();
   await uses(alice, first);
   await net.stop(alice); // so that it is by the letter alone
   const back = await net.member('bob', undefined, { trackers, tierTimes: { firstVisitMs: 10 } });

@@ -12,6 +12,8 @@ import { until } from './testnet.ts';
 /** Milliseconds for a cluster to elect itself on a busy machine. */
 const PATIENCE_MS = 120_000;
 
+// Debian keeps it where only root looks.
+process.env.PATH = `${process.env.PATH ?? ''}:/usr/sbin`;
 const hasNats = spawnSync('nats-server', ['--version'], { stdio: 'ignore' }).status === 0;
 
 /** Skips a test where there is no nats-server, but never in CI, where it must be there. */

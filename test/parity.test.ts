@@ -132,6 +132,13 @@ describe.each(DOORS)('%s', (name) => {
       code: 'unknown_zone',
     });
     expect(await door().zones.revoke({ zone })).toEqual(given);
+    const [first, second] = [Key.generate().id, Key.generate().id];
+    const far = `${elsewhere}.example`;
+    expect(await door().zones.acceptKey({ zone: far, key: first })).toEqual({ zone: far, key: first, before: null });
+    expect(await door().zones.acceptKey({ zone: far, key: second })).toMatchObject({ key: second, before: first });
+    await expect(door().zones.acceptKey({ zone: far, key: 'none' })).rejects.toMatchObject({
+      code: 'invalid_argument',
+    });
   });
 
   test('a tracker is joined while the node runs, and left', async () => {

@@ -420,6 +420,7 @@ export class StubBackend implements Backend {
     revoke: async (zone) => {
       throw new Fault('unknown_zone', `revoking "${zone}": it is not delegated here`);
     },
+    acceptKey: async (zone, key) => ({ zone, key, before: null }),
   };
 
   webhooks: Backend['webhooks'] = {

@@ -125,6 +125,14 @@ test('the numbers say what happened: links, announces, lookups by outcome, zones
   const invite = program.text('invite');
   const bob = undo.use(await start(join(folder, 'bob'), ['up', '--name', 'bob', '--port', '0', '--join', invite]));
   await expect(bob.client.people.find({ handle: 'nobody' })).rejects.toMatchObject({ code: 'unknown_handle' });
+  // One that a node asks for itself, and one for which it has its tracker walk.
+  for (const [mode, zone] of [
+    ['iterative', 'far.test'],
+    ['recursive', 'away.test'],
+  ] as const) {
+    const asked = bob.client.people.find({ handle: `eve@${zone}`, mode });
+    await expect(asked).rejects.toMatchObject({ code: 'unknown_zone' });
+  }
   const link = await linkTo(program);
   for (let n = 0; n < 50; n++) {
     const made = { name: `made.up${n}`, params: messages.list.params, result: messages.list.result };
@@ -138,6 +146,9 @@ test('the numbers say what happened: links, announces, lookups by outcome, zones
   expect(sampleOf(all, 'netapp_tracker_announces_total', { kind: 'announce', outcome: 'ok' })).toBeGreaterThan(0);
   expect(sampleOf(all, 'netapp_tracker_lookups_total', { kind: 'find', outcome: 'unknown_handle' })).toBe(1);
   expect(sampleOf(all, 'netapp_tracker_lookups_total', { kind: 'list', outcome: 'ok' })).toBeGreaterThan(0);
+  for (const kind of ['answer', 'walk']) {
+    expect(sampleOf(all, 'netapp_tracker_zone_lookups_total', { kind, outcome: 'unknown_zone' })).toBe(1);
+  }
   expect(sampleOf(all, 'netapp_tracker_requests_total', { method: 'unknown', outcome: 'unknown_operation' })).toBe(50);
   expect(sampleOf(all, 'netapp_tracker_zone', { zone: 'lab', policy: 'open' })).toBe(1);
   for (const name of ['watchers', 'dial_backs_waiting', 'unsent_bytes', 'mail_letters', 'mail_bytes']) {

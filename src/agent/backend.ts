@@ -213,6 +213,7 @@ export function backendOf(
       delegate: async (zone, to, wait) => zoneView(await node.zones.delegate(zone, to, wait)),
       list: async (wait) => (await node.zones.list(wait)).map(zoneView),
       revoke: async (zone, wait) => zoneView(await node.zones.revoke(zone, wait)),
+      acceptKey: async (zone, key) => node.zones.acceptKey(zone, key),
     },
     administration: administrationOf(node),
 

@@ -42,6 +42,7 @@ import type {
   WebhookTested,
   Zone,
   ZoneInvite,
+  ZoneKey,
   ZonePolicy,
 } from './shapes.ts';
 
@@ -252,6 +253,8 @@ export interface Backend {
     delegate(zone: string, to: string, options: Wait): Promise<Zone>;
     list(options: Wait): Promise<Zone[]>;
     revoke(zone: string, options: Wait & { peer?: string | undefined }): Promise<Zone>;
+    /** By the user of this node, whoever administers what. */
+    acceptKey(zone: string, key: string): Promise<ZoneKey>;
   };
 
   webhooks: {

@@ -97,6 +97,7 @@ export const contract = {
     delegate: zones.delegate,
     list: zones.list,
     revoke: zones.revoke,
+    acceptKey: zones.acceptKey,
     policy: joining.policy,
     invite: joining.invite,
   },

@@ -269,6 +269,9 @@ export const operations = os.router({
     revoke: os.zones.revoke.handler(({ context: { backend, signal }, input: { zone, peer } }) =>
       backend.zones.revoke(zone, { peer, signal }),
     ),
+    acceptKey: os.zones.acceptKey.handler(({ context: { backend }, input: { zone, key } }) =>
+      backend.zones.acceptKey(zone, key),
+    ),
     policy: os.zones.policy.handler(({ context: { backend, signal }, input: { zone, policy } }) =>
       backend.administration.policy(zone, policy, { signal }),
     ),

@@ -78,6 +78,13 @@ export const zone = z.object({
   seen: time.nullable().describe('when it last proved its key; null: not yet'),
 });
 
+/** Which key a zone of another tree has, by the word of the user. */
+export const zoneKey = z.object({
+  zone: z.string(),
+  key: z.string().describe('peer id; another one is refused from now on'),
+  before: z.string().nullable().describe('what was taken for its key until now; null: nothing'),
+});
+
 /** The same on both sides; no secret. */
 export const safety = z.object({
   handle: z.string(),
@@ -549,6 +556,7 @@ export type Presence = z.infer<typeof presence>;
 export type Person = z.infer<typeof person>;
 export type PersonFound = z.infer<typeof personFound>;
 export type Zone = z.infer<typeof zone>;
+export type ZoneKey = z.infer<typeof zoneKey>;
 export type Safety = z.infer<typeof safety>;
 export type InviteInfo = z.infer<typeof invite>;
 export type Message = z.infer<typeof message>;

@@ -1,7 +1,7 @@
 /** Zones of my tracker: to whom those below are given. For accounts that administer it. */
 import { z } from 'zod';
 import { operation } from './operation.ts';
-import { zone } from './shapes.ts';
+import { zone, zoneKey } from './shapes.ts';
 
 const tag = 'zones';
 
@@ -32,6 +32,32 @@ export const delegate = operation(
     }),
   )
   .output(zone);
+
+export const acceptKey = operation(
+  {
+    method: 'POST',
+    path: '/v1/zones/{zone}/key',
+    summary: 'Accept the key of a zone that DNS leads to, in place of the one that was seen first',
+    description:
+      'For key_changed: ask whoever runs the zone for its peer id by another way than DNS. For my node alone, not for my tracker. Also before the first look, so that no other key is taken.',
+    tag,
+  },
+  {
+    faults: ['wrong_state', 'disk_full'],
+    example: 'netapp zones accept-key example.org --key PEER',
+    command: { words: ['zones', 'accept-key'], positionals: ['zone'] },
+  },
+)
+  .input(
+    z.object({
+      zone: zoneInput.describe('the zone, such as example.org'),
+      key: z
+        .string()
+        .regex(/^[a-z2-7]{52}$/, 'expected a peer id, 52 characters')
+        .describe('peer id of its key, as whoever runs it says'),
+    }),
+  )
+  .output(zoneKey);
 
 export const list = operation(
   {

@@ -168,7 +168,12 @@ const stages = noun<Staged>(staged, {
   row: (s) => [s.upload, String(s.size), s.path ?? '-'],
 });
 
-const invites = noun<InviteInfo>(invite, { head: ['INVITE'], none: '', row: (i) => [i.invite] });
+const invites = noun<InviteInfo>(invite, {
+  head: ['INVITE'],
+  none: '',
+  row: (i) => [i.invite],
+  detail: (i) => [['', i.invite]],
+});
 
 function messageRow(m: Message): Cell[] {
   return [showTime(m.at), shortId(m.id), { text: m.from, style: 'bold' }, m.to, state(m.state), wordsOf(m)];

@@ -38,9 +38,11 @@ export async function showValue(
   if (!noun) return out.line(jsonLine(value));
   const lines = noun.detail(value);
   const width = Math.max(...lines.map(([name]) => name.length));
+  // What has no names is for another program's command line: the text alone.
+  const gap = width === 0 ? '' : '  ';
   for (const [name, cell] of lines) {
     const { text, style } = typeof cell === 'string' ? { text: cell, style: undefined } : cell;
     const label = out.style(name.padEnd(width), 'dim');
-    await out.line(`${label}  ${out.style(indented(text, ' '.repeat(width + 2)), style)}`);
+    await out.line(`${label}${gap}${out.style(indented(text, ' '.repeat(width + gap.length)), style)}`);
   }
 }

@@ -9,12 +9,23 @@ import * as wire from './admin-wire.ts';
 import type { HandleRow } from './handle-marks.ts';
 import { encodeInvitation } from './invitation.ts';
 import { formatInvite, type Invite } from './invite.ts';
-import type { Joining } from './joining.ts';
+import type { Joining, Policy } from './joining.ts';
 import type { DirectoryTable } from './table.ts';
+
+/** Changes handles and policies for all processes of a cluster; each settles once it is agreed upon. */
+export type SharedAdministration = {
+  revoke(handle: string): Promise<HandleRow>;
+  rename(handle: string, to: string): Promise<HandleRow>;
+  free(handle: string): Promise<HandleRow>;
+  setPolicy(zone: string, policy: Policy): Promise<void>;
+  /** Calls `listener` for the account of a handle that was revoked or renamed, at whichever process. */
+  onMarked(listener: (change: { account: string }) => void): void;
+};
 
 export class AdminServer {
   readonly #table: DirectoryTable;
   readonly #joining: Joining;
+  readonly #shared: SharedAdministration | undefined;
   readonly #admins: Admins;
   readonly #zones: readonly string[];
   readonly #inviteOf: (zone: string) => Invite;
@@ -24,6 +35,8 @@ export class AdminServer {
   constructor(options: {
     table: DirectoryTable;
     joining: Joining;
+    /** What changes them in a cluster; without: table and joining themselves. */
+    shared?: SharedAdministration | undefined;
     admins: Admins;
     zones: readonly string[];
     /** The invite by which others find the tracker. */
@@ -34,6 +47,7 @@ export class AdminServer {
   }) {
     this.#table = options.table;
     this.#joining = options.joining;
+    this.#shared = options.shared;
     this.#admins = options.admins;
     this.#zones = options.zones;
     this.#inviteOf = options.inviteOf;
@@ -44,13 +58,17 @@ export class AdminServer {
   /** Puts the methods into the tracker's table. [A-2] */
   attach(router: Router): this {
     const needs = { needs: needsAdmin(this.#admins) };
+    const shared = this.#shared;
+    const handles = shared ?? this.#table;
+    const policies = shared ?? this.#joining;
+    shared?.onMarked(({ account }) => this.#tell(account));
     router
       .handle(
         wire.policy,
-        ({ zone, policy }, { link }) => {
+        async ({ zone, policy }, { link }) => {
           this.#serves(zone);
           if (policy !== undefined && policy !== this.#joining.policyOf(zone)) {
-            this.#joining.setPolicy(zone, policy);
+            await policies.setPolicy(zone, policy);
             this.#log.info({ zone, policy, by: link.account?.account }, 'the policy of a zone was set');
           }
           return { zone, policy: this.#joining.policyOf(zone) };
@@ -80,34 +98,34 @@ export class AdminServer {
       )
       .handle(
         wire.revoke,
-        ({ handle }, { link }) => {
+        async ({ handle }, { link }) => {
           this.#serves(zoneOf(handle));
-          const row = this.#table.revoke(handle);
+          const row = await handles.revoke(handle);
           this.#log.info({ handle, account: row.account, by: link.account?.account }, 'a handle was revoked');
-          this.#tell(row.account);
+          if (!shared) this.#tell(row.account);
           return { handle: this.#entry(row) };
         },
         needs,
       )
       .handle(
         wire.rename,
-        ({ handle, to }, { link }) => {
+        async ({ handle, to }, { link }) => {
           this.#serves(zoneOf(handle));
           if (zoneOf(handle) !== zoneOf(to)) {
             throw new Fault('invalid_argument', `renaming "${handle}" to "${to}": that is a name of another zone`);
           }
-          const row = this.#table.rename(handle, to);
+          const row = await handles.rename(handle, to);
           this.#log.info({ handle, to, account: row.account, by: link.account?.account }, 'a handle was renamed');
-          this.#tell(row.account);
+          if (!shared) this.#tell(row.account);
           return { handle: this.#entry(row) };
         },
         needs,
       )
       .handle(
         wire.free,
-        ({ handle }, { link }) => {
+        async ({ handle }, { link }) => {
           this.#serves(zoneOf(handle));
-          const { account } = this.#table.free(handle);
+          const { account } = await handles.free(handle);
           this.#log.info({ handle, account, by: link.account?.account }, 'a handle was freed');
           return {};
         },

@@ -31,6 +31,8 @@ export class Announcer implements Disposable {
   observed: string | null = null;
   /** Addresses of ours that answered its dial-back. */
   checked: readonly string[] = [];
+  /** Milliseconds over which it wants its nodes to come back, as it said last. [D-75] */
+  returnWithinMs = 0;
   readonly #own: OwnRecord;
   readonly #token: string | undefined;
   readonly #log: Log;
@@ -100,7 +102,7 @@ export class Announcer implements Disposable {
 
   async #announceOnce(link: Link, signal: AbortSignal | undefined): Promise<void> {
     const record = this.#own.sign(this.#ttlMs, this.#offsetMs);
-    const { ttlMs, observed, checked } = await link.request(
+    const { ttlMs, observed, checked, returnWithinMs } = await link.request(
       messages.announce,
       { record, ...(this.#token !== undefined && { token: this.#token }) },
       { signal },
@@ -110,6 +112,11 @@ export class Announcer implements Disposable {
     this.#ttlMs = Math.max(LEAST_TTL_MS, Math.min(ttlMs, MOST_TTL_MS));
     this.observed = observed;
     this.checked = checked;
+    this.#mayReturn(returnWithinMs);
+  }
+
+  #mayReturn(withinMs: number | undefined): void {
+    this.returnWithinMs = Math.min(withinMs ?? 0, messages.MOST_RETURN_MS);
   }
 
   /** Whether what the tracker refused can be said better: by its clock, or with a seq after the last one of ours. */
@@ -145,8 +152,9 @@ export class Announcer implements Disposable {
     const record = this.#own.sign(this.#ttlMs, this.#offsetMs);
     const { seq, until, sig } = record;
     try {
-      await link.request(messages.renew, { seq, until, sig });
+      const { returnWithinMs } = await link.request(messages.renew, { seq, until, sig });
       if (this.#announced === old) this.#announced = record;
+      this.#mayReturn(returnWithinMs);
       this.#renewLater(link);
     } catch (error) {
       const fault = toFault(error, 'renewing');

@@ -1,6 +1,6 @@
 /** What a walk remembers: answers and the way to zones, each for its time; what is over is kept for when nobody answers. [Z-25] to [Z-27] */
 import type { Clock } from '../base/clock.ts';
-import { type Delegation, isWithin, type Server } from './delegation.ts';
+import { type Delegation, isWithin, type Server, zoneOf } from './delegation.ts';
 import type { Entry } from './messages.ts';
 
 /** Whom to ask for a zone: as its servers, whose word counts by `key`. */
@@ -79,6 +79,12 @@ export class WalkCache {
   doubt(zone: string): void {
     const known = this.#places.get(zone);
     if (known) this.#places.set(zone, { ...known, freshUntil: 0 });
+  }
+
+  /** What is known of a zone, its people and those below it is asked for anew. */
+  forget(zone: string): void {
+    for (const name of [...this.#places.keys()]) if (isWithin(name, zone)) this.#places.delete(name);
+    for (const handle of [...this.#answers.keys()]) if (isWithin(zoneOf(handle), zone)) this.#answers.delete(handle);
   }
 
   failed(peer: string): void {

@@ -484,6 +484,12 @@ export class DirectoryClient implements AsyncDisposable {
     throw new Fault(fault.code, fault.message, { data: { ...fault.data, trace: steps } });
   }
 
+  /** The user says which key a zone of another tree has; the one that was taken for it before, if any. Durable. [Z-43] */
+  acceptZoneKey(zone: string, key: string): string | null {
+    if (this.#elsewhere) return this.#elsewhere.acceptKey(zone, key);
+    throw new Fault('wrong_state', `accepting the key of "${zone}": this node knows of no other zones`);
+  }
+
   /** Asks the own tracker that governs `zone`, as an admin. Throws `tracker_down`, and what the tracker refuses it with. [Z-7] */
   async administer<P, R>(spec: Method<P, R>, params: P, zone?: string, { signal }: Wait = {}): Promise<R> {
     await this.#firstTracker('administering zones', signal);

@@ -110,6 +110,10 @@ export class Elsewhere implements AsyncDisposable {
     return this.#take({ ...best, steps: [...walked.steps, ...second.steps].slice(0, messages.MOST_STEPS) });
   }
 
+  acceptKey(zone: string, key: string): string | null {
+    return this.#finder.acceptKey(zone, key);
+  }
+
   /** Has an own tracker make the walk; what it gives is checked here like any answer. [Z-12] [Z-28] */
   async #ask(handle: string, deadlineMs: number, signal: AbortSignal | undefined): Promise<Walked> {
     const steps: messages.Step[] = [];

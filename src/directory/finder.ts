@@ -33,6 +33,8 @@ export type FinderOptions = {
   /** Answers in place of a link, for what is asked of oneself; a link that stands already. */
   self?: { peer: string; answer(question: messages.Question): messages.Answer | Promise<messages.Answer> };
   link?(peer: string): Link | undefined;
+  /** Told of each walk that ended. */
+  onWalked?(walked: Walked): void;
 };
 
 export type Wanted = { handle: string; deadlineMs: number; hops?: number; signal?: AbortSignal | undefined };
@@ -51,7 +53,7 @@ export class Finder implements AsyncDisposable {
   }
 
   /** The walk, from here. Never throws. */
-  find(wanted: Wanted): Promise<Walked> {
+  async find(wanted: Wanted): Promise<Walked> {
     const { clock, names, start } = this.#options;
     const walking = {
       ask: (server: Server, question: messages.Question, at: At, signal: AbortSignal) =>
@@ -63,7 +65,16 @@ export class Finder implements AsyncDisposable {
       saw: (zone: string, by: string, seq: number) => this.#pins.saw(zone, by, seq),
       clock,
     };
-    return Walk.make(walking, wanted);
+    const walked = await Walk.make(walking, wanted);
+    this.#options.onWalked?.(walked);
+    return walked;
+  }
+
+  /** The user says which key a zone has that is found by DNS; the one that was taken for it before, if any. [Z-43] */
+  acceptKey(zone: string, key: string): string | null {
+    const before = this.#pins.accept(zone, key, this.#options.clock.now());
+    this.#cache.forget(zone);
+    return before;
   }
 
   /** A link to a tracker of another zone, or of the own one. Throws what dialling throws. */

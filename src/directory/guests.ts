@@ -24,36 +24,62 @@ const MOST_REFUSED = 10_000;
 /** Walks for guests at once. */
 const MOST_WALKS = 64;
 
-export class Guests {
-  readonly #find: (handle: string, deadlineMs: number) => Promise<Walked>;
-  readonly #clock: Clock;
+/** By which handle each guest is found: what a tracker, or all processes of one, wrote down. */
+export class GuestBook {
   readonly #of: Statement<{ handle: string; at: number }>;
   readonly #put: Statement;
-  readonly #trim: Statement;
-  readonly #refused = new Map<string, { fault: Fault; until: number }>();
+  readonly #trim: Statement<{ account: string }>;
   #taken = 0;
-  readonly #asking = new Map<string, Promise<void>>();
 
   /** `store` is open; its table is made here. */
-  constructor(options: {
-    find(handle: string, deadlineMs: number): Promise<Walked>;
-    store: Store;
-    clock: Clock;
-  }) {
-    this.#find = options.find;
-    this.#clock = options.clock;
-    const { store } = options;
+  constructor(store: Store) {
     store.migrate('zone-guests', SCHEMA);
     this.#of = store.prepare('SELECT handle, at FROM zone_guests WHERE account = ?');
     this.#put = store.prepare('INSERT OR REPLACE INTO zone_guests (account, handle, at) VALUES (?, ?, ?)');
     this.#trim = store.prepare(
-      'DELETE FROM zone_guests WHERE account IN (SELECT account FROM zone_guests ORDER BY at DESC LIMIT -1 OFFSET ?)',
+      `DELETE FROM zone_guests WHERE account IN
+         (SELECT account FROM zone_guests ORDER BY at DESC, account LIMIT -1 OFFSET ?) RETURNING account`,
     );
+  }
+
+  of(account: string): { handle: string; at: number } | undefined {
+    return this.#of.get(account);
+  }
+
+  /** An older word than the known one has no effect. The accounts for whom there is no room any more. */
+  put(account: string, handle: string, at: number): string[] {
+    if ((this.#of.get(account)?.at ?? 0) > at) return [];
+    this.#put.run(account, handle, at);
+    if (++this.#taken % TRIM_EVERY !== 0) return [];
+    return this.#trim.all(MOST_GUESTS).map((row) => row.account);
+  }
+}
+
+export class Guests {
+  readonly #find: (handle: string, deadlineMs: number) => Promise<Walked>;
+  readonly #clock: Clock;
+  readonly #book: GuestBook;
+  readonly #take: (account: string, handle: string, at: number) => void | Promise<void>;
+  readonly #refused = new Map<string, { fault: Fault; until: number }>();
+  readonly #asking = new Map<string, Promise<void>>();
+
+  constructor(options: {
+    find(handle: string, deadlineMs: number): Promise<Walked>;
+    book: GuestBook;
+    /** Writes down who was confirmed, for all processes of a cluster; default: in `book`. */
+    take?: ((account: string, handle: string, at: number) => Promise<void>) | undefined;
+    clock: Clock;
+  }) {
+    this.#find = options.find;
+    this.#clock = options.clock;
+    const { book } = options;
+    this.#book = book;
+    this.#take = options.take ?? ((account, handle, at) => void book.put(account, handle, at));
   }
 
   /** By what the account is found, if it was here. */
   handleOf(account: string): string | undefined {
-    return this.#of.get(account)?.handle;
+    return this.#book.of(account)?.handle;
   }
 
   /**
@@ -66,7 +92,7 @@ export class Guests {
     if (account === undefined || !handleForm.safeParse(handle).success || handle === undefined) {
       throw new Fault('forbidden', `${what}: say in hello which account this is, and its handle`);
     }
-    const known = this.#of.get(account);
+    const known = this.#book.of(account);
     const now = this.#clock.now();
     if (known?.handle === handle && now - known.at < CONFIRMED_MS) return;
     const name = `${account} ${handle}`;
@@ -93,8 +119,7 @@ export class Guests {
     const now = this.#clock.now();
     if (entry?.record.account === account) {
       if (stale) return;
-      this.#put.run(account, handle, now);
-      if (++this.#taken % TRIM_EVERY === 0) this.#trim.run(MOST_GUESTS);
+      await this.#take(account, handle, now);
       return;
     }
     if (fault && fault.code !== 'unknown_handle' && fault.code !== 'unknown_zone') {

@@ -85,20 +85,30 @@ export class HandleMarks {
     });
   }
 
+  isRevoked(handle: string): boolean {
+    return this.#get.get(handle)?.state === 'revoked';
+  }
+
+  /** Whether the account of `handle` has `to` already, and may go by it. Throws `unknown_handle`, `name_taken`. */
+  checkTarget(handle: string, to: string): boolean {
+    const { account } = this.show(handle);
+    const there = this.#store
+      .prepare<{ account: string }>('SELECT account FROM directory_handles WHERE handle = ?')
+      .get(to);
+    if (there && (there.account !== account || this.isRevoked(to))) {
+      throw new Fault(
+        'name_taken',
+        `renaming "${handle}" to "${to}": this name has an owner, or was revoked; see "netapp handles list", and free it first if nobody is to have it back`,
+      );
+    }
+    return there !== undefined;
+  }
+
   /** Gives the account of `handle` the name `to` instead. Throws `name_taken`. */
   rename(handle: string, to: string, now: number): void {
     this.#store.transaction(() => {
       const { account } = this.show(handle);
-      const there = this.#store
-        .prepare<{ account: string }>('SELECT account FROM directory_handles WHERE handle = ?')
-        .get(to);
-      if (there && (there.account !== account || this.#get.get(to)?.state === 'revoked')) {
-        throw new Fault(
-          'name_taken',
-          `renaming "${handle}" to "${to}": this name has an owner, or was revoked; see "netapp handles list", and free it first if nobody is to have it back`,
-        );
-      }
-      if (!there) {
+      if (!this.checkTarget(handle, to)) {
         this.#store
           .prepare('INSERT INTO directory_handles (handle, account, since) VALUES (?, ?, ?)')
           .run(to, account, now);

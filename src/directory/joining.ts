@@ -1,4 +1,5 @@
 /** Whom a zone takes in: anybody, whoever brings an invite, or nobody new. [A-11] to [A-13] */
+import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import type { Statement, Store } from '../base/sqlite.ts';
@@ -9,6 +10,18 @@ import { type Invitation, readInvitation, signInvitation } from './invitation.ts
 export const POLICIES = ['open', 'invite', 'closed'] as const;
 
 export type Policy = (typeof POLICIES)[number];
+
+/** Why a newcomer may have a handle, as it is said to the others of a cluster; what counts is decided at its place in their order. */
+export const admission = z.object({
+  /** An admin is let in under every policy. */
+  admin: z.boolean(),
+  /** What the operator has settled where it was asked; null: the policy that holds at that place. */
+  settled: z.enum(POLICIES).nullable(),
+  /** What the newcomer brought, where that was looked at. */
+  invitation: z.object({ id: z.string(), uses: z.number().int(), until: z.number().int() }).nullable(),
+});
+
+export type Admission = z.infer<typeof admission>;
 
 /** Why an invite does not let somebody in. */
 type Flaw = 'missing' | 'unreadable' | 'other_zone' | 'not_an_admin' | 'expired' | 'used_up';
@@ -69,12 +82,22 @@ export class Joining {
 
   /** Durable when it answers. Throws `wrong_state` where the operator has settled it. */
   setPolicy(zone: string, policy: Policy): void {
+    this.checkPolicy(zone, policy);
+    this.takePolicy(zone, policy);
+  }
+
+  /** Throws `wrong_state` where the operator has settled it. */
+  checkPolicy(zone: string, policy: Policy): void {
     if (this.#given !== undefined && this.#given !== policy) {
       throw new Fault(
         'wrong_state',
         `setting the policy of "${zone}" to "${policy}": the operator of its tracker has settled it as "${this.#given}", by --policy, NETAPP_POLICY or config.json`,
       );
     }
+  }
+
+  /** Writes down what an admin has set, or the processes of a cluster agreed upon. */
+  takePolicy(zone: string, policy: Policy): void {
     this.#keep.run(zone, policy);
     this.#policies.set(zone, policy);
   }
@@ -93,9 +116,19 @@ export class Joining {
    * `not_invited`.
    */
   admit(handle: string, account: string, invitation: string | undefined): void {
+    const { invitation: brought } = this.admission(handle, account, invitation);
+    if (!brought) return;
+    this.#sweep.run(this.#clock.now());
+    this.#use.run(brought.id, brought.until);
+  }
+
+  /** Why a new handle may be bound; nothing is counted. Throws `not_invited`. */
+  admission(handle: string, account: string, invitation: string | undefined): Admission {
     const zone = handle.slice(handle.indexOf('@') + 1);
     const policy = this.policyOf(zone);
-    if (policy === 'open' || this.#admins.has(account)) return;
+    const settled = this.#given ?? null;
+    const admin = this.#admins.has(account);
+    if (policy === 'open' || admin) return { admin, settled, invitation: null };
     if (policy === 'closed') {
       throw new Fault(
         'not_invited',
@@ -106,15 +139,27 @@ export class Joining {
     const brought = invitation === undefined ? undefined : readInvitation(invitation);
     const reason = this.#flaw(zone, invitation, brought);
     if (reason === undefined && brought) {
-      this.#sweep.run(this.#clock.now());
-      this.#use.run(brought.id, brought.until);
-      return;
+      const { id, uses, until } = brought;
+      return { admin, settled, invitation: { id, uses, until } };
     }
     throw new Fault(
       'not_invited',
       `announcing "${handle}": the zone "${zone}" takes newcomers by invite alone, and ${WORDS[reason ?? 'unreadable']}; ask one of its admins for a link of "netapp zones invite", and join with it`,
       { data: { zone, policy, reason } },
     );
+  }
+
+  /**
+   * Whether who was let in so somewhere in a cluster may have the handle by what came before in its order; then a use is
+   * counted. Who may sign invites and when they end was looked at where it was asked: each process would see that differently. [K-12]
+   */
+  takes(zone: string, { admin, settled, invitation }: Admission): boolean {
+    const policy = settled ?? this.#policies.get(zone) ?? 'open';
+    if (policy === 'open' || admin) return true;
+    if (policy === 'closed' || !invitation) return false;
+    if ((this.#used.get(invitation.id)?.used ?? 0) >= invitation.uses) return false;
+    this.#use.run(invitation.id, invitation.until);
+    return true;
   }
 
   #flaw(zone: string, text: string | undefined, brought: Invitation | undefined): Flaw | undefined {

@@ -23,6 +23,15 @@ const MOST_MOVING_MS = 3600_000;
 /** A version of a tracker's list, `<epoch>-<counter>`: to be kept and sent back, not to be understood. [D-15] */
 const version = z.string().regex(/^\d{1,16}-\d{1,16}$/);
 
+/**
+ * Milliseconds over which the tracker wants its nodes to spread when they come back after they all lost their links: grows with their
+ * number. A node caps what it is told by `MOST_RETURN_MS`. [D-75]
+ */
+const returnWithinMs = z.number().int().min(0).optional();
+
+/** A tracker with more nodes than come back in two minutes is more than one machine's. */
+export const MOST_RETURN_MS = 120_000;
+
 /** What a tracker tells one asker of one account. */
 export const entry = z.object({
   record,
@@ -62,6 +71,7 @@ export const announce = method('directory.announce', {
     checked: z.array(addressText).max(MOST_ADDRESSES),
     /** Zones that the tracker serves. */
     zones: z.array(zone),
+    returnWithinMs,
   }),
   maxBytes: ANNOUNCE_BYTES,
 });
@@ -69,7 +79,7 @@ export const announce = method('directory.announce', {
 /** The announced record, said again: the heartbeat. */
 export const renew = method('directory.renew', {
   params: renewal,
-  result: z.object({ version, ttlMs: z.number().int().positive() }),
+  result: z.object({ version, ttlMs: z.number().int().positive(), returnWithinMs }),
 });
 
 /** The announcer is leaving: offline at once, without the grace that a cut gets. [D-19] */

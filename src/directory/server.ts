@@ -67,6 +67,7 @@ export class DirectoryServer implements Disposable {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #mostReads: number;
+  readonly #returnWithinMs: () => number | undefined;
   readonly #guests = new WeakMap<Link, Guest>();
   readonly #watchers = new Set<Guest>();
   readonly #changed = new Set<string>();
@@ -88,6 +89,8 @@ export class DirectoryServer implements Disposable {
     log: Log;
     /** Lists, finds and watches of one link in a minute; default 600. [D-14] */
     readsPerMinute?: number | undefined;
+    /** Milliseconds over which nodes are to come back after all have lost their links; default: nothing is said of it. [D-75] */
+    returnWithinMs?: (() => number) | undefined;
   }) {
     this.#table = options.table;
     this.#writer = options.writer ?? options.table;
@@ -98,6 +101,7 @@ export class DirectoryServer implements Disposable {
     this.#clock = options.clock;
     this.#log = options.log;
     this.#mostReads = options.readsPerMinute ?? MOST_READS;
+    this.#returnWithinMs = options.returnWithinMs ?? (() => undefined);
     this.#unlisten = this.#table.onChange((account) => this.#tellSoon(account));
   }
 
@@ -113,7 +117,11 @@ export class DirectoryServer implements Disposable {
           const guest = this.#guest(link);
           this.#limit(guest.announces, 'renewing');
           this.#writer.renew(guest.account ?? '', renewal, guest);
-          return { version: this.#table.version, ttlMs: this.#table.ttlMs };
+          return {
+            version: this.#table.version,
+            ttlMs: this.#table.ttlMs,
+            returnWithinMs: this.#returnWithinMs(),
+          };
         },
         { needs: needsAccount },
       )
@@ -227,7 +235,7 @@ export class DirectoryServer implements Disposable {
       return now?.node === node ? this.#dialBack.reached(node, now.addresses, observed) : [];
     };
     const admit = (): void => this.#joining?.admit(record.handle, record.account, token);
-    const taken = this.#writer.announce(record, observed, guest, this.#knownGood(record, observed), admit);
+    const taken = this.#writer.announce(record, observed, guest, this.#knownGood(record, observed), admit, token);
     if (taken instanceof Promise) await taken;
     guest.account = record.account;
     // A link may end while its last request waits its turn; its owner would stay online for a whole TTL.
@@ -247,6 +255,7 @@ export class DirectoryServer implements Disposable {
       observed,
       checked: reached(),
       zones: [...this.zones],
+      returnWithinMs: this.#returnWithinMs(),
     };
   }
 

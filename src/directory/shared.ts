@@ -9,10 +9,14 @@ import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Logged, SharedLog, Siblings } from '../base/shared-log.ts';
 import { addressText } from '../link/address.ts';
-import { peerId } from '../link/identity.ts';
+import type { GuestBook } from './guests.ts';
+import { handle as handleForm } from './handle.ts';
+import type { HandleRow } from './handle-marks.ts';
 import type { Hiding } from './hiding.ts';
+import type { Joining, Policy } from './joining.ts';
 import { type DirectoryRecord, MOST_ADDRESSES, type Renewal, record, renewed } from './record.ts';
 import type { Row } from './row.ts';
+import { type Marked, SharedHandles } from './shared-handles.ts';
 import { type DirectoryTable, type DirectoryWriter, GRACE_MS, sameClaim, sameList } from './table.ts';
 
 /** Milliseconds that the clocks of a cluster's machines may be apart before one takes another's people for gone. */
@@ -48,6 +52,9 @@ const hidden = z.object({
 
 type Hidden = z.infer<typeof hidden>;
 
+/** A guest whose own zone confirmed its handle, and when. [K-16] */
+const guest = z.object({ handle: handleForm, at: z.number().int() });
+
 /** What is shared, and with whom. */
 type SharedWith = { readonly handles: SharedLog; readonly records: SharedLog; readonly siblings: Siblings };
 
@@ -63,8 +70,9 @@ type Own = {
 
 export class SharedDirectory implements DirectoryWriter {
   readonly #table: DirectoryTable;
-  readonly #handles: SharedLog;
+  readonly #handles: SharedHandles;
   readonly #records: SharedLog;
+  readonly #guests: GuestBook | undefined;
   readonly #siblings: Siblings;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -74,6 +82,8 @@ export class SharedDirectory implements DirectoryWriter {
   readonly #said = new Map<string, Said>();
   readonly #online = new Set<string>();
   readonly #hidden = new Map<string, Hidden>();
+  /** Accounts that are on the list by a handle that was revoked, until they are off it. */
+  readonly #expelled = new Set<string>();
   /** The last of the works on an account that wait for each other. */
   readonly #turns = new Map<string, Promise<unknown>>();
   readonly #due = new Set<string>();
@@ -83,22 +93,29 @@ export class SharedDirectory implements DirectoryWriter {
   constructor(options: {
     table: DirectoryTable;
     shared: SharedWith;
+    /** Whom the zones take in; default: anybody. Changed by this alone. */
+    joining?: Joining | undefined;
+    /** Changed by this alone. */
+    guests?: GuestBook | undefined;
     clock: Clock;
     log: Log;
     graceMs?: number | undefined;
   }) {
     this.#table = options.table;
-    this.#handles = options.shared.handles;
     this.#records = options.shared.records;
+    this.#guests = options.guests;
     this.#siblings = options.shared.siblings;
     this.#clock = options.clock;
     this.#log = options.log;
     this.#graceMs = options.graceMs ?? GRACE_MS;
+    const { table, joining, shared, clock, log } = options;
+    this.#handles = new SharedHandles({ table, joining, handles: shared.handles, clock, log });
+    this.#handles.onMarked(({ account, handle }) => this.#marked(account, handle));
   }
 
   /** Settles when the table is as the others have it. */
   async start(): Promise<void> {
-    await this.#handles.follow(0, (logged) => this.#applyHandle(logged));
+    await this.#handles.start();
     await this.#records.follow(0, (logged) => this.#apply(logged));
   }
 
@@ -108,12 +125,13 @@ export class SharedDirectory implements DirectoryWriter {
     observed: string,
     owner: object,
     reached: readonly string[],
-    admit?: () => void,
+    _admit?: () => void,
+    invitation?: string,
   ): Promise<Row> {
     const { account } = record;
     return this.#inTurn(account, async () => {
       this.#table.check(record, this.#newest(account));
-      await this.#claim(record.handle, account, admit);
+      await this.#handles.claim(record.handle, account, invitation);
       const before = this.#own.get(account);
       const [online, lastSeen, by] = [true, this.#clock.now(), this.#siblings.self];
       const now: Said = { record, verified: [...reached], observed, online, lastSeen, changed: 0, by };
@@ -140,12 +158,41 @@ export class SharedDirectory implements DirectoryWriter {
     return own && known && known.seq > own.seq ? known : (own ?? known);
   }
 
-  /** Of several who want it, whose claim is first in the order has it; all others are told so. [K-4] */
-  async #claim(handle: string, account: string, admit?: () => void): Promise<void> {
-    if (!this.#table.mayClaim(handle, account)) return;
-    admit?.();
-    await this.#handles.append(keyOf(handle), account);
-    this.#table.mayClaim(handle, account); // throws `name_taken` where somebody else was first
+  /** Throws as the table's does, and `tracker_down`: it is so at every process, and after all of them start anew. [K-11] [K-13] */
+  async revoke(handle: string): Promise<HandleRow> {
+    const row = await this.#handles.revoke(handle);
+    // That it is revoked is agreed upon; what shows it may come with the next sweep.
+    await this.#inTurn(row.account, () => this.#say(row.account)).catch((error: unknown) => this.#retell(error));
+    return row;
+  }
+
+  rename(handle: string, to: string): Promise<HandleRow> {
+    return this.#handles.rename(handle, to);
+  }
+
+  free(handle: string): Promise<HandleRow> {
+    return this.#handles.free(handle);
+  }
+
+  setPolicy(zone: string, policy: Policy): Promise<void> {
+    return this.#handles.setPolicy(zone, policy);
+  }
+
+  /** Calls `listener` where an admin has revoked or renamed a handle, at whichever process. */
+  onMarked(listener: Marked): void {
+    this.#handles.onMarked(listener);
+  }
+
+  /** What this process' link announced by that handle cannot be renewed. */
+  #marked(account: string, handle: string): void {
+    const own = this.#own.get(account);
+    if (own?.said.record.handle === handle) own.owner = {};
+    if (this.#said.get(account)?.record.handle === handle && this.#table.isRevoked(handle)) this.#expelled.add(account);
+  }
+
+  #retell(error: unknown): void {
+    const { code, message } = toFault(error, 'telling the cluster of somebody');
+    this.#log.debug({ code, reason: message }, 'it is told again');
   }
 
   renew(account: string, renewal: Renewal, owner: object): void {
@@ -206,6 +253,11 @@ export class SharedDirectory implements DirectoryWriter {
       else if (!own.said.online) this.#own.delete(account);
     }
     for (const account of this.#online) if (this.#isLost(account, now)) this.#saySoon(account);
+    for (const account of this.#expelled) {
+      const by = this.#said.get(account)?.by;
+      if (by === undefined) this.#expelled.delete(account);
+      else if (by === this.#siblings.self || this.#siblings.isGone(by)) this.#saySoon(account);
+    }
   }
 
   /** Online by the word of a process that is gone, or that says nothing of it any more. [K-6] */
@@ -238,10 +290,7 @@ export class SharedDirectory implements DirectoryWriter {
       this.#due.delete(next);
       this.#underWay += 1;
       this.#inTurn(next, () => this.#say(next))
-        .catch((error: unknown) => {
-          const { code, message } = toFault(error, 'telling the cluster of somebody');
-          this.#log.debug({ code, reason: message }, 'it is told again');
-        })
+        .catch((error: unknown) => this.#retell(error))
         .finally(() => {
           this.#underWay -= 1;
           const [waiting] = this.#due;
@@ -252,6 +301,7 @@ export class SharedDirectory implements DirectoryWriter {
 
   /** Tells the others of an own account what they have not heard, or of a lost one that it went. */
   async #say(account: string): Promise<void> {
+    if (this.#isExpelled(account)) return await this.#records.append(`record.${account}`, null);
     const own = this.#own.get(account);
     const next = own ? this.#ownNews(account, own) : this.#loss(account);
     if (!next) return;
@@ -262,6 +312,15 @@ export class SharedDirectory implements DirectoryWriter {
       if (own) own.isDirty = true;
       throw error;
     }
+  }
+
+  /** Whether it is on the list by a handle that was revoked. */
+  #isExpelled(account: string): boolean {
+    if (!this.#expelled.has(account)) return false;
+    const known = this.#said.get(account);
+    if (known && this.#table.isRevoked(known.record.handle)) return true;
+    this.#expelled.delete(account);
+    return false;
   }
 
   /** Undefined where another process has a newer record: then the account is no longer this one's. */
@@ -293,17 +352,13 @@ export class SharedDirectory implements DirectoryWriter {
     return turn;
   }
 
-  #applyHandle({ key, text }: Logged): void {
-    if (text === null || !key.includes('/')) return; // what says whose cluster this is
-    this.#orLeaveOut(key, () => this.#table.mergeBinding(handleOf(key), peerId.parse(text)));
-  }
-
   #apply({ key, text, at }: Logged): void {
     const [kind = '', account = ''] = key.split('.');
     this.#orLeaveOut(key, () => {
       if (kind === 'hiding' && text !== null) this.#applyHiding(account, hidden.parse(JSON.parse(text)), at);
       else if (kind === 'record' && text !== null) this.#applyRecord(account, said.parse(JSON.parse(text)), at);
       else if (kind === 'record') this.#applyGone(account, at);
+      else if (kind === 'guest' && text !== null) this.#applyGuest(account, guest.parse(JSON.parse(text)));
     });
   }
 
@@ -343,7 +398,7 @@ export class SharedDirectory implements DirectoryWriter {
     this.#said.set(account, now);
     if (now.online) this.#online.add(account);
     else this.#online.delete(account);
-    this.#table.mergeBinding(now.record.handle, account); // it was announced, so it was claimed before
+    if (this.#table.isRevoked(now.record.handle)) this.#expelled.add(account);
     const isNews = known !== undefined && !sameToReaders(known, now);
     this.#table.merge(isNews ? { ...now, changed: 0 } : now, at);
     if (!own) return;
@@ -352,17 +407,25 @@ export class SharedDirectory implements DirectoryWriter {
     else if (!now.online && own.said.online && own.ends === undefined) own.isDirty = true;
   }
 
+  /** Says that the zone of a guest confirmed its handle. Throws `tracker_down`. [K-16] */
+  async takeGuest(account: string, handle: string, at: number): Promise<void> {
+    await this.#records.append(`guest.${account}`, JSON.stringify({ handle, at }));
+  }
+
+  #applyGuest(account: string, { handle, at }: z.infer<typeof guest>): void {
+    for (const gone of this.#guests?.put(account, handle, at) ?? []) {
+      this.#records.append(`guest.${gone}`, null).catch((error: unknown) => this.#retell(error));
+    }
+  }
+
   #applyGone(account: string, at: number): void {
+    this.#expelled.delete(account);
     this.#said.delete(account);
     this.#online.delete(account);
     this.#own.delete(account);
     this.#table.mergeGone(account, at);
   }
 }
-
-/** Handles as keys, in which dots part and `@` may not stand. */
-const keyOf = (handle: string): string => handle.replaceAll('.', '=').replace('@', '/');
-const handleOf = (key: string): string => key.replaceAll('=', '.').replace('/', '@');
 
 const unpacked = (text: string): string =>
   gunzipSync(Buffer.from(text, 'base64'), { maxOutputLength: HIDING_BYTES }).toString();

@@ -36,6 +36,7 @@ export type DirectoryWriter = {
     owner: object,
     reached: readonly string[],
     admit?: () => void,
+    invitation?: string,
   ): Row | Promise<Row>;
   renew(account: string, renewal: Renewal, owner: object): void;
   goodbye(account: string, owner: object): void;
@@ -75,6 +76,7 @@ export class DirectoryTable {
   /** Versions of this epoch before this one lack departures. */
   #goneSince = 0;
   readonly #epoch: number;
+  readonly #isShared: boolean;
   #counter = 0;
 
   /** `store` is open, and read here, so only a `start()` calls this. `epoch`: of what is shared; without, it is a new one. */
@@ -85,6 +87,7 @@ export class DirectoryTable {
     this.#bindings = new Bindings(options.store);
     this.#hidings = new Hidings(options.store);
     const now = this.#clock.now();
+    this.#isShared = options.epoch !== undefined;
     this.#epoch = options.epoch ?? this.#bindings.nextEpoch(now);
     for (const row of this.#bindings.load()) {
       // Who was here when the tracker stopped a moment ago will be back in a moment; others are not told of the gap.
@@ -374,8 +377,17 @@ export class DirectoryTable {
   }
 
   /** The same, of whose a handle is. */
-  mergeBinding(handle: string, account: string): void {
-    this.#bindings.take(handle, account, this.#clock.now());
+  mergeBinding(handle: string, account: string, since: number = this.#clock.now()): void {
+    this.#bindings.take(handle, account, since);
+  }
+
+  /** Whether nobody owns the handle. */
+  isFree(handle: string): boolean {
+    return this.#bindings.ownerOf(handle) === undefined;
+  }
+
+  isRevoked(handle: string): boolean {
+    return this.#bindings.marks.isRevoked(handle);
   }
 
   /** Whether the handle is free for the account; false where it is the account's already. Throws `name_taken`, `too_many`. */
@@ -394,36 +406,57 @@ export class DirectoryTable {
     return this.#bindings.marks.list(zone, after, most);
   }
 
+  /** One handle, as an admin sees it. Throws `unknown_handle`. */
+  handleRow(handle: string): HandleRow {
+    return this.#bindings.marks.show(handle);
+  }
+
+  /** Writes down that nobody goes by this handle any more. Throws `unknown_handle`. */
+  mark(handle: string, now: number): HandleRow {
+    const { marks } = this.#bindings;
+    marks.show(handle);
+    marks.revoke(handle, now);
+    return marks.show(handle);
+  }
+
   /** Nobody goes by this handle any more, and its owner leaves the list. Throws `unknown_handle`. [A-20] */
   revoke(handle: string): HandleRow {
-    const { marks } = this.#bindings;
-    const { account } = marks.show(handle);
-    marks.revoke(handle, this.#clock.now());
+    const marked = this.mark(handle, this.#clock.now());
+    const { account } = marked;
     const row = this.#rows.get(account);
     if (row?.handle === handle) {
       this.#drop(row, this.#counter + 1);
       this.#forgotten.push(account);
       this.flush();
     }
-    return marks.show(handle);
+    return marked;
   }
 
-  /** The account goes by another name from its next record on. Throws `unknown_handle`, `name_taken`. [A-21] */
-  rename(handle: string, to: string): HandleRow {
+  /** Throws what `rename` would. */
+  checkRename(handle: string, to: string): HandleRow {
     const { marks } = this.#bindings;
-    const { account, state } = marks.show(handle);
+    const known = marks.show(handle);
+    const { state } = known;
     if (state !== 'bound') {
       throw new Fault('wrong_state', `renaming "${handle}": it was ${state} before; see "netapp handles list"`);
     }
     if (handle === to) throw new Fault('invalid_argument', `renaming "${handle}": that is its name`);
-    marks.rename(handle, to, this.#clock.now());
+    marks.checkTarget(handle, to);
+    return known;
+  }
+
+  /** The account goes by another name from its next record on. Throws `unknown_handle`, `name_taken`. [A-21] */
+  rename(handle: string, to: string, now: number = this.#clock.now()): HandleRow {
+    const { marks } = this.#bindings;
+    const { account } = this.checkRename(handle, to);
+    marks.rename(handle, to, now);
     const row = this.#rows.get(account);
     if (row?.handle === handle) row.owner = undefined; // the next renewal is refused: it would prolong the old name
     return marks.show(to);
   }
 
-  /** Forgets who had a name that is not in use. Throws `unknown_handle`, `wrong_state`. [A-23] */
-  free(handle: string): HandleRow {
+  /** Throws what `free` would. */
+  checkFree(handle: string): HandleRow {
     const row = this.#bindings.marks.show(handle);
     if (row.state === 'bound') {
       throw new Fault(
@@ -431,6 +464,12 @@ export class DirectoryTable {
         `freeing "${handle}": it has an owner; revoke it first with "netapp handles revoke"`,
       );
     }
+    return row;
+  }
+
+  /** Forgets who had a name that is not in use. Throws `unknown_handle`, `wrong_state`. [A-23] */
+  free(handle: string): HandleRow {
+    const row = this.checkFree(handle);
     this.#bindings.marks.free(handle);
     this.#handles.delete(handle); // whoever was away since they were renamed is on the list by it still, and found by it no more
     return row;
@@ -445,7 +484,10 @@ export class DirectoryTable {
 
   /** Whether the account owns a handle here, also if it has not been here for long. */
   isBound(account: string): boolean {
-    return this.#bindings.isBound(account);
+    if (this.#bindings.isBound(account)) return true;
+    // What is shared says who is on the list and whose a handle is in two orders: the first may be here before the second.
+    const row = this.#isShared ? this.#rows.get(account) : undefined;
+    return row !== undefined && !this.isRevoked(row.handle);
   }
 
   /** Takes from whom the account hides; durable when it answers. Throws `too_many`. [D-52] */

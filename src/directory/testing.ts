@@ -107,7 +107,9 @@ export class Lab {
   readonly joining: Joining;
   readonly #links = new Set<Link>();
 
-  constructor(options: { clock?: HandClock; store?: Store; check?: Check; ttlMs?: number } = {}) {
+  constructor(
+    options: { clock?: HandClock; store?: Store; check?: Check; ttlMs?: number; returnWithinMs?: () => number } = {},
+  ) {
     this.clock = options.clock ?? new HandClock();
     this.store = options.store ?? new Store(':memory:');
     this.table = new DirectoryTable({
@@ -132,6 +134,7 @@ export class Lab {
       table: this.table,
       dialBack,
       zones: ['lab'],
+      returnWithinMs: options.returnWithinMs,
       clock: this.clock,
       log: silentLog(),
     }).attach(this.router);

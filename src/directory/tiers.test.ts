@@ -13,6 +13,7 @@ import { Guest, HandClock, helloOf, Lab } from './testing.ts';
 
 const cleanup: AsyncDisposable[] = [];
 afterEach(async () => {
+  vi.restoreAllMocks();
   for (const thing of cleanup.splice(0)) await thing[Symbol.asyncDispose]();
 });
 
@@ -40,7 +41,9 @@ class Overheard extends Router {
 /** A tracker in memory at any number of addresses, each of which may be down. */
 class Spot {
   readonly key = Key.generate();
-  readonly lab = new Lab({ clock });
+  /** Over how long it wants its nodes to come back. */
+  returnWithinMs = 0;
+  readonly lab = new Lab({ clock, returnWithinMs: () => this.returnWithinMs });
   readonly addresses: string[];
   readonly down = new Set<string>();
   /** The tracker's ends of links that stand or stood, oldest first, with the address that was dialled. */
@@ -271,3 +274,29 @@ test('a tracker of a worse tier is looked at now and then, and stays linked whil
   await uses(client, b); // by the link that stands
   expect(b.has(guest)).toBe(true);
 });
+
+test.each([
+  { told: 0, waits: [100, 200] },
+  { told: 40_000, waits: [20_000, 40_000] },
+  { told: 3_600_000, waits: [60_000, 120_000] }, // nobody is kept away for longer
+])(
+  'whoever is told to come back within $told ms does so at a random time in it, and in twice that once it was in vain [D-75]',
+  async ({ told, waits }) => {
+    vi.spyOn(Math, 'random').mockReturnValue(0.5);
+    const log = silentLog();
+    const again: unknown[] = [];
+    log.child = (() => log) as unknown as typeof log.child; // whose type also has levels that nobody adds
+    log.info = (fields: object) => void ('againInMs' in fields && again.push(fields.againInMs));
+    const a = new Spot('a');
+    a.returnWithinMs = told;
+    const client = clientOf(new Guest('alice', clock), [[a]], { log });
+    await uses(client, a);
+    a.stop();
+    await vi.waitFor(() => expect(again.slice(0, 1)).toEqual(waits.slice(0, 1)));
+    if (told > 0) client.nudge(); // its user wants it to
+    await vi.waitFor(() => expect(again.slice(0, 2)).toEqual(told > 0 ? [waits[0], waits[0]] : waits), 10_000);
+    a.down.clear();
+    client.nudge();
+    await uses(client, a);
+  },
+);

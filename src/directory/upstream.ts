@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { abortable } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
-import { KeptLink, type Pace } from '../link/keep.ts';
+import { KeptLink } from '../link/keep.ts';
 import type { Link } from '../link/link.ts';
 import { Announcer } from './announcer.ts';
 import { AnyAddress, type DialTracker } from './any-address.ts';
@@ -12,6 +12,7 @@ import type { Hiding } from './hiding.ts';
 import { formatInvite, type Invite } from './invite.ts';
 import * as messages from './messages.ts';
 import type { OwnRecord } from './own.ts';
+import { paceOf } from './pace.ts';
 import type { People } from './people.ts';
 
 /** One tracker, for status displays. */
@@ -39,9 +40,6 @@ export type TrackerState = {
 /** What a tracker is for now: `serve`: told and asked. `visit`: linked, for what was left there. `rest`: nothing. */
 export type Standing = 'serve' | 'visit' | 'rest';
 
-/** How soon it is dialled again: at once where nobody else answers, else at leisure. [D-72] */
-const URGENT: Pace = { firstMs: 200, mostMs: 30_000 };
-const LEISURE: Pace = { firstMs: 5000, mostMs: 60_000 };
 /** Milliseconds until a tracker that is silent, or going, is tried once more at its other addresses. */
 const ELSEWHERE_MS = 3000;
 /** How much of the known round trip a new one changes: an eighth, as in TCP (RFC 6298). */
@@ -155,7 +153,8 @@ export class Upstream implements AsyncDisposable {
         if (kept.state !== 'connecting') this.#wasUp = kept.state === 'up';
         this.#onChange();
       },
-      pace: () => (this.#hasOthers() ? LEISURE : URGENT),
+      pace: ({ silent }) =>
+        paceOf({ hasOthers: this.#hasOthers(), returnWithinMs: this.#announcer.returnWithinMs, silent }),
       log: this.#log,
     });
     this.#kept.start();

@@ -21,7 +21,13 @@ const LOOK_MS = 3600_000;
 /** Pages of a copy: a tracker that goes on after that lies. */
 const MOST_PAGES = 200;
 
-type Task = { zone: string; work(link: Link): Promise<void>; dueAt(): number };
+/** Milliseconds by which processes of a cluster that could renew the same at the same time differ: one does, and the others see it. */
+const SPREAD_MS = 60_000;
+
+/** `isAsked`: the other side told of news, or the link is new; what another process did meanwhile does not do then. */
+type Task = { zone: string; work(link: Link, isAsked: boolean): Promise<void>; dueAt(): number };
+const TOLD = 'told';
+
 type Fellow = { invite: Invite; tasks: Task[]; kept: KeptLink; wake: AbortController };
 
 export class ZoneKeeper implements AsyncDisposable {
@@ -67,7 +73,7 @@ export class ZoneKeeper implements AsyncDisposable {
   /** Takes what fellow trackers say on links that share `router`. */
   attach(router: Router): this {
     router.on(messages.zonesChanged, (_params, { link }) => {
-      this.#fellows.get(link.peer)?.wake.abort(); // of nobody else it is of interest
+      this.#fellows.get(link.peer)?.wake.abort(TOLD); // of nobody else it is of interest
     });
     return this;
   }
@@ -88,12 +94,15 @@ export class ZoneKeeper implements AsyncDisposable {
 
   async #keep(fellow: Fellow, task: Task, link: Link): Promise<void> {
     const backoff = new Backoff(RETRY);
+    let isAsked = true;
     const signal = AbortSignal.any([this.#stop.signal, link.signal]);
     while (!signal.aborted) {
       if (fellow.wake.signal.aborted) fellow.wake = new AbortController();
+      const wake = fellow.wake.signal;
       let ms: number;
       try {
-        await task.work(link);
+        await task.work(link, isAsked);
+        isAsked = false;
         backoff.reset();
         ms = Math.min(Math.max(1000, task.dueAt() - this.#clock.now()), LOOK_MS);
       } catch (error) {
@@ -101,7 +110,8 @@ export class ZoneKeeper implements AsyncDisposable {
         ms = backoff.next();
         if (!signal.aborted) this.#log.warn({ zone: task.zone, code, reason: message, againInMs: ms }, 'a zone waits');
       }
-      await sleep(ms, AbortSignal.any([signal, fellow.wake.signal])).catch(() => {}); // stopped, cut or told of news
+      await sleep(ms, AbortSignal.any([signal, wake])).catch(() => {}); // stopped, cut or told of news
+      isAsked ||= wake.reason === TOLD;
     }
   }
 
@@ -110,14 +120,17 @@ export class ZoneKeeper implements AsyncDisposable {
     const zones = this.#zones;
     return {
       zone,
-      dueAt: () => zones.renewAt(zone),
-      work: async (link) => {
+      dueAt: () => zones.renewAt(zone) + (zones.isShared ? Math.random() * SPREAD_MS : 0),
+      work: async (link, isAsked) => {
+        if (zones.isShared && !isAsked && zones.isAttached(zone)) return; // another process did [K-15]
         try {
-          zones.takeParent(zone, await link.request(messages.attach, { apex: zones.apex(zone) }));
+          const given = await link.request(messages.attach, { apex: zones.apex(zone) });
+          await zones.write(() => zones.takeParent(zone, given));
         } catch (error) {
           const fault = toFault(error, `attaching "${zone}"`);
           // Its admin has taken the zone back, or has not given it yet.
-          if (fault.code === 'unknown_zone' || fault.code === 'forbidden') zones.dropParent(zone);
+          if (fault.code === 'unknown_zone' || fault.code === 'forbidden')
+            await zones.write(() => zones.dropParent(zone));
           throw fault;
         }
       },

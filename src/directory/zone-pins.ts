@@ -16,12 +16,14 @@ export class ZonePins {
   readonly #pins = new Map<string, string>();
   readonly #seen = new Map<string, number>();
   readonly #pin: Statement;
+  readonly #repin: Statement;
   readonly #see: Statement;
 
   /** `store` is open; its tables are made and read here. */
   constructor(store: Store) {
     store.migrate('zone-pins', SCHEMA);
     this.#pin = store.prepare('INSERT INTO zone_pins (zone, key, since) VALUES (?, ?, ?)');
+    this.#repin = store.prepare('INSERT OR REPLACE INTO zone_pins (zone, key, since) VALUES (?, ?, ?)');
     this.#see = store.prepare('INSERT OR REPLACE INTO zone_seen (zone, signer, seq) VALUES (?, ?, ?)');
     for (const { zone, key } of store.prepare<{ zone: string; key: string }>('SELECT zone, key FROM zone_pins').all()) {
       this.#pins.set(zone, key);
@@ -43,12 +45,20 @@ export class ZonePins {
     if (known !== undefined) {
       throw new Fault(
         'key_changed',
-        `finding "${zone}": it is shown with the key "${key}" instead of "${known}", which was seen first; ask whoever runs it whether that is so`,
+        `finding "${zone}": it is shown with the key "${key}" instead of "${known}", which was seen first; ask whoever runs it whether that is so, and if it is: netapp zones accept-key ${zone} --key ${key}`,
         { data: { zone, pinned: known, shown: key } },
       );
     }
     this.#pin.run(zone, key, now);
     this.#pins.set(zone, key);
+  }
+
+  /** The user says that this is the zone's key; what was taken for it before, if anything. [Z-43] */
+  accept(zone: string, key: string, now: number): string | null {
+    const before = this.#pins.get(zone) ?? null;
+    this.#repin.run(zone, key, now);
+    this.#pins.set(zone, key);
+    return before;
   }
 
   seen(zone: string, signer: string): number {

@@ -38,6 +38,7 @@ export class ZoneServer {
   readonly #times: { answerMs: number; unknownMs: number };
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #count: (kind: 'answer', outcome: string) => void;
   readonly #limits = new WeakMap<Link, Limits>();
   /** Trackers that are linked, to be told of changes. */
   readonly #trackers = new Set<Link>();
@@ -52,6 +53,8 @@ export class ZoneServer {
     times?: ZoneTimes | undefined;
     clock: Clock;
     log: Log;
+    /** Counts what others are answered, by its kind or fault. */
+    count?: ((kind: 'answer', outcome: string) => void) | undefined;
   }) {
     this.#zones = options.zones;
     this.#table = options.table;
@@ -61,6 +64,7 @@ export class ZoneServer {
     this.#times = options.times ?? { answerMs: ANSWER_MS, unknownMs: 10_000 };
     this.#clock = options.clock;
     this.#log = options.log;
+    this.#count = options.count ?? (() => {});
   }
 
   /** Puts the methods into the tracker's table. */
@@ -70,14 +74,23 @@ export class ZoneServer {
     router
       .handle(messages.ask, (question, { link }) => {
         this.#limit(link, 'asks', 'asking about people of zones');
-        return this.answer(question, { host: hostOf(link.address), asker: link.account?.account });
+        const answer = this.answer(question, { host: hostOf(link.address), asker: link.account?.account });
+        this.#count('answer', answer.kind === 'unknown' ? answer.code : answer.kind);
+        return answer;
       })
       .handle(messages.resolve, (wanted, { link, signal }) => this.#resolve(wanted, link, signal))
       .handle(messages.showApex, ({ zone }, { link }) => {
         this.#limit(link, 'asks', 'asking about zones');
         return { apex: zones.apex(zone) };
       })
-      .handle(messages.attach, ({ apex }, { link }) => zones.attach(apex, this.#tracker(link)), { needs: needsTracker })
+      .handle(
+        messages.attach,
+        ({ apex }, { link }) => {
+          const peer = this.#tracker(link);
+          return zones.write(() => zones.attach(apex, peer));
+        },
+        { needs: needsTracker },
+      )
       .handle(messages.copy, ({ zone, after }, { link }) => zones.copyFor(zone, this.#tracker(link), after), {
         needs: needsTracker,
       })
@@ -91,8 +104,8 @@ export class ZoneServer {
         },
         { needs: needsAccount },
       )
-      .handle(messages.delegate, ({ zone, to }) => zones.delegate(zone, to), admin)
-      .handle(messages.revoke, ({ zone, peer }) => zones.revoke(zone, peer), admin)
+      .handle(messages.delegate, ({ zone, to }) => zones.write(() => zones.delegate(zone, to)), admin)
+      .handle(messages.revoke, ({ zone, peer }) => zones.write(() => zones.revoke(zone, peer)), admin)
       .handle(messages.list, ({ after }) => zones.lines(after), admin);
     return this;
   }

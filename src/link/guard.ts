@@ -31,8 +31,8 @@ const LIMITS: Limits = {
   loopback: false,
 };
 
-/** What was refused, by the limit that refused it. */
-export type Refusals = Record<'connections' | 'handshakes' | 'requests' | 'links' | 'calls', number>;
+/** What was refused, by the limit that refused it; `late`: a connection whose handshake would have come too late. */
+export type Refusals = Record<'connections' | 'handshakes' | 'late' | 'requests' | 'links' | 'calls', number>;
 
 /** Addresses and keys that are remembered; past it, those that were quiet longest are forgotten. */
 const MOST_REMEMBERED = 100_000;
@@ -43,7 +43,7 @@ type Caller = { open: number; handshakes: Rate | undefined; requests: Rate | und
 type Holder = { open: number; calls: Rate | undefined; inVain: number };
 
 export class Guard {
-  readonly refused: Refusals = { connections: 0, handshakes: 0, requests: 0, links: 0, calls: 0 };
+  readonly refused: Refusals = { connections: 0, handshakes: 0, late: 0, requests: 0, links: 0, calls: 0 };
   readonly #clock: Clock;
   readonly #callers = new Map<string, Caller>();
   readonly #holders = new Map<string, Holder>();

@@ -75,6 +75,32 @@ test('who was told when to come back comes not sooner, and not all at once [D-72
   expect(await waitsOf(days, 0, 1)).toEqual([3_600_000]); // nobody is believed for more than an hour
 });
 
+test('the pace may depend on whether the link fell silent or was ended [D-75]', async () => {
+  const asked: boolean[] = [];
+  const made: [Link, Link][] = [];
+  const kept = new KeptLink({
+    dial: async () => {
+      const ends = await linked();
+      made.push(ends);
+      return ends[0];
+    },
+    onUp: () => {},
+    pace: ({ silent }) => {
+      asked.push(silent);
+      return { firstMs: 1, mostMs: 1 };
+    },
+    log: silentLog(),
+  });
+  cleanup.push(kept);
+  kept.start();
+  await vi.waitFor(() => expect(made).toHaveLength(1));
+  made[0]?.[0].close(new Fault('timeout', 'the other side gives no sign of life'));
+  await vi.waitFor(() => expect(made).toHaveLength(2));
+  made[1]?.[1].close();
+  await vi.waitFor(() => expect(made).toHaveLength(3));
+  expect(asked).toEqual([true, false]);
+});
+
 test('a link is replaced without a gap: the old one is let go of once the new one is set up', async () => {
   const made: [Link, Link][] = [];
   const setUp = Promise.withResolvers<void>();

@@ -16,16 +16,32 @@ const PACE: Pace = { firstMs: 200, mostMs: 30_000 };
 const SPREAD = 0.5;
 const LEAST_SPREAD_MS = 1000;
 
+/**
+ * Milliseconds before the next dial, after so many failures. Full jitter: anything from nothing to the step, so that those who lost a
+ * link together do not come together. `toldMs`: what the other side wants waited. `chance`: from 0 to 1.
+ */
+export function waitBefore(
+  failures: number,
+  { firstMs, mostMs }: Pace,
+  toldMs: number | undefined,
+  chance = Math.random(),
+): number {
+  if (toldMs !== undefined) return Math.round(toldMs + chance * Math.max(toldMs * SPREAD, LEAST_SPREAD_MS));
+  return Math.round(chance * Math.min(firstMs * 2 ** Math.min(failures, 20), mostMs));
+}
+
 type Dial = (signal: AbortSignal, options: { instead: Link | undefined }) => Promise<Link>;
 
 export class KeptLink implements AsyncDisposable {
   readonly #dial: Dial;
   readonly #onUp: (link: Link) => void | Promise<void>;
   readonly #onChange: (state: KeptState) => void;
-  readonly #pace: () => Pace;
+  readonly #pace: (how: { silent: boolean }) => Pace;
   readonly #log: Log;
   readonly #stop = new AbortController();
   #failures = 0;
+  /** Whether the last link ended because nothing was heard on it. */
+  #silent = false;
   #wake = new AbortController();
   #state: KeptState = { state: 'connecting' };
   #running: Promise<void> | undefined;
@@ -34,13 +50,13 @@ export class KeptLink implements AsyncDisposable {
 
   /**
    * `onUp` runs on each new link; if it throws, the link is closed and dialled again. `dial` is told the link that stands, where
-   * it is to make another one instead of it. `pace`: asked after each end.
+   * it is to make another one instead of it. `pace`: asked after each end; `silent`: the link was given up for lack of a sign of life.
    */
   constructor(options: {
     dial: Dial;
     onUp(link: Link): void | Promise<void>;
     onChange?(state: KeptState): void;
-    pace?: () => Pace;
+    pace?: (how: { silent: boolean }) => Pace;
     log: Log;
   }) {
     this.#dial = options.dial;
@@ -111,13 +127,10 @@ export class KeptLink implements AsyncDisposable {
     }
   }
 
-  /** Full jitter: anything from nothing to the step, so that those who lost a link together do not come together. */
   #wait(fault: Fault): number {
-    const { firstMs, mostMs } = this.#pace();
-    const step = Math.min(firstMs * 2 ** Math.min(this.#failures++, 20), mostMs);
-    const told = retryAfterOf(fault);
-    if (told === undefined) return Math.round(Math.random() * step);
-    return Math.round(told + Math.random() * Math.max(told * SPREAD, LEAST_SPREAD_MS));
+    const silent = this.#silent;
+    this.#silent = false;
+    return waitBefore(this.#failures++, this.#pace({ silent }), retryAfterOf(fault));
   }
 
   async #once(signal: AbortSignal): Promise<Fault> {
@@ -133,6 +146,7 @@ export class KeptLink implements AsyncDisposable {
       await this.#replacing;
       const next = this.#successor;
       this.#successor = undefined;
+      this.#silent = ending.code === 'timeout';
       if (!next) return toFault(link.signal.reason, ending.reason);
       link = next;
     }

@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { formatAddress, plainIp } from './address.ts';
+import { Arrivals } from './arrivals.ts';
 import { type Identity, peerOf } from './certificate.ts';
 import type { Guard } from './guard.ts';
 import { type HelloInfo, SUBPROTOCOL } from './hello.ts';
@@ -52,6 +53,7 @@ export class Listener {
   readonly #server: Server;
   readonly #upgrades: WebSocketServer;
   readonly #routes: Routes;
+  readonly #arrivals: Arrivals;
   readonly #links = new Set<Link>();
   #stopping = false;
   #closedFor: Fault | undefined;
@@ -76,7 +78,12 @@ export class Listener {
       noDelay: true,
     });
     this.#server.maxConnections = MOST_CONNECTIONS;
-    if (options.guard) guardConnections(this.#server, options.guard);
+    this.#arrivals = new Arrivals({
+      onLate: () => {
+        if (options.guard) options.guard.refused.late += 1;
+      },
+    });
+    holdConnections(this.#server, options.guard, this.#arrivals);
     this.#upgrades = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -193,6 +200,7 @@ export class Listener {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping = true;
     const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#arrivals[Symbol.dispose]();
     const links = [...this.#links];
     for (const link of links) link.close();
     await Promise.all(links.map((link) => link.closed));
@@ -202,14 +210,16 @@ export class Listener {
   }
 }
 
-/** Before a handshake is begun: what is refused costs an accept and a close, no more. */
-function guardConnections(server: Server, guard: Guard): void {
+/** Before a handshake is begun: what is refused costs an accept and a close, no more; what is not waits its turn. */
+function holdConnections(server: Server, guard: Guard | undefined, arrivals: Arrivals): void {
   const begin = server.listeners('connection');
   server.removeAllListeners('connection');
   server.on('connection', (socket: Socket) => {
-    const leave = guard.connect(plainIp(socket.remoteAddress));
+    const leave = guard ? guard.connect(plainIp(socket.remoteAddress)) : () => {};
     if (!leave) return void socket.destroy();
     socket.once('close', leave);
-    for (const listener of begin) listener.call(server, socket);
+    arrivals.add(socket, () => {
+      for (const listener of begin) listener.call(server, socket);
+    });
   });
 }

@@ -35,6 +35,12 @@ export class ZoneDesk {
     return zones;
   }
 
+  /** Throws `invalid_argument`, `wrong_state`. */
+  acceptKey(zone: string, key: string): { zone: string; key: string; before: string | null } {
+    const name = parseZone(zone);
+    return { zone: name, key, before: this.#directory.acceptZoneKey(name, key) };
+  }
+
   async revoke(zone: string, { peer, ...wait }: Wait & { peer?: string | undefined }): Promise<ZoneLine> {
     const name = parseZone(zone);
     return await this.#directory.administer(revoke, { zone: name, ...(peer !== undefined && { peer }) }, name, wait);

@@ -27,6 +27,7 @@ export class Metrics implements Overseer {
   readonly #guard: Guard;
   readonly #requests = new Map<string, Map<string, number>>();
   readonly #http = new Map<string, Map<string, number>>();
+  readonly #zones = new Map<string, Map<string, number>>();
   #shown: Promise<{ contentType: string; metrics(): Promise<string> }> | undefined;
 
   constructor(options: { guard: Guard; looked: Looked }) {
@@ -44,6 +45,11 @@ export class Metrics implements Overseer {
     return this.#http;
   }
 
+  /** What was asked across zones: `answer`, by what was answered; `walk`, for others and for guests, by how it ended. */
+  get zones(): Counts {
+    return this.#zones;
+  }
+
   get refused(): Readonly<Refusals> {
     return this.#guard.refused;
   }
@@ -54,6 +60,11 @@ export class Metrics implements Overseer {
 
   ended(method: string, outcome: FaultCode | 'ok'): void {
     count(this.#requests, method, outcome);
+  }
+
+  /** Somebody was looked for across zones. */
+  lookedUp(kind: 'answer' | 'walk', outcome: string): void {
+    count(this.#zones, kind, outcome);
   }
 
   /** A plain HTTP request of one of the tracker's own routes was answered. */

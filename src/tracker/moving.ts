@@ -4,12 +4,15 @@ import type { Clock } from '../base/clock.ts';
 import { moving } from '../directory/messages.ts';
 import type { Link } from '../link/link.ts';
 
-/** Links that are sent away in a second: about what one core takes up as new handshakes elsewhere, with time to spare. */
-const LINKS_PER_SECOND = 500;
+/** Links that one core takes up in a second with a third of its time to spare: a join is 2.7 ms of it. */
+const LINKS_PER_SECOND = 250;
 /** Milliseconds over which even a few links are spread, for others may stop at the same time. */
 const LEAST_SPREAD_MS = 1000;
 /** Milliseconds that the last ones have to go, after they were to. */
 const GRACE_MS = 1000;
+
+/** Milliseconds over which so many nodes come back without one that has to wait for a handshake. [D-75] */
+export const returnWithinMs = (links: number): number => Math.ceil((links / LINKS_PER_SECOND) * 1000);
 
 /**
  * Settles when all links have gone, or after the wait, of which `mostMs` is the most; or when `signal` aborts. Gives how many
@@ -25,7 +28,7 @@ export async function sendAway(options: {
 }): Promise<number> {
   const { links, to, mostMs, clock, signal } = options;
   const told = shuffled([...links].filter(({ open }) => open));
-  const wanted = Math.max(LEAST_SPREAD_MS, (told.length / LINKS_PER_SECOND) * 1000) + GRACE_MS;
+  const wanted = Math.max(LEAST_SPREAD_MS, returnWithinMs(told.length)) + GRACE_MS;
   const waitMs = Math.min(mostMs, wanted);
   const spreadMs = (waitMs * (wanted - GRACE_MS)) / wanted;
   const until = clock.now() + waitMs;

@@ -113,6 +113,12 @@ function describe(registry: Registry, metrics: Metrics): void {
     byOutcome(ANNOUNCES),
   );
   counter('netapp_tracker_lookups_total', 'Lookups on links, by fault code.', ['kind', 'outcome'], byOutcome(LOOKUPS));
+  counter(
+    'netapp_tracker_zone_lookups_total',
+    'Lookups across zones: answers to others, and walks for them, by what came of it.',
+    ['kind', 'outcome'],
+    () => rowsOf(metrics.zones, 'kind', 'outcome'),
+  );
   counter('netapp_tracker_http_requests_total', 'Plain HTTP requests, by route and status.', ['route', 'status'], () =>
     rowsOf(metrics.http, 'route', 'status'),
   );

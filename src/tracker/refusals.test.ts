@@ -7,7 +7,7 @@ test('a flood is one line a minute with how much was refused, and quiet is none'
   const log = silentLog();
   const lines: unknown[] = [];
   log.warn = (said: unknown) => void lines.push(said);
-  const refused = { connections: 0, handshakes: 0, requests: 0, links: 0, calls: 0 };
+  const refused = { connections: 0, handshakes: 0, late: 0, requests: 0, links: 0, calls: 0 };
   const telling = logRefusals(refused, log);
   vi.advanceTimersByTime(60_000);
   refused.connections += 5000;

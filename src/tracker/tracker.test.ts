@@ -11,6 +11,8 @@ import { silentLog } from '../base/log.ts';
 import { Store } from '../base/sqlite.ts';
 import { DirectoryClient, type PeopleChange } from '../directory/client.ts';
 import { parseInvite } from '../directory/invite.ts';
+import * as messages from '../directory/messages.ts';
+import { signRecord } from '../directory/record.ts';
 import { bind } from '../link/binding.ts';
 import { createIdentity } from '../link/certificate.ts';
 import { dialLink } from '../link/dial.ts';
@@ -192,4 +194,35 @@ test('killed with SIGKILL it leaves a home on which the next one starts, and nam
   await exited;
   const { invite } = await tracker();
   await expect((await node('alice', invite)).client.ready()).rejects.toMatchObject({ code: 'name_taken' });
+});
+
+test('the more nodes are linked, the longer they are told to spread when they come back [D-75]', async () => {
+  const { peer, port } = await tracker();
+  const clock = systemClock;
+  const identity = await createIdentity();
+  const told = async (name: string): Promise<number | undefined> => {
+    const account = Key.generate();
+    const handle = `${name}@lab`;
+    const self = (): HelloInfo => ({
+      protocol: { min: 1, max: 1 },
+      software: 'test',
+      role: 'node',
+      account: bind(account, handle, identity.id, clock.now()),
+    });
+    const router = new Router();
+    const link = await dialLink({
+      address: `127.0.0.1:${port}`,
+      expect: peer,
+      ...{ identity, router, self, clock, log: silentLog() },
+    });
+    undo.defer(() => link.close());
+    const [seq, until] = [clock.now(), clock.now() + 90_000];
+    const claim = { handle, node: identity.id, addresses: [], status: 'online' as const, text: '', until };
+    const first = await link.request(messages.announce, { record: signRecord(account, { ...claim, seq }) });
+    const { sig } = signRecord(account, { ...claim, seq: seq + 1 });
+    const { returnWithinMs } = await link.request(messages.renew, { seq: seq + 1, until, sig });
+    expect(returnWithinMs).toBe(first.returnWithinMs);
+    return returnWithinMs;
+  };
+  expect([await told('alice'), await told('bob')]).toEqual([4, 8]); // as many as one core takes back without haste
 });

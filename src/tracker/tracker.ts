@@ -15,6 +15,7 @@ import { Admins, needsAdmin } from '../directory/admin.ts';
 import { AdminServer } from '../directory/admin-server.ts';
 import { isBelow } from '../directory/delegation.ts';
 import { type Check, DialBack } from '../directory/dialback.ts';
+import { GuestBook } from '../directory/guests.ts';
 import { parseZone } from '../directory/handle.ts';
 import { DIRECTORY_PATH, directoryHttp } from '../directory/http.ts';
 import { formatInvite, type Invite } from '../directory/invite.ts';
@@ -22,9 +23,11 @@ import { Joining, type Policy } from '../directory/joining.ts';
 import { MOST_ADDRESSES } from '../directory/record.ts';
 import { DirectoryServer } from '../directory/server.ts';
 import { SharedDirectory } from '../directory/shared.ts';
+import { SharedZones } from '../directory/shared-zones.ts';
 import { DirectoryTable } from '../directory/table.ts';
 import type { DialServer } from '../directory/zone-links.ts';
 import type { ZoneTimes } from '../directory/zone-server.ts';
+import { ZoneStore } from '../directory/zone-store.ts';
 import type { Served } from '../directory/zones.ts';
 import { formatAddress, formatProxied, parseAddress, parseProxied, scopeOf } from '../link/address.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
@@ -42,7 +45,7 @@ import { openEmbedded } from './engine/embedded.ts';
 import { type Engine, parseEngine } from './engine/engine.ts';
 import { Metrics } from './metrics.ts';
 import { loadToken, Monitor, parseMonitorAddress } from './monitor.ts';
-import { sendAway } from './moving.ts';
+import { returnWithinMs, sendAway } from './moving.ts';
 import { ReadinessCheck } from './readiness.ts';
 import { logRefusals } from './refusals.ts';
 import { Zoning } from './zoning.ts';
@@ -171,8 +174,10 @@ export class Tracker implements AsyncDisposable {
     const identity = await loadIdentity(join(home, 'tracker.key'));
     const engine = undo.use(await this.#openEngine(identity.id));
     const { store, settled, shared } = engine;
+    // In a cluster it is made anew from what is shared, at each start.
+    const agreed = shared ? undo.use(new Store(':memory:')) : store;
     const table = new DirectoryTable({
-      store: shared ? undo.use(new Store(':memory:')) : store,
+      store: agreed,
       clock,
       ...(shared && { epoch: shared.born }),
       ...(ttlMs !== undefined && { ttlMs }),
@@ -181,12 +186,28 @@ export class Tracker implements AsyncDisposable {
     let addresses: string[] = [];
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
     const { admins, zones } = this;
-    const joining = new Joining({ store, clock, key: identity.key, admins, given: this.#options.policy });
-    const writer = shared && new SharedDirectory({ table, shared, clock, graceMs, log });
+    const joining = new Joining({ store: agreed, clock, key: identity.key, admins, given: this.#options.policy });
+    const book = shared && new GuestBook(agreed);
+    const writer = shared && new SharedDirectory({ table, shared, joining, guests: book, clock, graceMs, log });
     await writer?.start();
+    const served = servedBy(this.zones, this.#options);
+    const isCopy = (zone: string): boolean => served.some((each) => each.zone === zone && each.primary !== undefined);
+    const facts =
+      shared && undo.use(new SharedZones({ shared: shared.zones, local: new ZoneStore(store), isCopy, log }));
+    await facts?.start();
     const { readsPerMinute } = this.#options;
     const directory = undo.use(
-      new DirectoryServer({ table, writer, dialBack, joining, zones, readsPerMinute, clock, log }),
+      new DirectoryServer({
+        table,
+        writer,
+        dialBack,
+        joining,
+        zones,
+        readsPerMinute,
+        returnWithinMs: () => returnWithinMs(listener.links.size + (proxied?.links.size ?? 0)),
+        clock,
+        log,
+      }),
     );
     const guard = new Guard({ limits: this.#options.limits, clock });
     undo.use(logRefusals(guard.refused, log));
@@ -209,20 +230,22 @@ export class Tracker implements AsyncDisposable {
     const router = new Router({ settled, overseer: metrics });
     directory.attach(router);
     const inviteOf = (zone: string): Invite => ({ ...this.inviteOf(), zone });
-    new AdminServer({ table, joining, admins, zones, inviteOf, links, log }).attach(router);
+    new AdminServer({ table, joining, shared: writer, admins, zones, inviteOf, links, log }).attach(router);
     const software = this.#options.software ?? 'netapp';
     const hello: HelloInfo = { protocol: PROTOCOL, software, role: 'tracker', account: null, batch: MOST_BATCH };
     const self = (): HelloInfo => hello; // one for all links
     acceptChannels(router, { end: (to) => (to === null ? { router, self, onLink: () => {} } : undefined), clock, log });
     const zoning = undo.use(
       new Zoning({
-        served: servedBy(this.zones, this.#options),
+        served,
         identity,
         table,
         store,
+        shared: writer && facts && book && { zones: facts, book, takeGuest: (...guest) => writer.takeGuest(...guest) },
         router,
         self,
         needsAdmin: needsAdmin(this.admins),
+        count: (kind, outcome) => metrics.lookedUp(kind, outcome),
         addresses: () => addresses,
         dns: this.#options.dns,
         times: this.#options.zoneTimes,
@@ -297,7 +320,7 @@ export class Tracker implements AsyncDisposable {
     directory.start();
     const direct = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
     addresses = behindProxy ? reachable(direct, behindProxy.publicUrls) : direct;
-    zoning.start();
+    await zoning.start();
     log.info({ peer: identity.id, addresses, zone: this.zone }, 'the tracker listens');
     return { identity, listener, directory, joining, guard, readiness, monitor, table, addresses, proxied, zoning };
   }

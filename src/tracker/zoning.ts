@@ -1,9 +1,11 @@
 /** A tracker's part in zones, put together: what it serves and signs, whom it asks, and who may ask it. */
 import type { Clock } from '../base/clock.ts';
+import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Store } from '../base/sqlite.ts';
 import { Finder } from '../directory/finder.ts';
-import { Guests } from '../directory/guests.ts';
+import { GuestBook, Guests } from '../directory/guests.ts';
+import type { SharedZones } from '../directory/shared-zones.ts';
 import type { DirectoryTable } from '../directory/table.ts';
 import { dialZonesWith, namesWith } from '../directory/zone-dial.ts';
 import { ZoneKeeper } from '../directory/zone-keeper.ts';
@@ -15,12 +17,25 @@ import type { HelloInfo } from '../link/hello.ts';
 import type { Link } from '../link/link.ts';
 import type { Precondition, Router } from '../link/router.ts';
 
+/** Milliseconds from one look at what a cluster says of itself to the next. */
+const REFRESH_MS = 3600_000;
+
 export type ZoningOptions = {
   served: readonly Served[];
   identity: Identity;
   table: DirectoryTable;
   store: Store;
+  /** In a cluster: what its processes know of zones together, and their guests. */
+  shared?:
+    | {
+        zones: SharedZones;
+        book: GuestBook;
+        takeGuest(account: string, handle: string, at: number): Promise<void>;
+      }
+    | undefined;
   router: Router;
+  /** Counts an answer to who looks for somebody, and a walk, by a word for what came of it. */
+  count?: ((kind: 'answer' | 'walk', outcome: string) => void) | undefined;
   self: () => HelloInfo;
   needsAdmin: Precondition;
   /** Where this tracker is reached, once it listens. */
@@ -40,9 +55,10 @@ export class Zoning implements AsyncDisposable {
   readonly #keeper: ZoneKeeper;
   readonly #table: DirectoryTable;
   readonly #log: Log;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: ZoningOptions) {
-    const { identity, table, store, router, self, clock, log, times, addresses, served } = options;
+    const { identity, table, store, router, self, clock, log, times, addresses, served, shared } = options;
     this.#table = table;
     this.#log = log;
     const bare = dialZonesWith({ identity, router, self, clock, log });
@@ -56,10 +72,13 @@ export class Zoning implements AsyncDisposable {
         this.#keeper.changed();
       },
       store,
+      shared: shared?.zones,
       clock,
       times,
     });
+    const count = options.count ?? (() => {});
     this.#finder = new Finder({
+      onWalked: ({ fault, stale }) => count('walk', fault?.code ?? (stale ? 'stale' : 'ok')),
       store,
       clock,
       dial,
@@ -76,10 +95,15 @@ export class Zoning implements AsyncDisposable {
         answer: (question) => server.answer(question, { host: '127.0.0.1', asker: undefined }),
       },
     });
-    this.guests = new Guests({ find: (handle, deadlineMs) => this.#finder.find({ handle, deadlineMs }), store, clock });
+    this.guests = new Guests({
+      find: (handle, deadlineMs) => this.#finder.find({ handle, deadlineMs }),
+      book: shared?.book ?? new GuestBook(store),
+      take: shared && ((account, handle, at) => shared.takeGuest(account, handle, at)),
+      clock,
+    });
     const { zones, guests } = this;
     const { needsAdmin } = options;
-    const server = new ZoneServer({ zones, table, finder: this.#finder, guests, needsAdmin, times, clock, log });
+    const server = new ZoneServer({ zones, table, finder: this.#finder, guests, needsAdmin, times, clock, log, count });
     server.attach(router);
     this.#keeper = new ZoneKeeper({
       zones,
@@ -97,11 +121,24 @@ export class Zoning implements AsyncDisposable {
   }
 
   /** Once it listens: the others are told where. */
-  start(): void {
+  async start(): Promise<void> {
+    if (this.zones.isShared) await this.#refresh();
     this.#keeper.start();
   }
 
+  /** In a cluster, now and then: what it says of itself is agreed upon before somebody asks. */
+  async #refresh(): Promise<void> {
+    this.#timer ??= setInterval(() => void this.#refresh(), REFRESH_MS).unref();
+    try {
+      await this.zones.refresh();
+    } catch (error) {
+      const { code, message } = toFault(error, 'saying what is served here');
+      this.#log.warn({ code, reason: message }, 'the cluster is told again in an hour, or where somebody asks');
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
     await this.#keeper[Symbol.asyncDispose]();
     await this.#finder[Symbol.asyncDispose]();
   }

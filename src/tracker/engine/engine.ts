@@ -17,6 +17,8 @@ type Shared = {
   readonly records: SharedLog;
   /** Creations and orders of rooms; all of it stays. */
   readonly rooms: SharedLog;
+  /** What is known of zones: whom they were given to, and what was signed; all of it stays. */
+  readonly zones: SharedLog;
   /** Letters by recipient and id; of each key only the newest stays. */
   readonly mail: SharedLog;
   /** Why what is shown may be old and nothing can be written; undefined while all is well. */

@@ -42,7 +42,7 @@ type Stream = StreamInfo & {
   /** Of its subjects; ends with a dot. */
   prefix: string;
 };
-type Streams = Record<'handles' | 'records' | 'rooms' | 'mail', Stream>;
+type Streams = Record<'handles' | 'records' | 'rooms' | 'mail' | 'zones', Stream>;
 
 type Options = {
   place: NatsPlace;
@@ -90,6 +90,7 @@ export async function openNats(options: Options): Promise<Engine> {
     records: logOf(streams.records),
     rooms: logOf(streams.rooms),
     mail: logOf(streams.mail),
+    zones: logOf(streams.zones),
   };
   void watch(connection, (connected) => {
     siblings.connected = connected;
@@ -167,6 +168,7 @@ async function makeStreams(connection: NatsConnection, manager: JetStreamManager
     handles: await made('handles', { deny_delete: true, deny_purge: true }),
     records: { ...(await manager.streams.info(`KV_${bucket}`)), prefix: `$KV.${bucket}.` },
     rooms: await made('rooms', { deny_delete: true, deny_purge: true }),
+    zones: await made('zones', { deny_delete: true, deny_purge: true }),
     mail: await made('mail', { max_msgs_per_subject: 1, max_age: nanos(MAIL_DAYS * DAY_MS) }),
   };
 }
