@@ -1,4 +1,5 @@
 /** Many nodes that are there and say nothing: each with a key, an account and a record of its own. */
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../src/base/fault.ts';
 import { announce, renew } from '../src/directory/messages.ts';
@@ -130,7 +131,7 @@ answer({
     const seconds = await Promise.all(
       nodes.map(async (node, n) => {
         const { link } = node;
-        if (link && !link.socket.destroyed) await new Promise<void>((resolve) => (link.onEnd = resolve));
+        if (link && !link.socket.destroyed) await once(link.socket, 'close');
         const from = performance.now();
         const pace = paceOf({ hasOthers: false, returnWithinMs: node.returnWithinMs, silent: false });
         for (let failures = 0; ; failures++) {
