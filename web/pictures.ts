@@ -118,8 +118,7 @@ function views(): Record<string, (page: Page, shape: 'desk' | 'phone') => Promis
       const way = page.getByRole('region', { name: 'How they are found' });
       const look = way.getByRole('button', { name: /^Look/ });
       await look.click();
-      await way.getByText('gave the signed record').first().waitFor();
-      await look.scrollIntoViewIfNeeded();
+      await way.getByText(/^Found in/).waitFor();
       await way.getByText(/^Found in/).scrollIntoViewIfNeeded();
     },
     network: async (page) => {
