@@ -116,10 +116,10 @@ function views(): Record<string, (page: Page, shape: 'desk' | 'phone') => Promis
       await page.keyboard.press('Escape');
       await at(page, '#/people/gina%40ee.hcmut');
       const way = page.getByRole('region', { name: 'How they are found' });
+      await way.getByText('My tracker asks').click();
       const look = way.getByRole('button', { name: /^Look/ });
-      await look.click();
-      await way.getByText('gave the signed record').first().waitFor();
-      await look.scrollIntoViewIfNeeded();
+      if ((await look.textContent()) === 'Look now') await look.click();
+      await way.getByText(/^Found in/).waitFor();
       await way.getByText(/^Found in/).scrollIntoViewIfNeeded();
     },
     network: async (page) => {
