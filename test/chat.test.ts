@@ -121,8 +121,14 @@ describe('the screen', () => {
 
   test('somebody is seen to write, and to go away', async () => {
     screen.open('bob@lab');
-    await bob.client.messages.typing({ target: 'alice' });
-    await shows('bob is writing');
+    // It is shown for some seconds, which a slow machine may miss.
+    await until(
+      async () => {
+        await bob.client.messages.typing({ target: 'alice' });
+        return app.lastFrame() ?? '';
+      },
+      (seen) => seen.includes('bob is writing'),
+    );
     await bob.client.people.status({ status: 'busy', text: '' });
     await shows('bob@lab (busy)');
     await bob.client.people.status({ status: 'online', text: '' });

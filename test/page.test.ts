@@ -279,6 +279,7 @@ describe.skipIf(noBrowser)('what others wrote is text', () => {
 
 test.skipIf(noBrowser)('the network is a picture, with the doctor’s findings in words', async () => {
   await goTo(hers, '#/network');
+  await alice.client.links.connect({ target: 'bob' }); // a link that ended is dialled anew when it is wanted
   await hers.getByRole('img', { name: /You, linked to lab .*linked to bob@lab/ }).waitFor();
   await hers.getByText(/this node answers at 127\.0\.0\.1/).waitFor();
 });

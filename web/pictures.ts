@@ -5,6 +5,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Page } from 'playwright-core';
+import { parseInvite } from '../src/directory/invite.ts';
 import { Browser } from '../test/browser.ts';
 import { type Member, TestNet, until } from '../test/testnet.ts';
 
@@ -14,7 +15,19 @@ const DESK = { width: 1280, height: 800 };
 const [only] = process.argv.slice(2);
 
 await using net = await TestNet.create();
-const tracker = await net.tracker({ zone: 'cse.hcmut' });
+const top = await net.tracker({ name: 'top', zone: 'hcmut' });
+const below = (zone: string) => net.tracker({ name: zone, zone: `${zone}.hcmut`, parents: [parseInvite(top.invite)] });
+const [tracker, others] = await Promise.all([below('cse'), below('ee')]);
+for (const each of [tracker, others]) {
+  const { peer, zone, addresses } = parseInvite(each.invite);
+  top.zoning.zones.delegate(zone, { peer, addresses });
+  await until(
+    () => each.zoning.zones.apex(zone).parent,
+    (parent) => parent !== null && parent !== undefined,
+  );
+}
+await net.member('gina', others);
+const newcomer = await net.member('hannah', await net.tracker({ name: 'own' }), { http: true });
 const [alice, bob, carol, dave] = await Promise.all([
   net.member('alice', tracker, { http: true }),
   net.member('bob', tracker),
@@ -36,6 +49,12 @@ for (const theme of ['light', 'dark'] as const) {
       await show(page, shape);
       await page.waitForTimeout(450); // what slides in has come to rest
       await page.screenshot({ path: join(folder, `${name}-${theme}-${shape}.png`) });
+    }
+    const welcome = `welcome-${theme}-${shape}`;
+    if (only === undefined || welcome.includes(only)) {
+      const fresh = await browser.open(newcomer.client);
+      await fresh.getByRole('heading', { name: 'Hello, hannah' }).waitFor();
+      await fresh.screenshot({ path: join(folder, `${welcome}.png`) });
     }
     for (const complaint of browser.complaints) console.error(`${theme} ${shape}: ${complaint}`);
   }
@@ -93,8 +112,17 @@ function views(): Record<string, (page: Page, shape: 'desk' | 'phone') => Promis
       await page.getByRole('button', { name: /^(Verify|Safety number)$/ }).click();
       await page.getByRole('img', { name: 'The safety number as a QR code' }).waitFor();
     },
-    network: async (page) => {
+    lookup: async (page) => {
       await page.keyboard.press('Escape');
+      await at(page, '#/people/gina%40ee.hcmut');
+      const way = page.getByRole('region', { name: 'How they are found' });
+      await way.getByText('My tracker asks').click();
+      const look = way.getByRole('button', { name: /^Look/ });
+      if ((await look.textContent()) === 'Look now') await look.click();
+      await way.getByText(/^Found in/).waitFor();
+      await way.getByText(/^Found in/).scrollIntoViewIfNeeded();
+    },
+    network: async (page) => {
       await at(page, '#/network');
       await page.getByText('people linked').waitFor();
     },
@@ -136,8 +164,7 @@ async function talk(): Promise<{ room: string }> {
   const said: string[] = [];
   for (const [who, text] of steps) {
     const message = await say(who, id, text);
-    if (who !== alice) await heard(alice, message.id);
-    else await heard(carol, message.id);
+    await Promise.all([alice, bob, carol, dave].map((each) => each !== who && heard(each, message.id)));
     said.push(message.id);
   }
   const quoted = said[4] ?? '';

@@ -6,6 +6,12 @@ import { client } from './client.ts';
 const PAGE = 100;
 /** Messages on either side of one that was looked for. */
 const AROUND = 40;
+/**
+ * Messages that are kept while somebody only follows what comes, and how many are left when there are more: a page that is open for
+ * days does not grow. Whoever scrolls back is given the older ones again.
+ */
+const MOST_KEPT = 1_500;
+const LEFT = 1_000;
 
 export class Timeline {
   readonly target: string;
@@ -17,6 +23,8 @@ export class Timeline {
   complete = false;
   /** The newest message is here: what comes is put behind it. */
   live = true;
+  /** Nobody reads further back than its newest end. */
+  isFollowed = true;
   /** Why the last page did not come. */
   trouble: unknown;
   #known = new Set<string>();
@@ -97,6 +105,10 @@ export class Timeline {
       if (beyond) continue;
       this.#known.add(message.id);
       messages.splice(before + 1, 0, message);
+    }
+    if (messages.length > MOST_KEPT && this.live && this.isFollowed) {
+      messages.splice(0, messages.length - LEFT);
+      this.complete = false;
     }
     this.#show(messages);
   }

@@ -1,9 +1,9 @@
 import { ActionIcon, Button, Menu, Tooltip } from '@mantine/core';
 import { ArrowLeft, EllipsisVertical, Info, Search, ShieldCheck } from 'lucide-react';
-import { useEffect, useRef, useState } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import type { Message } from '../../../src/api/shapes.ts';
 import { client } from '../agent/client.ts';
-import { attempt, useLive, useMe } from '../shell/agent.tsx';
+import { attempt, useAgent, useMe, useTyping } from '../shell/agent.tsx';
 import { addressOf, leave } from '../shell/route.ts';
 import { Avatar } from '../words/avatar.tsx';
 import { cleanLine } from '../words/clean.ts';
@@ -21,9 +21,8 @@ import { TimelineView } from './timeline-view.tsx';
 type Beside = 'room' | 'search' | { evidence: string } | undefined;
 
 export function Conversation({ place, message }: { place: Place; message: string | undefined }) {
-  const live = useLive();
   const me = useMe();
-  const timeline = live.timeline(place.target);
+  const timeline = useAgent().timeline(place.target);
   const [draft, setDraft] = useState<Draft>({ kind: 'new' });
   const [beside, setBeside] = useState<Beside>();
   const composer = useRef<HTMLTextAreaElement>(null);
@@ -32,14 +31,16 @@ export function Conversation({ place, message }: { place: Place; message: string
     else void timeline.around(message);
   }, [timeline, message]);
 
-  const answer = (about: Message) => {
+  // The same ones each time: entries that have not changed are not drawn again.
+  const answer = useCallback((about: Message) => {
     setDraft({ kind: 'reply', about });
     composer.current?.focus();
-  };
-  const change = (about: Message) => {
+  }, []);
+  const change = useCallback((about: Message) => {
     setDraft({ kind: 'edit', about });
     composer.current?.focus();
-  };
+  }, []);
+  const prove = useCallback(({ id }: Message) => setBeside({ evidence: id }), []);
   const { room } = place;
   const invited = room?.standing === 'invited';
   const writable =
@@ -55,9 +56,9 @@ export function Conversation({ place, message }: { place: Place; message: string
             goal={message}
             onReply={answer}
             onEdit={change}
-            onEvidence={({ id }) => setBeside({ evidence: id })}
+            onEvidence={prove}
           />
-          <Typing names={live.typing(place.conversation).map((handle) => showName(handle, me))} />
+          <Typing conversation={place.conversation} />
           {invited && room && (
             <div className={styles.invited}>
               <p>
@@ -157,7 +158,9 @@ function Head({ place, toggle }: { place: Place; toggle: (side: 'room' | 'search
   );
 }
 
-function Typing({ names }: { names: readonly string[] }) {
+function Typing({ conversation }: { conversation: string | undefined }) {
+  const me = useMe();
+  const names = useTyping(conversation).map((handle) => showName(handle, me));
   return (
     <div className={styles.typing} role="status">
       {names.length > 0 && (

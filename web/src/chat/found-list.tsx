@@ -1,7 +1,7 @@
 import { useDebouncedValue } from '@mantine/hooks';
 import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query';
 import { client, troubleOf } from '../agent/client.ts';
-import { useLive, useMe } from '../shell/agent.tsx';
+import { useAgent, useMe } from '../shell/agent.tsx';
 import { addressOf } from '../shell/route.ts';
 import { cleanText } from '../words/clean.ts';
 import { showName, showWhen } from '../words/show.ts';
@@ -13,7 +13,7 @@ const REST_MS = 180;
 
 /** Messages that have these words, the newest first; a click leads to where each was said. */
 export function FoundList({ words, within }: { words: string; within?: string | undefined }) {
-  const live = useLive();
+  const live = useAgent();
   const me = useMe();
   const [query] = useDebouncedValue(words.trim(), REST_MS);
   const { data, error, fetchNextPage, hasNextPage } = useInfiniteQuery({

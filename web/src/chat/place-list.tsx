@@ -3,7 +3,7 @@ import { useHotkeys } from '@mantine/hooks';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { AtSign, Search, SquarePen, X } from 'lucide-react';
 import { type KeyboardEvent, useRef, useState } from 'react';
-import { useLive, useMe } from '../shell/agent.tsx';
+import { useMe, useTyping } from '../shell/agent.tsx';
 import { addressOf, go } from '../shell/route.ts';
 import { Avatar } from '../words/avatar.tsx';
 import { cleanLine } from '../words/clean.ts';
@@ -107,7 +107,7 @@ export function PlaceList({ places, chosen }: { places: readonly Place[]; chosen
 
 function Row({ place, me, isChosen }: { place: Place; me: string; isChosen: boolean }) {
   const { target, name, isRoom, status, unread, mentions, last, at, conversation } = place;
-  const typing = useLive().typing(conversation);
+  const typing = useTyping(conversation);
   return (
     <a className={styles.place} href={addressOf('chat', target)} aria-current={isChosen ? 'true' : undefined}>
       <Avatar name={name} room={isRoom} status={status} />

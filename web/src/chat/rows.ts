@@ -3,7 +3,7 @@
  * has one, so that what somebody reads keeps its place when older ones come in above.
  */
 import type { Message } from '../../../src/api/shapes.ts';
-import { dayOf } from '../words/show.ts';
+import { dayOf as dayOfTime } from '../words/show.ts';
 
 export type Row = {
   message: Message;
@@ -28,7 +28,7 @@ export function rowsOf(
   const rows: Row[] = [];
   let before: Row | undefined;
   for (const message of messages) {
-    const newDay = before === undefined || dayOf(before.message.at) !== dayOf(message.at);
+    const newDay = before === undefined || dayOf(before.message) !== dayOf(message);
     const unread = message.id === options.unreadFrom;
     const first = newDay || unread || before === undefined || !isTogether(before.message, message);
     if (first && before) before.last = true;
@@ -39,8 +39,19 @@ export function rowsOf(
   return rows;
 }
 
+/** Worked out once for each message: with each that comes all are gone through. */
+const known = new WeakMap<Message, { day: string; ms: number }>();
+
+function timeOf(message: Message): { day: string; ms: number } {
+  const time = known.get(message) ?? { day: dayOfTime(message.at), ms: new Date(message.at).getTime() };
+  known.set(message, time);
+  return time;
+}
+
+const dayOf = (message: Message): string => timeOf(message).day;
+
 const isTogether = (one: Message, next: Message): boolean =>
-  one.from === next.from && new Date(next.at).getTime() - new Date(one.at).getTime() < TOGETHER_MS;
+  one.from === next.from && timeOf(next).ms - timeOf(one).ms < TOGETHER_MS;
 
 /** Id of the first message of others that I have not read, of `count` such. */
 export function unreadFrom(messages: readonly Message[], me: string, count: number): string | undefined {

@@ -31,6 +31,9 @@ const ROW_PX = 46;
 /** Milliseconds that a message which was looked for stands out. */
 const FLASH_MS = 2_000;
 
+/** Milliseconds between two words that all is read: where a hundred come in a second, not with each. */
+const READ_EVERY_MS = 400;
+
 type Props = {
   timeline: Timeline;
   place: Place;
@@ -87,6 +90,12 @@ export function TimelineView({ timeline, place, goal, ...actions }: Props) {
 
   // Whoever is at the end stays there, also while a picture there comes to its size; whoever writes is brought there.
   const pinned = useRef(goal === undefined);
+  useEffect(() => {
+    timeline.isFollowed = pinned.current;
+    return () => {
+      timeline.isFollowed = true;
+    };
+  }, [timeline]);
   const total = virtual.getTotalSize();
   const newest = messages.at(-1);
   const own = newest?.from === me ? newest.id : undefined;
@@ -115,6 +124,7 @@ export function TimelineView({ timeline, place, goal, ...actions }: Props) {
     if (!element) return;
     const fromEnd = element.scrollHeight - element.scrollTop - element.clientHeight;
     pinned.current = fromEnd < AT_END_PX && timeline.live;
+    timeline.isFollowed = pinned.current;
     setAway(fromEnd > 4 * AT_END_PX || !timeline.live);
     if (element.scrollTop < AHEAD_PX) void timeline.older();
     if (fromEnd < AHEAD_PX) void timeline.newer();
@@ -241,17 +251,26 @@ function Empty({ place, me }: { place: Place; me: string }) {
 
 /** Marks what is on the screen as read, while somebody looks. */
 function useReading({ target, unread }: Place, timeline: Timeline, isAtEnd: () => boolean): void {
-  const newest = timeline.messages.at(-1)?.id;
+  const atEnd = useRef(isAtEnd);
+  atEnd.current = isAtEnd;
+  const saidAt = useRef(0);
+  const timer = useRef<number | undefined>(undefined);
   useEffect(() => {
-    if (unread === 0 || newest === undefined || !timeline.live) return;
+    if (unread === 0 || timeline.messages.length === 0 || !timeline.live) return;
+    const say = () => {
+      timer.current = undefined;
+      if (!document.hasFocus() || !atEnd.current()) return;
+      saidAt.current = Date.now();
+      client.messages.read({ target }).catch(() => {}); // tried again with the next one
+    };
     const read = () => {
-      if (document.hasFocus() && isAtEnd()) client.messages.read({ target }).catch(() => {}); // tried again with the next one
+      timer.current ??= window.setTimeout(say, Math.max(0, saidAt.current + READ_EVERY_MS - Date.now()));
     };
     read();
     addEventListener('focus', read);
     return () => removeEventListener('focus', read);
   });
-  void newest;
+  useEffect(() => () => clearTimeout(timer.current), []);
 }
 
 /** Arrows go from message to message. */

@@ -13,6 +13,9 @@ const STEPS = 160;
 /** Half of the picture's own width and height, before it is fitted to the page. */
 const HALF = 260;
 
+/** Radians from one newcomer to the next: no two ever begin on one line, on which the forces could not part them. */
+const GOLDEN = Math.PI * (3 - Math.sqrt(5));
+
 /** Me in the middle, and a line to each whom this node is linked to, or tries to be. */
 export function Graph({ status, links, files }: Props) {
   const [placed, setPlaced] = useState<readonly Placed[]>([]);
@@ -59,11 +62,14 @@ export function Graph({ status, links, files }: Props) {
                     spot.rung,
                     spot.rttMs === null ? undefined : `${spot.rttMs.toFixed(1)} ms`,
                     rate > 2_000 ? showRate(rate) : undefined,
-                    came > 0 ? `files ↓ ${showRate(came)}` : undefined,
-                    went > 0 ? `files ↑ ${showRate(went)}` : undefined,
                   ]
                     .filter((part) => part !== undefined)
                     .join(' · ')}
+                </text>
+              )}
+              {came + went > 0 && (
+                <text x={x} y={y + 17}>
+                  files {came > 0 && `↓ ${showRate(came)}`} {went > 0 && `↑ ${showRate(went)}`}
                 </text>
               )}
             </g>
@@ -97,7 +103,7 @@ export function Graph({ status, links, files }: Props) {
 function layOut(spots: readonly Spot[], before: readonly Placed[]): Placed[] {
   const old = new Map(before.map((place) => [place.id, place]));
   const nodes = spots.map((spot, index) => {
-    const angle = (2 * Math.PI * index) / Math.max(1, spots.length - 1);
+    const angle = index * GOLDEN;
     const fresh = { x: 150 * Math.cos(angle), y: 150 * Math.sin(angle) };
     const { x, y } = old.get(spot.id) ?? fresh;
     return spot.kind === 'me' ? { ...spot, x: 0, y: 0, fx: 0, fy: 0 } : { ...spot, x, y };

@@ -5,7 +5,7 @@ import { keys } from '../agent/queries.ts';
 import { useMe } from '../shell/agent.tsx';
 import { addressOf } from '../shell/route.ts';
 import { cleanLine } from '../words/clean.ts';
-import { plural, showName, showWhen } from '../words/show.ts';
+import { plural, showDate, showName } from '../words/show.ts';
 import styles from './network-view.module.css';
 
 /** Messages that are looked through for what is held, the newest ones. */
@@ -36,7 +36,7 @@ export function HeldFor({ trackers }: { trackers: Status['trackers'] }) {
             : {plural(messages, 'message')}
             <small>
               sealed, held by {[...by].map((peer) => `the tracker of ${cleanLine(nameOf(peer))}`).join(' and ')} until{' '}
-              {showWhen(until)}
+              {showDate(until)}
             </small>
           </li>
         ))}

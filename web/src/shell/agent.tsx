@@ -2,7 +2,7 @@
 import { notifications } from '@mantine/notifications';
 import { createContext, type ReactNode, useContext, useEffect, useSyncExternalStore } from 'react';
 import { troubleOf } from '../agent/client.ts';
-import type { Live } from '../agent/live.ts';
+import type { Live, Standing } from '../agent/live.ts';
 import { useStatus } from '../agent/queries.ts';
 
 const Agent = createContext<Live | undefined>(undefined);
@@ -16,10 +16,28 @@ export function AgentProvider({ live, children }: { live: Live; children: ReactN
   return <Agent value={live}>{children}</Agent>;
 }
 
-/** Draws again whenever something changed that is not in a query or a timeline. */
-export function useLive(): Live {
+/** For whoever asks it something now, and draws nothing of what changes in it. */
+export function useAgent(): Live {
   const live = useContext(Agent);
-  if (!live) throw new Error('useLive: there is no agent here');
+  if (!live) throw new Error('useAgent: there is no agent here');
+  return live;
+}
+
+export function useStanding(): Standing {
+  const live = useAgent();
+  return useSyncExternalStore(live.subscribe, () => live.standing);
+}
+
+/** Handles of those who write there just now. */
+export function useTyping(conversation: string | undefined): string[] {
+  const live = useAgent();
+  const handles = useSyncExternalStore(live.subscribe, () => live.typing(conversation).join(' '));
+  return handles === '' ? [] : handles.split(' ');
+}
+
+/** Draws again with whatever changes that is not in a query or a timeline: a hundred times a second, where so much comes. */
+export function useLive(): Live {
+  const live = useAgent();
   useSyncExternalStore(live.subscribe, live.version);
   return live;
 }

@@ -1,7 +1,7 @@
 import { lazy, Suspense, useRef } from 'react';
 import { ChatView } from '../chat/chat-view.tsx';
 import { DropZone } from '../files/drop-zone.tsx';
-import { useLive } from './agent.tsx';
+import { useStanding } from './agent.tsx';
 import styles from './app.module.css';
 import { Banner } from './banner.tsx';
 import { useNotifications } from './notify.tsx';
@@ -16,7 +16,7 @@ const PeopleView = lazy(() => import('../people/people-view.tsx'));
 const NetworkView = lazy(() => import('../network/network-view.tsx'));
 
 export function App() {
-  const { standing } = useLive();
+  const standing = useStanding();
   const { view, target, message } = useRoute();
   const content = useRef<HTMLElement>(null);
   useTitle();

@@ -1,7 +1,7 @@
 import { PlugZap } from 'lucide-react';
 import { useEffect, useState } from 'react';
 import { useStatus } from '../agent/queries.ts';
-import { useLive } from './agent.tsx';
+import { useStanding } from './agent.tsx';
 import styles from './banner.module.css';
 
 /** Milliseconds of silence before it is worth a word: an agent that restarts is often back before. */
@@ -9,7 +9,7 @@ const QUIET_MS = 900;
 
 /** Says why there is nothing new, and goes by itself. */
 export function Banner() {
-  const { standing } = useLive();
+  const standing = useStanding();
   const { data: status } = useStatus();
   const [long, setLong] = useState(false);
   const lost = standing === 'lost';

@@ -2,7 +2,7 @@ import { Menu } from '@mantine/core';
 import { useEffect, useState } from 'react';
 import type { Message } from '../../../src/api/shapes.ts';
 import { cleanLine } from '../words/clean.ts';
-import { attempt, tell, useLive } from './agent.tsx';
+import { attempt, tell, useAgent } from './agent.tsx';
 import { go } from './route.ts';
 
 const CAN = 'Notification' in globalThis;
@@ -25,7 +25,7 @@ const MOST = 200;
 
 /** Tells of what comes while nobody looks. */
 export function useNotifications(): void {
-  const live = useLive();
+  const live = useAgent();
   useEffect(
     () =>
       live.onReceived((message: Message) => {

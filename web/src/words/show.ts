@@ -53,6 +53,9 @@ export function showDay(at: string): string {
   return when.getFullYear() === new Date().getFullYear() ? date.format(when) : dateOfYear.format(when);
 }
 
+/** `3 March 2027`: of what is to come. */
+export const showDate = (at: string): string => dateOfYear.format(new Date(at));
+
 /** As short as a list wants it: the time today, then the day, then the date. */
 export function showWhen(at: string): string {
   const days = daysAgo(new Date(at));
