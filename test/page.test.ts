@@ -283,8 +283,17 @@ test.skipIf(noBrowser)(
   async () => {
     await goTo(hers, '#/network');
     // Links that have ended are dialled anew when they are wanted; one to a tracker after a while.
-    alice.node.directory.nudge();
-    await alice.client.links.connect({ target: 'bob' });
+    await until(
+      async () => {
+        for (const { node } of [alice, bob]) node.directory.nudge();
+        await Promise.allSettled([
+          alice.client.links.connect({ target: 'bob' }),
+          bob.client.links.connect({ target: 'alice' }),
+        ]);
+        return (await alice.client.links.list()).length;
+      },
+      (links) => links > 1,
+    );
     await hers.getByRole('img', { name: /You, linked to lab .*linked to bob@lab/ }).waitFor();
     await hers.getByText(/this node answers at 127\.0\.0\.1/).waitFor({ timeout: 120_000 }); // it looks at much
   },
