@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { type WebSocket, WebSocketServer } from 'ws';
+import type { WebSocket, WebSocketServer } from 'ws';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -12,11 +12,10 @@ import { formatAddress, plainIp } from './address.ts';
 import { Arrivals } from './arrivals.ts';
 import { type Identity, peerOf } from './certificate.ts';
 import type { Guard } from './guard.ts';
-import { type HelloInfo, SUBPROTOCOL } from './hello.ts';
+import type { HelloInfo } from './hello.ts';
 import { Link } from './link.ts';
-import { MOST_FRAME_BYTES } from './message.ts';
 import type { Router } from './router.ts';
-import { type HttpHandler, Routes, refuseUpgrade } from './routes.ts';
+import { type HttpHandler, linkUpgrades, offersLink, Routes, refuseUpgrade } from './routes.ts';
 import { ticketsOf } from './sessions.ts';
 import { WebSocketStream } from './stream.ts';
 
@@ -84,13 +83,7 @@ export class Listener {
       },
     });
     holdConnections(this.#server, options.guard, this.#arrivals);
-    this.#upgrades = new WebSocketServer({
-      noServer: true,
-      clientTracking: false,
-      perMessageDeflate: false,
-      maxPayload: MOST_FRAME_BYTES,
-      handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
-    });
+    this.#upgrades = linkUpgrades();
     this.#server.on('request', (request, response) => {
       void this.#routes.serve(request, response, () => {
         options.guard?.request(plainIp(request.socket.remoteAddress));
@@ -159,11 +152,10 @@ export class Listener {
   #upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer): void {
     socket.on('error', () => socket.destroy());
     const peer = peerOf(socket);
-    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim());
     if (this.#stopping) return void socket.destroy();
     if (request.url !== '/link') return refuseUpgrade(socket, { code: 'unknown_operation' });
     if (!peer) return refuseUpgrade(socket, { code: 'unauthenticated' });
-    if (!offered.includes(SUBPROTOCOL)) return refuseUpgrade(socket, { code: 'unsupported_version' });
+    if (!offersLink(request)) return refuseUpgrade(socket, { code: 'unsupported_version' });
     if (this.#closedFor) return refuseUpgrade(socket, this.#closedFor);
     let leave = (): void => {};
     try {

@@ -4,7 +4,7 @@
  */
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { WebSocketServer } from 'ws';
+import type { WebSocketServer } from 'ws';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -12,12 +12,11 @@ import { formatAddress, formatProxied, parseProxied, plainIp } from './address.t
 import { answerHeaders, type Challenge, isProved, newNonce, prove, readAsk } from './challenge.ts';
 import type { TrustedProxies } from './forwarded.ts';
 import type { Guard } from './guard.ts';
-import { type HelloInfo, SUBPROTOCOL } from './hello.ts';
+import type { HelloInfo } from './hello.ts';
 import type { Key } from './identity.ts';
 import { Link } from './link.ts';
-import { MOST_FRAME_BYTES } from './message.ts';
 import type { Router } from './router.ts';
-import { type HttpHandler, Routes, refuseUpgrade } from './routes.ts';
+import { type HttpHandler, linkUpgrades, offersLink, Routes, refuseUpgrade } from './routes.ts';
 import { WebSocketStream } from './stream.ts';
 
 export type ProxiedOptions = {
@@ -66,13 +65,7 @@ export class ProxiedListener implements AsyncDisposable {
       noDelay: true,
     });
     this.#server.maxConnections = MOST_CONNECTIONS;
-    this.#upgrades = new WebSocketServer({
-      noServer: true,
-      clientTracking: false,
-      perMessageDeflate: false,
-      maxPayload: MOST_FRAME_BYTES,
-      handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
-    });
+    this.#upgrades = linkUpgrades();
     this.#upgrades.on('headers', (headers, request) => headers.push(...(this.#answers.get(request) ?? [])));
     this.#server.on('connection', (socket) => {
       // Whoever speaks plain HTTP here and is no proxy of ours would be whoever they say. [L-45]
@@ -148,8 +141,7 @@ export class ProxiedListener implements AsyncDisposable {
         `opening a link from "${from}": it was made for "${ask.at}", which is no --public-url of this tracker`,
       );
     }
-    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim());
-    if (!offered.includes(SUBPROTOCOL)) throw new Fault('unsupported_version', 'opening a link: no known subprotocol');
+    if (!offersLink(request)) throw new Fault('unsupported_version', 'opening a link: no known subprotocol');
     return { from, challenge: { ...ask, tracker: this.#options.key.id, trackerNonce: newNonce() } };
   }
 

@@ -1,8 +1,11 @@
 /** The plain HTTP of a port: which handler answers below which path, and how refusals look. [L-3] */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
 import { FAULTS, Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import { SUBPROTOCOL } from './hello.ts';
+import { MOST_FRAME_BYTES } from './message.ts';
 
 /** What a plain HTTP request comes with: who asks, as TLS proved it (undefined for a client without a certificate). */
 export type HttpHandler = (
@@ -68,4 +71,21 @@ export function refuseUpgrade(socket: Duplex, fault: Pick<Fault, 'code'> & { dat
 /** Seconds after which it is worth another try, where the fault says so. */
 function retryAfter({ data }: { data?: Fault['data'] }): number | undefined {
   return typeof data?.retryAfterMs === 'number' ? Math.max(1, Math.ceil(data.retryAfterMs / 1000)) : undefined;
+}
+
+/** What makes a WebSocket of a request for a link, at whichever port it comes in. */
+export function linkUpgrades(): WebSocketServer {
+  return new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: MOST_FRAME_BYTES,
+    handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+  });
+}
+
+/** Whether the request offers the link's subprotocol. */
+export function offersLink({ headers }: IncomingMessage): boolean {
+  const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim());
+  return offered.includes(SUBPROTOCOL);
 }
