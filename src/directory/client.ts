@@ -444,6 +444,8 @@ export class DirectoryClient implements AsyncDisposable {
     const known = local();
     if (known && people.isFresh(known.account)) return known;
     const elsewhere = await this.#handleElsewhere(wanted, known, signal);
+    const met = known ? undefined : local();
+    if (met) return met; // an own tracker was asked just now
     try {
       if (elsewhere !== undefined) await this.#walk(elsewhere, { signal });
       else await this.#askOne(`finding "${who}"`, wanted, signal);
