@@ -23,6 +23,9 @@ async function program(name: string, args: readonly string[]): Promise<Running> 
   return made;
 }
 
+/** A node with a tracker of the zone above inside. */
+const CSE = ['--zone', 'cse', '--port', '0', '--tracker-port', '0'];
+
 const netapp = (home: Running, args: readonly string[]) =>
   run([...args, '--home', home.home, '--json']).then(({ code, stdout, stderr }) => ({
     code,
@@ -31,17 +34,7 @@ const netapp = (home: Running, args: readonly string[]) =>
   }));
 
 test('a zone is given to another tracker, keeps itself alive through a kill, is found from above and below, and taken back [Z-5] [Z-7]', async () => {
-  const alice = await program('alice', [
-    'up',
-    '--name',
-    'alice',
-    '--zone',
-    'cse',
-    '--port',
-    '0',
-    '--tracker-port',
-    '0',
-  ]);
+  const alice = await program('alice', ['up', '--name', 'alice', ...CSE]);
   const parent = ['--parent', alice.text('invite')];
   const lab = await program('lab', ['tracker', '--zone', 'lab1.cse', '--port', '0', ...parent]);
   const bob = await program('bob', ['up', '--name', 'bob', '--port', '0', '--join', lab.text('invite')]);
@@ -87,17 +80,7 @@ test('a zone is given to another tracker, keeps itself alive through a kill, is 
 });
 
 test('a second tracker serves the zone too, and finds for its people when the first one is killed [Z-6]', async () => {
-  const alice = await program('alice', [
-    'up',
-    '--name',
-    'alice',
-    '--zone',
-    'cse',
-    '--port',
-    '0',
-    '--tracker-port',
-    '0',
-  ]);
+  const alice = await program('alice', ['up', '--name', 'alice', ...CSE]);
   const parent = ['--parent', alice.text('invite')];
   const one = await program('one', ['tracker', '--zone', 'lab1.cse', '--zone', 'lab2.cse', '--port', '0', ...parent]);
   const admin = await program('admin', ['up', '--name', 'admin', '--port', '0', '--join', one.text('invite')]);
