@@ -47,6 +47,8 @@ export class LiveRow implements Row {
   handle = '';
   node = '';
   changed = 0;
+  /** Its place in the table, while it is there. */
+  number = 0;
   /** Unix milliseconds at which it goes offline, if nothing is heard until then. */
   expires = 0;
   /** The link that announced it; undefined when that has ended. */
