@@ -22,12 +22,17 @@ export class Rate {
     return this.#left >= 1 ? 0 : Math.ceil(((1 - this.#left) * 1000) / this.#perSecond);
   }
 
-  /** Takes one; false if none is left. A clock that goes back gives none and takes none. */
-  take(): boolean {
+  /** Takes so many, all or none; false if fewer are left. A clock that goes back gives none and takes none. */
+  take(many = 1): boolean {
     this.#earn();
-    if (this.#left < 1) return false;
-    this.#left -= 1;
+    if (this.#left < many) return false;
+    this.#left -= many;
     return true;
+  }
+
+  /** Undoes a `take`. */
+  giveBack(many: number): void {
+    this.#left = Math.min(this.#burst, this.#left + many);
   }
 
   #earn(): void {

@@ -110,7 +110,8 @@ export class RowIndex {
   }
 
   #at(place: number): LiveRow | undefined {
-    return this.#rows.at((this.#places[2 * place + 1] ?? 0) - 1);
+    const number = this.#places[2 * place + 1] ?? 0;
+    return number === 0 ? undefined : this.#rows.at(number - 1);
   }
 
   #hashOf(key: string): number {

@@ -161,13 +161,17 @@ export class LiveRow implements Row {
     this.#eyes = '';
   }
 
-  /** What `tell` gave for these eyes, until the row changes: most who ask see the same. */
-  toldTo(eyes: string, tell: () => string): string {
-    if (this.#eyes !== eyes) {
-      this.#told = tell();
-      this.#eyes = eyes;
-    }
-    return this.#told;
+  /** What was told to these eyes last, unless the row has changed since: most who ask see the same. */
+  toldTo(eyes: string): string | undefined {
+    return this.#eyes === eyes ? this.#told : undefined;
+  }
+
+  tell(eyes: string, text: string): void {
+    this.#told = copied(text);
+    this.#eyes = eyes;
+    // They are compared with from now on, and of parts that takes longer.
+    this.#observed = copied(this.#observed);
+    this.handle = copied(this.handle);
   }
 }
 

@@ -5,17 +5,18 @@ import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { Rate } from '../base/rate.ts';
 import { type Scope, scopeOf } from '../link/address.ts';
+import { Around } from '../link/answers.ts';
 import type { Link } from '../link/link.ts';
 import { Encoded, encodeNotice } from '../link/message.ts';
-import { needsAccount, type Router } from '../link/router.ts';
+import { needsAccount, type Quick, type Router } from '../link/router.ts';
 import { candidates, type DialBack } from './dialback.ts';
 import type { Asker } from './hiding.ts';
 import type { Joining } from './joining.ts';
 import * as messages from './messages.ts';
 import type { DirectoryRecord } from './record.ts';
-import type { Row } from './row.ts';
+import type { LiveRow, Row } from './row.ts';
 import type { DirectoryTable, DirectoryWriter } from './table.ts';
-import { audience, entryText, hostOf, pageFor, pages } from './view.ts';
+import { audience, besidesRecord, entryText, hostOf, pageFor, pages } from './view.ts';
 
 /** Milliseconds that the answer to an announce waits for dial-backs; later ones are pushed as changes. [D-11] */
 const ANSWER_AFTER_MS = 2000;
@@ -51,13 +52,6 @@ const changedText = (version: string, entries: string, gone: readonly string[], 
     new Encoded(`{"version":"${version}","entries":${entries},"gone":${JSON.stringify(gone)},"more":${more}}`),
   );
 
-/** The `handle` of an object that has nothing else. */
-function handleAlone(params: unknown): string | undefined {
-  if (typeof params !== 'object' || params === null || !('handle' in params)) return undefined;
-  for (const key in params) if (key !== 'handle') return undefined;
-  return typeof params.handle === 'string' ? params.handle : undefined;
-}
-
 export class DirectoryServer implements Disposable {
   readonly zones: readonly string[];
   readonly #table: DirectoryTable;
@@ -72,6 +66,17 @@ export class DirectoryServer implements Disposable {
   readonly #watchers = new Set<Guest>();
   readonly #changed = new Set<string>();
   readonly #unlisten: () => void;
+  /** Most lookups: of somebody who goes by exactly this handle. Whether it is one needs no look, for only handles lead to rows. */
+  readonly #quickFind: Quick<Guest, LiveRow> = {
+    param: 'handle',
+    askerOf: (link) => this.#guest(link),
+    find: (bytes, from, to, { asker }) => this.#table.knownAs(bytes, from, to, asker),
+    take: (many, { reads }) => reads.take(many),
+    giveBack: (many, { reads }) => reads.giveBack(many),
+    around: new Around('{"entry":{"record":', '}'),
+    bodyOf: (row) => row.text,
+    tailOf: (row, { host, scope }) => besidesRecord(row, host, scope),
+  };
   #timers: NodeJS.Timeout[] = [];
   #flushing = false;
   /** Counter of the version up to which watchers were told. */
@@ -145,18 +150,15 @@ export class DirectoryServer implements Disposable {
         this.#limit(guest.reads, 'listing');
         return new Encoded(pageFor(this.#table, guest, since, after));
       })
-      .handle(
-        messages.find,
-        (wanted, { link }) => {
-          const guest = this.#guest(link);
-          this.#limit(guest.reads, 'finding');
-          return said(this.#find(wanted, guest.asker), guest);
-        },
-        { quick: (params, link) => this.#findQuickly(params, link) },
-      )
+      .handle(messages.find, (wanted, { link }) => {
+        const guest = this.#guest(link);
+        this.#limit(guest.reads, 'finding');
+        return said(this.#find(wanted, guest.asker), guest);
+      })
       .handle(messages.watch, ({ since, accounts }, { link }) =>
         accounts ? this.#watchSome(this.#guest(link), accounts) : this.#watch(this.#guest(link), since),
-      );
+      )
+      .quick(messages.find, this.#quickFind);
     return this;
   }
 
@@ -280,19 +282,6 @@ export class DirectoryServer implements Disposable {
     if (!this.zones.includes(zone)) {
       throw new Fault('unknown_zone', `${what}: this tracker serves ${this.zones.join(', ')}, not "${zone}"`);
     }
-  }
-
-  /**
-   * The answer to most lookups: of somebody who goes by exactly this handle. Whether it is one needs no look then, for only handles
-   * lead to rows; all other lookups, and all that are none, go the long way.
-   */
-  #findQuickly(params: unknown, link: Link): Encoded | undefined {
-    const handle = handleAlone(params);
-    const guest = this.#guest(link);
-    const row = handle === undefined ? undefined : this.#table.known(handle, guest.asker);
-    if (!row) return undefined;
-    this.#limit(guest.reads, 'finding');
-    return said(row, guest);
   }
 
   #find(wanted: { handle: string } | { account: string }, asker: Asker): Row {

@@ -531,6 +531,12 @@ export class DirectoryTable {
     return row && this.shown(row, asker) === row ? row : undefined;
   }
 
+  /** As `known`, of a handle in bytes. */
+  knownAs(bytes: Uint8Array, from: number, to: number, asker: Asker): LiveRow | undefined {
+    const row = this.#handles.find(bytes, from, to);
+    return row && (!this.#hidings.any || this.shown(row, asker) === row) ? row : undefined;
+  }
+
   #findOwner(handle: string, asker: Asker): Row {
     const owner = this.#bindings.ownerOf(handle);
     const row = owner === undefined ? undefined : this.#rows.get(owner);

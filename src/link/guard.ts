@@ -131,6 +131,17 @@ export class Guard {
     throw fault;
   }
 
+  /** As so many of `call`, all or none: false where that would refuse one of them. */
+  calls(link: { readonly peer: string }, many: number): boolean {
+    const { requestsPerKey } = this.#limits;
+    if (requestsPerKey === 0) return true;
+    const holder = this.#holderOf(link.peer);
+    holder.calls ??= this.#rate(requestsPerKey);
+    if (!holder.calls.take(many)) return false;
+    holder.inVain = 0;
+    return true;
+  }
+
   #callerAt(ip: string): Caller | undefined {
     if (!this.#limits.loopback && scopeOf(ip) === 'loopback') return undefined;
     return known(this.#callers, networkOf(ip), () => ({ open: 0, handshakes: undefined, requests: undefined }));

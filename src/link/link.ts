@@ -5,6 +5,7 @@ import { deadline, reasonOf } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { FAULTS, Fault, type FaultCode, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import type { Answers } from './answers.ts';
 import type { Binding } from './binding.ts';
 import { type Beating, keepBeating } from './heartbeat.ts';
 import { checkHello, type HelloInfo, hello } from './hello.ts';
@@ -34,9 +35,11 @@ export interface MessageStream {
   /** Bytes of frames that were given to the network. */
   readonly sentBytes: number;
   /** Frames arrive only after this. `close` comes once, also after an own `close`. */
-  start(on: { frame(text: string): void; pong(): void; close(code: number, reason: string): void }): void;
+  start(on: { frame(said: string | Buffer): void; pong(): void; close(code: number, reason: string): void }): void;
   /** From now on so many messages of one tick may share a frame. [L-35] */
   share(most: number): void;
+  /** Takes answers as bytes, behind all that was said before; undefined where messages are all that it takes. */
+  answering?(): Answers | undefined;
   /** Sends one message; what is said in one tick leaves together. */
   send(text: string): void;
   ping(): void;
@@ -200,7 +203,7 @@ export class Link implements Beating {
   /** Starts reading and greets; settles as `ready` does. */
   start(): Promise<void> {
     this.#stream.start({
-      frame: (text) => this.#take(text),
+      frame: (said) => this.#take(said),
       pong: () => {
         this.#hear();
         if (this.#pingedAt > 0) this.rttMs = Math.max(0, performance.now() - this.#pingedAt);
@@ -338,17 +341,23 @@ export class Link implements Beating {
   #send(text: string): void {
     if (this.#ending) return;
     this.#stream.send(text);
+    this.#checkUnsent();
+  }
+
+  #checkUnsent(): void {
     if (this.#stream.bufferedBytes > MOST_BUFFERED_BYTES) {
       this.#fail(new Fault('queue_full', `the other side does not read: over ${MOST_BUFFERED_BYTES} bytes wait`));
     }
   }
 
-  #take(text: string): void {
+  #take(said: string | Buffer): void {
     if (this.#ending) return;
     this.#hear();
-    const bytes = Buffer.byteLength(text);
+    const bytes = Buffer.byteLength(said);
     this.receivedBytes += bytes;
     try {
+      if (typeof said !== 'string' && this.#answerByHeart(said)) return;
+      const text = typeof said === 'string' ? said : said.toString();
       if (this.onChannel && isDigit(text.charCodeAt(0))) return this.onChannel(text);
       const frame = parseFrame(text, bytes, (this.#self.batch ?? 1) > 1);
       if (!Array.isArray(frame)) return this.#takeOne(frame, bytes);
@@ -357,6 +366,20 @@ export class Link implements Beating {
     } catch (error) {
       this.#fail(toFault(error, 'reading a frame'));
     }
+  }
+
+  /** Whether all of the frame was answered. What programmers watch goes the long way, where each request is named. */
+  #answerByHeart(frame: Buffer): boolean {
+    if (!this.#remote || this.#running.size > 0 || this.#log.isLevelEnabled('debug')) return false;
+    const done = this.#router.answerByHeart(frame, this, {
+      takesSeveral: (this.#self.batch ?? 1) > 1,
+      answers: () => this.#stream.answering?.(),
+      rest: (id, method, params) => {
+        if (!this.#ending) this.#answer({ kind: 'request', id, method, params }, undefined);
+      },
+    });
+    if (done) this.#checkUnsent();
+    return done;
   }
 
   #takeOne(one: Incoming, bytes: Bytes): void {

@@ -209,7 +209,7 @@ export class Listener {
   #welcome(ws: WebSocket, socket: TLSSocket, peer: string): void {
     const origin = originOf(socket);
     const link = new Link({
-      stream: new WebSocketStream(ws, socket, origin),
+      stream: new WebSocketStream(ws, socket, origin, { dialled: false }),
       router: this.#options.router,
       self: this.#options.self(),
       refuses: this.#options.refuses,

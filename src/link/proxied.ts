@@ -176,7 +176,7 @@ export class ProxiedListener implements AsyncDisposable {
       // The port is the proxy's own affair; one stands here for the form.
       const from = formatAddress({ host, port: socket.remotePort ?? 0 });
       const link = new Link({
-        stream: new WebSocketStream(ws, socket, { address: from, rung: rungOf(from) }),
+        stream: new WebSocketStream(ws, socket, { address: from, rung: rungOf(from) }, { dialled: false }),
         router,
         self: self(),
         peer: challenge.node,
