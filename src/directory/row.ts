@@ -78,11 +78,17 @@ export class LiveRow implements Row {
 
   /**
    * What was written is what comes back where the sum says so, and undefined where it says that it is not; without one, as
-   * older versions wrote it, it is read word by word.
+   * older versions wrote it, it is read word by word. `copies`: nothing of it is to be a part of a longer text, which a part keeps
+   * in memory; many rows may be, for to make parts is quicker.
    */
-  static from(stored: Stored): LiveRow | undefined {
+  static from(stored: Stored, copies: boolean): LiveRow | undefined {
     const { sum } = stored;
-    if (sum !== undefined) return sum === crc32(stored.record) ? new LiveRow(stored, asRead) : undefined;
+    if (sum !== undefined) {
+      if (sum !== crc32(stored.record)) return undefined;
+      if (!copies) return new LiveRow(stored, asRead);
+      const [record, verified, observed] = [copied(stored.record), copied(stored.verified), copied(stored.observed)];
+      return new LiveRow({ ...stored, record, verified, observed }, copied);
+    }
     const said = record.safeParse(parseJson(stored.record));
     const verified = parseJson(stored.verified);
     if (!said.success || !Array.isArray(verified)) return undefined;
