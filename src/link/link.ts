@@ -99,6 +99,12 @@ type Bytes = number | undefined;
 
 type Waiting = { accept(result: unknown, bytes: Bytes): void; refuse(fault: Fault): void };
 
+type Settling = { resolve(): void; reject(fault: Fault): void };
+
+/** Nothing is ever put into these. */
+const NONE_WAIT = new Map<number, Waiting>();
+const NONE_RUN = new Map<number, Call>();
+
 export class Link implements Beating {
   readonly peer: string;
   readonly dialled: boolean;
@@ -125,12 +131,14 @@ export class Link implements Beating {
   readonly #proves: ((proof: string) => boolean) | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #waiting = new Map<number, Waiting>();
-  readonly #running = new Map<number, Call>();
+  /** Those that hold nothing are the one of all links: most are idle. */
+  #waiting: Map<number, Waiting> = NONE_WAIT;
+  #running: Map<number, Call> = NONE_RUN;
   /** Made when somebody asks for its signal: on most links nobody does. */
   #ended: AbortController | undefined;
-  readonly #ready = Promise.withResolvers<void>();
-  readonly #closed = Promise.withResolvers<Ending>();
+  /** Until it has settled. */
+  #ready: Settling | undefined;
+  readonly #close: (ending: Ending) => void;
   #remote: HelloInfo | undefined;
   #ending: Ending | undefined;
   #nextId = 1;
@@ -158,8 +166,12 @@ export class Link implements Beating {
     this.#proves = options.proves;
     this.#clock = options.clock;
     this.#log = options.log;
-    this.ready = this.#ready.promise;
-    this.closed = this.#closed.promise;
+    const { promise, ...settling } = Promise.withResolvers<void>();
+    this.ready = promise;
+    this.#ready = settling;
+    const closed = Promise.withResolvers<Ending>();
+    this.closed = closed.promise;
+    this.#close = closed.resolve;
     this.ready.catch(() => {}); // whoever waits for it hears of it; nobody has to wait
     this.#keepAliveMs = options.keepAliveMs ?? KEEP_ALIVE_MS;
   }
@@ -228,20 +240,30 @@ export class Link implements Beating {
     const id = this.#nextId++;
     const text = encodeRequest(id, hello.name, this.#self);
     const asked = performance.now();
-    this.#waiting.set(id, {
+    this.#wait(id, {
       accept: (result) => {
-        this.#waiting.delete(id);
+        this.#waitNoMore(id);
         this.#trace('asked', hello.name, Buffer.byteLength(text), asked);
         const parsed = hello.result.safeParse(result);
         if (!parsed.success) throw new Fault('malformed', 'greeting: the answer to hello is not of its shape');
         this.#meet(parsed.data);
       },
       refuse: (fault) => {
-        this.#waiting.delete(id);
+        this.#waitNoMore(id);
         this.#fail(fault);
       },
     });
     this.#send(text);
+  }
+
+  #wait(id: number, answer: Waiting): void {
+    if (this.#waiting === NONE_WAIT) this.#waiting = new Map();
+    this.#waiting.set(id, answer);
+  }
+
+  #waitNoMore(id: number): void {
+    this.#waiting.delete(id);
+    if (this.#waiting.size === 0) this.#waiting = NONE_WAIT;
   }
 
   #meet(info: HelloInfo): void {
@@ -249,7 +271,8 @@ export class Link implements Beating {
     this.#remote = info;
     this.#stream.share(Math.min(info.batch ?? 1, MOST_BATCH));
     if (!this.carrier) this.#stopBeating = keepBeating(this, this.#keepAliveMs);
-    this.#ready.resolve();
+    this.#ready?.resolve();
+    this.#ready = undefined;
     this.#ping();
   }
 
@@ -275,16 +298,16 @@ export class Link implements Beating {
       const text = encodeRequest(id, spec.name, params);
       const asked = performance.now();
       const abort = (): void => {
-        this.#waiting.delete(id);
+        this.#waitNoMore(id);
         this.#send(encodeNotice(cancel.name, { id }));
         reject(signal ? reasonOf(signal) : new Fault('cancelled', 'the request was cancelled'));
       };
       const done = (): void => {
-        this.#waiting.delete(id);
+        this.#waitNoMore(id);
         signal?.removeEventListener('abort', abort);
         this.#trace('asked', spec.name, Buffer.byteLength(text), asked);
       };
-      this.#waiting.set(id, {
+      this.#wait(id, {
         accept: (result, bytes) => {
           done();
           const size = bytesOf(result, bytes, spec.answerBytes);
@@ -430,6 +453,7 @@ export class Link implements Beating {
       this.#send(encodeResult(id, result));
       return this.#trace('answered', method, bytes, since);
     }
+    if (this.#running === NONE_RUN) this.#running = new Map();
     this.#running.set(id, call);
     result
       .then(
@@ -438,6 +462,7 @@ export class Link implements Beating {
       )
       .then((text) => {
         this.#running.delete(id);
+        if (this.#running.size === 0) this.#running = NONE_RUN;
         this.#send(text);
         this.#trace('answered', method, bytes, since);
         this.#catchUp();
@@ -550,10 +575,11 @@ export class Link implements Beating {
     this.#ending = ending;
     this.#stopBeating();
     const fault = this.#closedFault();
-    this.#ready.reject(fault);
+    this.#ready?.reject(fault);
+    this.#ready = undefined;
     for (const waiting of [...this.#waiting.values()]) waiting.refuse(fault);
     this.#ended?.abort(fault);
-    this.#closed.resolve(ending);
+    this.#close(ending);
   }
 
   #closedFault(): Fault {

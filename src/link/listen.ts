@@ -10,7 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { formatAddress, plainIp } from './address.ts';
-import { Arrivals } from './arrivals.ts';
+import { Arrivals, cut } from './arrivals.ts';
 import { type Identity, peerOf } from './certificate.ts';
 import type { Guard } from './guard.ts';
 import type { HelloInfo } from './hello.ts';
@@ -54,7 +54,8 @@ const ACCEPTING = {
   requestCert: true,
   rejectUnauthorized: false, // the key is the identity; no authority vouches for it
   minVersion: 'TLSv1.3' as const,
-  ALPNProtocols: ['http/1.1'],
+  // A list of them would be copied for each connection, into a pool of 64 KiB that stays as long as it does.
+  ALPNCallback: ({ protocols }: { protocols: string[] }) => protocols.find((offered) => offered === 'http/1.1'),
 };
 
 export class Listener {
@@ -188,7 +189,7 @@ export class Listener {
   }
 
   #upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer): void {
-    socket.on('error', () => socket.destroy());
+    socket.on('error', cut);
     const peer = peerOf(socket);
     if (this.#stopping) return void socket.destroy();
     if (request.url !== '/link') return refuseUpgrade(socket, { code: 'unknown_operation' });
@@ -201,7 +202,7 @@ export class Listener {
     } catch (error) {
       return refuseUpgrade(socket, toFault(error));
     }
-    socket.once('close', leave);
+    socket.on('close', leave); // which is said once
     this.#upgrades.handleUpgrade(request, socket, head, (ws) => this.#welcome(ws, socket, peer));
   }
 
@@ -248,7 +249,7 @@ function holdConnections(server: Server, guard: Guard | undefined, arrivals: Arr
   server.on('connection', (socket: Socket) => {
     const leave = guard ? guard.connect(plainIp(socket.remoteAddress)) : () => {};
     if (!leave) return void socket.destroy();
-    socket.once('close', leave);
+    socket.on('close', leave); // which is said once
     arrivals.add(socket, () => {
       for (const listener of begin) listener.call(server, socket);
     });

@@ -30,7 +30,7 @@ export class WebSocketStream implements MessageStream, Outlet {
     this.address = address;
     this.rung = rung;
     this.#masks = dialled;
-    ws.on('error', () => {}); // a close event always follows, and tells
+    ws.on('error', ignored); // a close event always follows, and tells
     ws.pause(); // until start()
   }
 
@@ -114,7 +114,7 @@ export class WebSocketStream implements MessageStream, Outlet {
     for (const frame of frames) {
       const bytes = Buffer.from(frame); // once: a string would be measured twice more on its way
       this.sentBytes += bytes.length;
-      this.#ws.send(bytes, SENDING, sent);
+      this.#ws.send(bytes, SENDING, ignored);
     }
     if (this.#pinging) this.#ws.ping();
     this.#pinging = false;
@@ -124,5 +124,5 @@ export class WebSocketStream implements MessageStream, Outlet {
 
 const SENDING = { binary: false, compress: false };
 
-/** A failed write shows as a close. */
-const sent = (): void => {};
+/** What fails shows as a close. */
+const ignored = (): void => {};
