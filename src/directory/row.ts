@@ -73,7 +73,7 @@ export class LiveRow implements Row {
   }
 
   static of(said: DirectoryRecord, state: Pick<Row, 'verified' | 'observed' | 'online' | 'lastSeen'>): LiveRow {
-    return new LiveRow({ ...state, record: textOf(said), verified: JSON.stringify(state.verified) }, copied);
+    return new LiveRow({ ...state, record: textOf(said), verified: JSON.stringify(state.verified) }, kept(said));
   }
 
   /**
@@ -128,7 +128,7 @@ export class LiveRow implements Row {
   }
 
   set record(said: DirectoryRecord) {
-    this.#say(textOf(said), copied);
+    this.#say(textOf(said), kept(said));
   }
 
   get verified(): readonly string[] {
@@ -183,6 +183,12 @@ export class LiveRow implements Row {
 
 /** What is cut out of a text keeps all of that text in memory, and these outlive it. */
 const copied = (part: string): string => Buffer.from(part, 'latin1').toString('latin1');
+
+/** Ids as the record has them, which its link has, too. */
+const kept =
+  ({ account, node }: DirectoryRecord) =>
+  (part: string): string =>
+    part === account ? account : part === node ? node : copied(part);
 
 /** What a start reads stays in memory mostly, and parts of it cost less than copies. */
 const asRead = (part: string): string => part;

@@ -28,6 +28,8 @@ const MOST_READS = 600;
 const SWEEP_MS = 1000;
 const FORGET_EVERY_MS = 3600_000;
 
+type RateOptions = ConstructorParameters<typeof Rate>[0];
+
 /** What is known of one link; it is the owner of what the link announced. */
 type Guest = {
   link: Link;
@@ -58,9 +60,10 @@ export class DirectoryServer implements Disposable {
   readonly #writer: DirectoryWriter;
   readonly #dialBack: DialBack;
   readonly #joining: Joining | undefined;
-  readonly #clock: Clock;
   readonly #log: Log;
-  readonly #mostReads: number;
+  /** Of each link. */
+  readonly #announces: RateOptions;
+  readonly #reads: RateOptions;
   readonly #returnWithinMs: () => number | undefined;
   readonly #guests = new WeakMap<Link, Guest>();
   readonly #watchers = new Set<Guest>();
@@ -103,9 +106,10 @@ export class DirectoryServer implements Disposable {
     this.#dialBack = options.dialBack;
     this.#joining = options.joining;
     this.zones = options.zones;
-    this.#clock = options.clock;
     this.#log = options.log;
-    this.#mostReads = options.readsPerMinute ?? MOST_READS;
+    const perMinute = (most: number): RateOptions => ({ burst: most, perSecond: most / 60, clock: options.clock });
+    this.#announces = perMinute(MOST_ANNOUNCES);
+    this.#reads = perMinute(options.readsPerMinute ?? MOST_READS);
     this.#returnWithinMs = options.returnWithinMs ?? (() => undefined);
     this.#unlisten = this.#table.onChange((account) => this.#tellSoon(account));
   }
@@ -204,8 +208,8 @@ export class DirectoryServer implements Disposable {
       account: undefined,
       only: undefined,
       asker: link.account?.account,
-      announces: new Rate({ burst: MOST_ANNOUNCES, perSecond: MOST_ANNOUNCES / 60, clock: this.#clock }),
-      reads: new Rate({ burst: this.#mostReads, perSecond: this.#mostReads / 60, clock: this.#clock }),
+      announces: new Rate(this.#announces),
+      reads: new Rate(this.#reads),
     };
     this.#guests.set(link, guest);
     void link.closed.then(() => {
@@ -224,12 +228,14 @@ export class DirectoryServer implements Disposable {
   }
 
   async #announce(
-    record: DirectoryRecord,
+    said: DirectoryRecord,
     token: string | undefined,
     guest: Guest,
   ): Promise<ReturnType<typeof messages.announce.result.parse>> {
-    this.#limit(guest.announces, `announcing "${record.handle}"`);
-    this.#admit(record, guest.link);
+    this.#limit(guest.announces, `announcing "${said.handle}"`);
+    this.#admit(said, guest.link);
+    // The link has the same ids in memory already.
+    const record = { ...said, node: guest.link.peer, account: guest.asker ?? said.account };
     const { node, addresses } = record;
     const observed = guest.host;
     const reached = (): string[] => {

@@ -52,8 +52,8 @@ class Wire implements MessageStream {
   #end: (code: number, reason: string) => void = () => {};
 
   start(on: Parameters<MessageStream['start']>[0]): void {
-    this.say = on.frame;
-    this.#end = on.close;
+    this.say = (said) => on.frame(said);
+    this.#end = (code, reason) => on.close(code, reason);
   }
   share(most: number): void {
     this.shared = most;

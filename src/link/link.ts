@@ -8,7 +8,7 @@ import type { Log } from '../base/log.ts';
 import type { Answers } from './answers.ts';
 import type { Binding } from './binding.ts';
 import { type Beating, keepBeating } from './heartbeat.ts';
-import { checkHello, type HelloInfo, hello } from './hello.ts';
+import { checkHello, type HelloInfo, hello, keptOf } from './hello.ts';
 import {
   bytesOf,
   encodeError,
@@ -72,6 +72,8 @@ export type LinkOptions = {
    * Where nothing below proved `peer`: whether the proof in its hello does. Without it, a proof is out of place. [L-43]
    */
   proves?: ((proof: string) => boolean) | undefined;
+  /** Called once when it has ended. */
+  onEnd?: ((link: Link) => void) | undefined;
   /** Milliseconds of silence after which the other side is asked for a sign of life, and once more until it is given up. */
   keepAliveMs?: number;
 };
@@ -139,6 +141,7 @@ export class Link implements Beating {
   /** Until it has settled. */
   #ready: Settling | undefined;
   readonly #close: (ending: Ending) => void;
+  readonly #onEnd: ((link: Link) => void) | undefined;
   #remote: HelloInfo | undefined;
   #ending: Ending | undefined;
   #nextId = 1;
@@ -164,6 +167,7 @@ export class Link implements Beating {
     this.#self = options.self;
     this.#refuses = options.refuses;
     this.#proves = options.proves;
+    this.#onEnd = options.onEnd;
     this.#clock = options.clock;
     this.#log = options.log;
     const { promise, ...settling } = Promise.withResolvers<void>();
@@ -214,18 +218,37 @@ export class Link implements Beating {
 
   /** Starts reading and greets; settles as `ready` does. */
   start(): Promise<void> {
-    this.#stream.start({
-      frame: (said) => this.#take(said),
-      pong: () => {
-        this.#hear();
-        if (this.#pingedAt > 0) this.rttMs = Math.max(0, performance.now() - this.#pingedAt);
-        this.#pingedAt = 0;
-      },
-      close: (code, reason) => this.#finish(endingOf(code, reason)),
-    });
+    this.#stream.start(new Link.#Ears(this));
     this.#limitHello();
     if (this.dialled) this.#greet();
     return this.ready;
+  }
+
+  /** What its stream tells. A class, for an idle link is to keep as little as can be. */
+  static readonly #Ears = class {
+    readonly #link: Link;
+
+    constructor(link: Link) {
+      this.#link = link;
+    }
+
+    frame(said: string | Buffer): void {
+      this.#link.#take(said);
+    }
+
+    pong(): void {
+      this.#link.#takePong();
+    }
+
+    close(code: number, reason: string): void {
+      this.#link.#finish(endingOf(code, reason));
+    }
+  };
+
+  #takePong(): void {
+    this.#hear();
+    if (this.#pingedAt > 0) this.rttMs = Math.max(0, performance.now() - this.#pingedAt);
+    this.#pingedAt = 0;
   }
 
   #limitHello(): void {
@@ -268,7 +291,7 @@ export class Link implements Beating {
 
   #meet(info: HelloInfo): void {
     checkHello(info, this.peer, this.#clock.now());
-    this.#remote = info;
+    this.#remote = keptOf(info, this.peer);
     this.#stream.share(Math.min(info.batch ?? 1, MOST_BATCH));
     if (!this.carrier) this.#stopBeating = keepBeating(this, this.#keepAliveMs);
     this.#ready?.resolve();
@@ -580,6 +603,7 @@ export class Link implements Beating {
     for (const waiting of [...this.#waiting.values()]) waiting.refuse(fault);
     this.#ended?.abort(fault);
     this.#close(ending);
+    this.#onEnd?.(this);
   }
 
   #closedFault(): Fault {

@@ -65,6 +65,8 @@ export class Listener {
   readonly #routes: Routes;
   readonly #arrivals: Arrivals;
   readonly #links = new Set<Link>();
+  /** One for all links. */
+  readonly #forget = (link: Link): void => void this.#links.delete(link);
   /** Connections that did not come by the port. */
   readonly #taken = new Set<TLSSocket>();
   #context: SecureContext | undefined;
@@ -216,11 +218,11 @@ export class Listener {
       refuses: this.#options.refuses,
       peer,
       dialled: false,
+      onEnd: this.#forget,
       clock: this.#options.clock,
       log: this.#options.log,
     });
     this.#links.add(link);
-    void link.closed.then(() => this.#links.delete(link));
     link.start().then(
       () => this.#options.onLink(link),
       (error: unknown) => this.#options.log.debug({ err: error, from: origin.address }, 'a link was not greeted'),

@@ -43,7 +43,7 @@ export class WebSocketStream implements MessageStream, Outlet {
       if (isBinary) this.close(1003, 'frames are text');
       else on.frame(data as Buffer); // that is its binaryType, for whole frames
     });
-    this.#ws.on('pong', on.pong);
+    this.#ws.on('pong', () => on.pong());
     this.#ws.on('close', (code, reason) => on.close(code, reason.toString()));
     if (this.#ws.readyState === WebSocket.CLOSED) on.close(1006, '');
     this.#ws.resume();
