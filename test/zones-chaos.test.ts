@@ -34,7 +34,7 @@ const ZONES = ['r', 'a.r', 'b.r', 'c.a.r', 'd.a.r', 'e.b.r', 'f.b.r'];
 /** Milliseconds that others keep what is said here: short, so that there is something to go wrong. */
 const TIMES = { answerMs: 200, unknownMs: 200, referralMs: 1000 };
 /** Milliseconds that something must have been as it is, before and after a lookup, to count as so. */
-const SETTLED_MS = 1500;
+const SETTLED_MS = 2500;
 /** Milliseconds in which whoever can be reached is found, with room for a machine that does other things too. */
 const DEADLINE_MS = 8000;
 
