@@ -59,7 +59,7 @@ const CHECKPOINT_PAGES = 16_000;
 const SNAPSHOT_PAGES = 1024;
 
 /** One of the works that share a transaction. */
-type Grouped = { run(): void; done(): void; fail(error: unknown): void };
+type Grouped = { run(): void; done(): void; fail(error: unknown): void; again: boolean };
 
 export class Store implements Disposable {
   readonly #db: DatabaseSync;
@@ -146,9 +146,10 @@ export class Store implements Disposable {
 
   /**
    * As `transaction`, together with all others that are asked for in this turn of the event loop: one commit serves all, and
-   * each stands or falls by itself. `work` must not wait.
+   * each stands or falls by itself. `work` must not wait. `again`: it does nothing but write to this store, so it may be run once
+   * more where another one failed; of such works none pays for being undone alone unless one has to be.
    */
-  grouped<T>(work: () => T): Promise<T> {
+  grouped<T>(work: () => T, { again = false } = {}): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       let result: { value: T } | undefined;
       const run = (): void => {
@@ -157,7 +158,7 @@ export class Store implements Disposable {
       const done = (): void => {
         if (result) resolve(result.value);
       };
-      this.#group.push({ run, done, fail: reject });
+      this.#group.push({ run, done, fail: reject, again });
       if (this.#group.length === 1) setImmediate(() => this.#runGroup());
     });
   }
@@ -167,6 +168,7 @@ export class Store implements Disposable {
     this.#group = [];
     const kept: Grouped[] = [];
     try {
+      if (group.every(({ again }) => again) && this.#runPlainly(group)) return;
       this.transaction(() => {
         for (const each of group) {
           const failed = this.#within(() => each.run());
@@ -179,6 +181,19 @@ export class Store implements Disposable {
       return;
     }
     for (const each of kept) each.done();
+  }
+
+  /** All of them without a savepoint, for which each would pay as much as for a row; false where one failed, and nothing is done. */
+  #runPlainly(group: readonly Grouped[]): boolean {
+    try {
+      this.transaction(() => {
+        for (const each of group) each.run();
+      });
+    } catch {
+      return false; // the one that failed does so again, and is told why
+    }
+    for (const each of group) each.done();
+    return true;
   }
 
   /** Undoes what `work` did, and that alone, if it throws; gives what it threw. */

@@ -173,7 +173,8 @@ export class Mailbox implements AsyncDisposable {
       bytes += row.bytes + 1;
       return bytes > CONTENT_BYTES;
     });
-    const stored = (end < 0 ? rows : rows.slice(0, end)).flatMap(({ entry }) => entries.get(entry) ?? []);
+    const found = (end < 0 ? rows : rows.slice(0, end)).flatMap(({ entry }) => entries.get(entry) ?? []);
+    const stored = entries.signed(found);
     return {
       entries: stored.map(({ entry }) => entry),
       ids: stored.map(({ id }) => id),

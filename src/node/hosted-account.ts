@@ -2,6 +2,7 @@
 
 import { Fault } from '../base/fault.ts';
 import type { Store } from '../base/sqlite.ts';
+import type { Unsigned } from '../chat/entry.ts';
 import type { Summary } from '../chat/history.ts';
 import { msOf } from '../chat/hlc.ts';
 import type { Message } from '../chat/message.ts';
@@ -53,6 +54,11 @@ export class HostedAccount implements AsyncDisposable {
 
   get chat(): ChatService {
     return this.#wake().chat;
+  }
+
+  /** Its own signature of an entry. */
+  signature(entry: Unsigned): string {
+    return this.#wake().key.sign('entry', entry);
   }
 
   get online(): boolean {
@@ -195,7 +201,7 @@ export class HostedAccount implements AsyncDisposable {
 
   /** See `Hosted.say`: many that come in one turn of the event loop share a commit, and one call to the disk. */
   async say(conversation: string, text: string): Promise<{ id: string; at: number }> {
-    const { id, entry } = await this.store.grouped(() => this.chat.post(conversation, text));
+    const { id, entry } = await this.store.grouped(() => this.chat.post(conversation, text), { again: true });
     await this.store.settled();
     return { id, at: msOf(entry.at) };
   }

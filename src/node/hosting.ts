@@ -75,6 +75,7 @@ export class House implements AsyncDisposable {
     this.replica = new Replica(store, {
       hosts: (account) => this.#byAccount.has(account),
       ledger: (account) => this.#account(account).chat.ledger,
+      signature: (entry) => this.#account(entry.author).signature(entry),
     });
     this.router = new Router({ admit: (link) => node.introduce(link), settled: () => store.settled() });
     ChatService.attachAll(this.router, (link) => this.#account(link.own?.account ?? '').chat);
