@@ -71,6 +71,10 @@ class HouseDoor implements Hosting {
     return this.#house.people().map(this.#house.personView);
   }
 
+  settled(): Promise<void> | undefined {
+    return this.#house.store.settled();
+  }
+
   on(listener: (event: HostedEvent) => void): () => void {
     return this.#house.on((event) => {
       const shown = eventOf(this.#house, event);

@@ -8,6 +8,8 @@ import { promisify } from 'node:util';
 import { Checkpoints } from './checkpoint.ts';
 import { toFault } from './fault.ts';
 
+const sync = promisify(fdatasync);
+
 type Row = Record<string, unknown>;
 type Parameter = string | number | bigint | null | Uint8Array;
 
@@ -73,6 +75,8 @@ export class Store implements Disposable {
   #written = 0;
   #safe = 0;
   #syncing: Promise<void> | undefined;
+  /** Who asks before anything else is written waits for the same. */
+  #settling: { upTo: number; done: Promise<void> } | undefined;
   readonly #checkpoints: Checkpoints | undefined;
   readonly #wrote = (): void => {
     this.#written += 1;
@@ -145,8 +149,8 @@ export class Store implements Disposable {
   }
 
   /**
-   * As `transaction`, together with all others that are asked for in this turn of the event loop: one commit serves all, and
-   * each stands or falls by itself. `work` must not wait. `again`: it does nothing but write to this store, so it may be run once
+   * As `transaction`, together with all others that are asked for in this turn of the event loop, and while the disk takes what
+   * was written before: one commit serves all, and each stands or falls by itself. `work` must not wait. `again`: it does nothing but write to this store, so it may be run once
    * more where another one failed; of such works none pays for being undone alone unless one has to be.
    */
   grouped<T>(work: () => T, { again = false } = {}): Promise<T> {
@@ -159,8 +163,15 @@ export class Store implements Disposable {
         if (result) resolve(result.value);
       };
       this.#group.push({ run, done, fail: reject, again });
-      if (this.#group.length === 1) setImmediate(() => this.#runGroup());
+      if (this.#group.length === 1) setImmediate(() => this.#startGroup());
     });
+  }
+
+  /** While the disk is at what was written last, more gather: each commit, and all that follows it, then serves more of them. */
+  #startGroup(): void {
+    const start = (): void => this.#runGroup();
+    if (this.#syncing) this.#syncing.then(start, start);
+    else start();
   }
 
   #runGroup(): void {
@@ -253,7 +264,10 @@ export class Store implements Disposable {
    */
   settled(): Promise<void> | undefined {
     if (this.#safe >= this.#written || this.#walPath === undefined) return undefined;
-    return this.#settle(this.#written, this.#walPath);
+    if (this.#settling?.upTo !== this.#written) {
+      this.#settling = { upTo: this.#written, done: this.#settle(this.#written, this.#walPath) };
+    }
+    return this.#settling.done;
   }
 
   async #settle(upTo: number, path: string): Promise<void> {
@@ -271,7 +285,7 @@ export class Store implements Disposable {
     try {
       // Only the main file and its `-shm` carry SQLite's locks, so closing this one again drops none.
       this.#wal ??= openSync(path, 'r+');
-      await promisify(fdatasync)(this.#wal);
+      await sync(this.#wal);
     } catch (error) {
       throw toFault(error, 'syncing the store', 'unwritable');
     }

@@ -299,8 +299,7 @@ export class Gateway implements AsyncDisposable {
 
   /** A number and a message that somebody has seen are there also after a power cut: an echo is its author's receipt. */
   #settled(): Promise<void> | undefined {
-    const [any] = this.#clients.values();
-    const [numbers, messages] = [this.#records.settled(), any?.user?.hosted.backend.settled()];
+    const [numbers, messages] = [this.#records.settled(), this.#options.hosting.settled()];
     return numbers && messages ? Promise.all([numbers, messages]).then(() => {}) : (numbers ?? messages);
   }
 

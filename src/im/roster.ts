@@ -18,6 +18,8 @@ export class Roster {
   readonly #new = new Set<Client>();
   #changed = false;
   #timer: NodeJS.Timeout | undefined;
+  /** When it fires. */
+  #due = 0;
   readonly #period: NodeJS.Timeout;
   /** Times, by `performance.now()`, before which the next list is made, and before which all get it. */
   #makeAt = 0;
@@ -47,8 +49,10 @@ export class Roster {
   }
 
   #plan(): void {
-    if (this.#timer !== undefined) return;
     const at = this.#new.size > 0 ? this.#makeAt : Math.max(this.#makeAt, this.#tellAt);
+    if (this.#timer !== undefined && this.#due <= at) return;
+    clearTimeout(this.#timer);
+    this.#due = at; // earlier than it was, where somebody has come who waits for their first list
     this.#timer = setTimeout(() => this.#run(), Math.max(0, at - performance.now()));
   }
 
