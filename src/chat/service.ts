@@ -562,6 +562,13 @@ export class ChatService implements AsyncDisposable {
     return waiting.length === 0 && !rooms.isWaiting(self);
   }
 
+  /** Whether it could be ended, and made anew when it is needed, without anybody noticing: nothing is linked, waits or is under way. */
+  isQuiet(): boolean {
+    const hasNobody = this.#linked.size === 0 && this.#wanted.size === 0 && this.#readOf.size === 0;
+    const parts = [this.#courier, this.#beside, this.rooms.order, ...(this.#mailbox ? [this.#mailbox] : [])];
+    return hasNobody && parts.every(({ isQuiet }) => isQuiet) && this.isIdle();
+  }
+
   /** Own entries that lack a receipt and have not failed. */
   waiting(): number {
     return this.#ledger.outbox.size();

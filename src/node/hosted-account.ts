@@ -15,6 +15,7 @@ import { ticket } from '../files/wire.ts';
 import { type Binding, bind } from '../link/binding.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import type { Key } from '../link/identity.ts';
+import type { Link } from '../link/link.ts';
 import { type HostedFile, hostedFile } from './hosted-file.ts';
 import type { HostedRow } from './hosted-keys.ts';
 import { HostedPresence } from './hosted-presence.ts';
@@ -28,8 +29,14 @@ const BINDING_LEFT_MS = 24 * 3600_000;
 
 type Wait = { signal?: AbortSignal | undefined };
 
+/** Milliseconds since it was last asked for anything, after which its ends of conversations rest: longer than any operation takes. */
+const REST_MS = 30_000;
+
 /** What is made when the account is first used. */
-type Awake = { key: Key; own: OwnRecord; chat: ChatService; peers: Peers; presence: HostedPresence };
+type Awake = { key: Key; own: OwnRecord; presence: HostedPresence };
+
+/** Its ends of conversations: most who are here say nothing at the moment, and what comes for them needs none of it. */
+type Talk = { chat: ChatService; peers: Peers; usedAt: number };
 
 export class HostedAccount implements AsyncDisposable {
   readonly name: string;
@@ -38,6 +45,7 @@ export class HostedAccount implements AsyncDisposable {
   readonly row: HostedRow;
   readonly #house: House;
   #awake: Awake | undefined;
+  #talk: Talk | undefined;
   #binding: Binding | undefined;
 
   constructor(house: House, row: HostedRow) {
@@ -53,7 +61,7 @@ export class HostedAccount implements AsyncDisposable {
   }
 
   get chat(): ChatService {
-    return this.#wake().chat;
+    return this.#talking().chat;
   }
 
   /** Its own signature of an entry. */
@@ -70,7 +78,7 @@ export class HostedAccount implements AsyncDisposable {
     return {
       router: this.#house.router,
       self: this.#self,
-      onLink: (link) => this.#wake().peers.take(link),
+      onLink: (link) => this.#talking().peers.take(link),
     };
   }
 
@@ -97,9 +105,9 @@ export class HostedAccount implements AsyncDisposable {
 
   #make(): Awake {
     const house = this.#house;
-    const { node, router, clock, log, store, replica } = house;
+    const { node, router, clock, log } = house;
     const key = house.keys.key(this.row);
-    const { directory, identity } = node;
+    const { directory } = node;
     const addresses = (): string[] => node.addresses;
     const own = new OwnRecord({ account: key, handle: this.handle, node: node.id, addresses, clock, hosted: true });
     const presence = new HostedPresence({
@@ -110,11 +118,48 @@ export class HostedAccount implements AsyncDisposable {
       opening: house.opening,
       clock,
       log,
+      // Letters may have come, and changes of rooms.
       onLinks: (links) => {
-        for (const link of links) chat.trackerUp(link);
-        chat.trackersUp(links);
+        if (this.#talk) tellTrackers(this.#talk, links);
+        else if (links.length > 0) this.#talking();
       },
     });
+    return { key, own, presence };
+  }
+
+  #talking(): Talk {
+    const { key, presence } = this.#wake();
+    let talk = this.#talk;
+    if (!talk) {
+      talk = this.#makeTalk(key, presence);
+      this.#talk = talk;
+      this.#house.talking.add(this);
+      talk.chat.start();
+      tellTrackers(talk, presence.links);
+    }
+    talk.usedAt = performance.now();
+    return talk;
+  }
+
+  /** Lets go of its ends of conversations where it was not asked for them for a while, and nothing is under way on them. */
+  rest(): void {
+    const talk = this.#talk;
+    if (!talk || performance.now() - talk.usedAt < REST_MS || !talk.peers.isQuiet || !talk.chat.isQuiet()) return;
+    void this.#endTalk();
+  }
+
+  async #endTalk(): Promise<void> {
+    const talk = this.#talk;
+    this.#talk = undefined;
+    this.#house.talking.delete(this);
+    await talk?.chat[Symbol.asyncDispose]();
+    await talk?.peers[Symbol.asyncDispose]();
+  }
+
+  #makeTalk(key: Key, presence: HostedPresence): Talk {
+    const house = this.#house;
+    const { node, router, clock, log, store, replica } = house;
+    const { directory, identity } = node;
     const peers = new Peers({
       identity,
       router,
@@ -160,13 +205,12 @@ export class HostedAccount implements AsyncDisposable {
       handleOf: house.handleOf,
       speaker: (conversation) => house.speaker(this, conversation).chat,
     });
-    chat.start();
-    return { key, own, chat, peers, presence };
+    return { chat, peers, usedAt: 0 };
   }
 
   /** Goes on with what waits of it from before. */
   resume(): void {
-    this.#wake();
+    this.#talking();
   }
 
   /** Has a tracker bind the name to the account. Throws `name_taken`, `tracker_down`. */
@@ -190,9 +234,9 @@ export class HostedAccount implements AsyncDisposable {
     if (!awake) return;
     await awake.presence.offline();
     // Nobody is here, and nothing waits: it is made anew when somebody comes, or something does.
-    if (this.#awake !== awake || awake.presence.isWanted || !awake.chat.isIdle()) return;
+    if (this.#awake !== awake || awake.presence.isWanted || (this.#talk && !this.#talk.chat.isIdle())) return;
     this.#awake = undefined;
-    await end(awake);
+    await this.#end(awake);
   }
 
   trackersChanged(): void {
@@ -216,7 +260,7 @@ export class HostedAccount implements AsyncDisposable {
     const { author } = stored.entry;
     return hostedFile(parsed.data, {
       author,
-      bulk: (who, wait) => this.#wake().peers.bulk(who, wait),
+      bulk: (who, wait) => this.#talking().peers.bulk(who, wait),
       binding: () => this.#bound(),
     });
   }
@@ -263,12 +307,16 @@ export class HostedAccount implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#awake) await end(this.#awake);
+    if (this.#awake) await this.#end(this.#awake);
+  }
+
+  async #end({ presence }: Awake): Promise<void> {
+    await presence[Symbol.asyncDispose]();
+    await this.#endTalk();
   }
 }
 
-async function end({ presence, chat, peers }: Awake): Promise<void> {
-  await presence[Symbol.asyncDispose]();
-  await chat[Symbol.asyncDispose]();
-  await peers[Symbol.asyncDispose]();
+function tellTrackers({ chat }: Talk, links: readonly Link[]): void {
+  for (const link of links) chat.trackerUp(link);
+  chat.trackersUp(links);
 }
