@@ -75,6 +75,11 @@ class HouseDoor implements Hosting {
     return this.#house.store.settled();
   }
 
+  others(): Person[] {
+    const others = this.#house.node.directory.list().filter(({ account }) => !this.#house.get(account));
+    return others.map(this.#house.personView);
+  }
+
   on(listener: (event: HostedEvent) => void): () => void {
     return this.#house.on((event) => {
       const shown = eventOf(this.#house, event);

@@ -29,14 +29,17 @@ const BINDING_LEFT_MS = 24 * 3600_000;
 
 type Wait = { signal?: AbortSignal | undefined };
 
-/** Milliseconds since it was last asked for anything, after which its ends of conversations rest: longer than any operation takes. */
-const REST_MS = 30_000;
+/**
+ * Milliseconds since it was last asked for anything, after which its ends of conversations rest: most who come say nothing for a
+ * long time, and who has said something will say more.
+ */
+const REST_MS = { silent: 3000, talkative: 300_000 };
 
 /** What is made when the account is first used. */
 type Awake = { key: Key; own: OwnRecord; presence: HostedPresence };
 
 /** Its ends of conversations: most who are here say nothing at the moment, and what comes for them needs none of it. */
-type Talk = { chat: ChatService; peers: Peers; usedAt: number };
+type Talk = { chat: ChatService; peers: Peers; usedAt: number; restMs: number };
 
 export class HostedAccount implements AsyncDisposable {
   readonly name: string;
@@ -144,7 +147,7 @@ export class HostedAccount implements AsyncDisposable {
   /** Lets go of its ends of conversations where it was not asked for them for a while, and nothing is under way on them. */
   rest(): void {
     const talk = this.#talk;
-    if (!talk || performance.now() - talk.usedAt < REST_MS || !talk.peers.isQuiet || !talk.chat.isQuiet()) return;
+    if (!talk || performance.now() - talk.usedAt < talk.restMs || !talk.peers.isQuiet || !talk.chat.isQuiet()) return;
     void this.#endTalk();
   }
 
@@ -205,7 +208,7 @@ export class HostedAccount implements AsyncDisposable {
       handleOf: house.handleOf,
       speaker: (conversation) => house.speaker(this, conversation).chat,
     });
-    return { chat, peers, usedAt: 0 };
+    return { chat, peers, usedAt: 0, restMs: REST_MS.silent };
   }
 
   /** Goes on with what waits of it from before. */
@@ -245,7 +248,9 @@ export class HostedAccount implements AsyncDisposable {
 
   /** See `Hosted.say`: many that come in one turn of the event loop share a commit, and one call to the disk. */
   async say(conversation: string, text: string): Promise<{ id: string; at: number }> {
-    const { id, entry } = await this.store.grouped(() => this.chat.post(conversation, text), { again: true });
+    const talk = this.#talking();
+    talk.restMs = REST_MS.talkative;
+    const { id, entry } = await this.store.grouped(() => talk.chat.post(conversation, text), { again: true });
     await this.store.settled();
     return { id, at: msOf(entry.at) };
   }

@@ -31,7 +31,7 @@ const OPENING = 64;
 const MOST_WAITING = 100_000;
 
 /** Milliseconds between two looks for accounts whose ends of conversations may rest. */
-const REST_CHECK_MS = 5000;
+const REST_CHECK_MS = 1000;
 
 /** Events of a message that all hosted members of its conversation see alike. */
 const FOR_ALL = new Set<ChatEvent>(['message.received', 'message.edited', 'message.deleted', 'message.reaction']);
