@@ -2,6 +2,8 @@
 import type { Pickled } from './pickle.ts';
 
 const ascii = /^[\x20-\x7e]*$/;
+/** Of it, what needs no escape. */
+const plain = /^[\x20-\x26\x28-\x5b\x5d-\x7e]*$/;
 
 /** A pickle of protocol 0 to 5, behind `before`, which is ASCII. */
 export function pickle(value: Pickled, protocol = 0, before = ''): Buffer {
@@ -20,8 +22,10 @@ function text(value: Pickled): string {
   if (typeof value === 'boolean') return value ? 'I01\n' : 'I00\n';
   if (typeof value === 'bigint') return `L${value}L\n`;
   if (typeof value === 'number') return numberText(value);
-  if (typeof value === 'string')
+  if (typeof value === 'string') {
+    if (plain.test(value)) return `S'${value}'\n`;
     return ascii.test(value) ? `S'${value.replaceAll(/[\\']/g, '\\$&')}'\n` : `V${escaped(value)}\n`;
+  }
   if (value instanceof Uint8Array) return `S'${byteEscapes(value)}'\n`;
   let written = value instanceof Map ? '(d' : '(l';
   if (value instanceof Map) for (const [key, held] of value) written += `${text(key)}${text(held)}s`;

@@ -6,8 +6,8 @@ import { type Form, Notice } from './notice.ts';
 const PERIOD_MS = 60_000;
 /** Milliseconds between two lists, at the least, and at the most. */
 const PACE_MS = { least: 50, most: 300_000 };
-/** Lists take at most one part of so many of the time: with thousands of people each is long, and goes to thousands. */
-const SHARE = 20;
+/** Lists take at most one part of so many of the time: with thousands of people each is long, and goes to thousands. Who comes waits for theirs. */
+const SHARE = { all: 20, newcomers: 4 };
 /** Bytes that can be written in a millisecond, about. */
 const BYTES_PER_MS = 200_000;
 /** Bytes of lists that are written in one turn of the event loop, about: what is said meanwhile is not to wait for thousands of them. */
@@ -67,7 +67,7 @@ export class Roster {
     const [made, newcomers] = [performance.now(), [...this.#new]];
     this.#new.clear();
     for (const client of newcomers) if (!client.ended) client.tell(list);
-    this.#makeAt = made + pace(performance.now() - from);
+    this.#makeAt = made + pace(performance.now() - from, SHARE.newcomers);
     if (made >= this.#tellAt && !this.#isTelling) this.#tellAll(list, new Set(newcomers));
     if (this.#changed || this.#new.size > 0) this.#plan();
   }
@@ -107,7 +107,7 @@ export class Roster {
 
   #toldAll({ from, bytes }: { from: number; bytes: number }): void {
     this.#isTelling = false;
-    this.#tellAt = from + pace(performance.now() - from + bytes / BYTES_PER_MS);
+    this.#tellAt = from + pace(performance.now() - from + bytes / BYTES_PER_MS, SHARE.all);
     if (this.#changed || this.#new.size > 0) this.#plan();
   }
 
@@ -124,4 +124,4 @@ export class Roster {
   }
 }
 
-const pace = (costMs: number): number => Math.min(PACE_MS.most, Math.max(PACE_MS.least, SHARE * costMs));
+const pace = (costMs: number, share: number): number => Math.min(PACE_MS.most, Math.max(PACE_MS.least, share * costMs));
