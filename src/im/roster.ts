@@ -4,8 +4,8 @@ import { type Form, Notice } from './notice.ts';
 
 /** Milliseconds after which everybody is told also where nothing changed. */
 const PERIOD_MS = 60_000;
-/** Milliseconds between two lists, at the least, and at the most. */
-const PACE_MS = { least: 50, most: 300_000 };
+/** Milliseconds between two lists, at the least, and at the most; who has just come knows nobody yet. */
+const PACE_MS = { least: 50, most: 300_000, newcomers: 2000 };
 /** Lists take at most one part of so many of the time: with thousands of people each is long, and goes to thousands. Who comes waits for theirs. */
 const SHARE = { all: 20, newcomers: 4 };
 /** Bytes that can be written in a millisecond, about. */
@@ -67,7 +67,7 @@ export class Roster {
     const [made, newcomers] = [performance.now(), [...this.#new]];
     this.#new.clear();
     for (const client of newcomers) if (!client.ended) client.tell(list);
-    this.#makeAt = made + pace(performance.now() - from, SHARE.newcomers);
+    this.#makeAt = made + Math.min(PACE_MS.newcomers, pace(performance.now() - from, SHARE.newcomers));
     if (made >= this.#tellAt && !this.#isTelling) this.#tellAll(list, new Set(newcomers));
     if (this.#changed || this.#new.size > 0) this.#plan();
   }
