@@ -13,11 +13,14 @@ const BYTES_PER_MS = 200_000;
 /** Bytes of lists that are written in one turn of the event loop, about: what is said meanwhile is not to wait for thousands of them. */
 const BYTES_AT_ONCE = 4 * 1024 * 1024;
 
+/** Who is told of it. */
+type Reader = Pick<Client, 'ended' | 'waiting' | 'form' | 'owesRoster' | 'tell'>;
+
 export class Roster {
   readonly #who: () => Map<string, string>;
-  readonly #clients: () => Iterable<Client>;
+  readonly #clients: () => Iterable<Reader>;
   /** Who has just come is told before the others. */
-  readonly #new = new Set<Client>();
+  readonly #new = new Set<Reader>();
   #changed = false;
   #timer: NodeJS.Timeout | undefined;
   /** When it fires. */
@@ -31,7 +34,7 @@ export class Roster {
   /** `who`: status of everybody who is here, by the name that is shown. `clients`: those who have registered. */
   constructor(options: {
     who: () => Map<string, string>;
-    clients: () => Iterable<Client>;
+    clients: () => Iterable<Reader>;
     periodMs?: number | undefined;
   }) {
     this.#who = options.who;
@@ -46,7 +49,7 @@ export class Roster {
   }
 
   /** Somebody has just come, and knows nobody yet. */
-  welcome(client: Client): void {
+  welcome(client: Reader): void {
     this.#new.add(client);
     this.changed();
   }
@@ -72,7 +75,7 @@ export class Roster {
     if (this.#changed || this.#new.size > 0) this.#plan();
   }
 
-  #tellAll(list: Notice, told: ReadonlySet<Client>): void {
+  #tellAll(list: Notice, told: ReadonlySet<Reader>): void {
     this.#changed = false;
     this.#isTelling = true;
     this.#tellAt = Number.POSITIVE_INFINITY;
@@ -82,7 +85,7 @@ export class Roster {
     });
   }
 
-  #tellSome(list: Notice, clients: Iterator<Client>, cost: { from: number; bytes: number }): void {
+  #tellSome(list: Notice, clients: Iterator<Reader>, cost: { from: number; bytes: number }): void {
     const sizes = new Map<Form, number>();
     for (let bytes = 0; bytes < BYTES_AT_ONCE; ) {
       const { value: client } = clients.next();
@@ -112,7 +115,7 @@ export class Roster {
   }
 
   /** A client has read all that waited for it. */
-  drained(client: Client): void {
+  drained(client: Reader): void {
     if (!client.owesRoster) return;
     client.owesRoster = false;
     this.welcome(client);
