@@ -24,6 +24,7 @@ test('who has just come is told before it is time for all, although that is plan
   using roster = new Roster({ who: () => new Map([['anna', LARGE]]), clients: () => [old] });
   roster.changed();
   await old.first;
+  for (let turns = 0; turns < 3; turns++) await new Promise((done) => setImmediate(done)); // all are told
   roster.changed();
   const newcomer = new Reader();
   roster.welcome(newcomer);
