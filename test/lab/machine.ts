@@ -9,7 +9,7 @@ import type { Plug, Site } from './site.ts';
 import { Space } from './space.ts';
 
 /** What trackers listen at: the one port that every firewall lets out. */
-export const TRACKER_PORT = 443;
+const TRACKER_PORT = 443;
 const NODE_PORT = 33_357;
 
 export class Machine implements AsyncDisposable {
@@ -67,14 +67,14 @@ export class Machine implements AsyncDisposable {
     return this.program.client;
   }
 
-  /** Starts a tracker, or starts it again. */
-  async tracker(...flags: string[]): Promise<Running> {
+  /** Starts a tracker. */
+  async tracker(...flags: readonly string[]): Promise<Running> {
     return await this.#start('tracker', '--port', String(TRACKER_PORT), ...flags);
   }
 
   /** Starts a node that joins by the trackers’ addresses which this machine can have a way to. */
   async up(trackers: readonly Machine[], ...flags: string[]): Promise<Running> {
-    const joins = trackers.flatMap((tracker) => ['--tracker', formatInvite(tracker.invite)]);
+    const joins = trackers.flatMap((tracker) => ['--tracker', tracker.inviteText]);
     return await this.#start(
       'up',
       '--name',
@@ -100,6 +100,10 @@ export class Machine implements AsyncDisposable {
     const { peer, zone } = parseInvite(this.program.text('invite'));
     const hosts = [this.plug.ipv4, this.plug.ipv6].filter((host) => host !== undefined);
     return { peer, zone, addresses: hosts.map((host) => formatAddress({ host, port: TRACKER_PORT })) };
+  }
+
+  get inviteText(): string {
+    return formatInvite(this.invite);
   }
 
   /** Kills what runs here. */

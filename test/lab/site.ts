@@ -115,7 +115,7 @@ export class Site implements AsyncDisposable {
 
     if (behind) await behind.#plugRouter(site);
     else await site.#joinMiddle({ ipv4, ipv6 });
-    if (nat || options.outPorts) await router.nft(routerRules({ outside, nat, outPorts: options.outPorts }));
+    await site.#load(nat);
     made.move();
     return site;
   }
@@ -188,6 +188,17 @@ export class Site implements AsyncDisposable {
     await this.router.run('conntrack', '-F');
     if (!this.options.nat) return;
     await this.router.nft('flush map ip nat inward\nflush set ip nat spoken\n');
+  }
+
+  async #load(nat: Nat | undefined): Promise<void> {
+    const { outPorts } = this.options;
+    if (nat || outPorts)
+      await this.router.nft(`flush ruleset\n${routerRules({ outside: this.outside, nat, outPorts })}`);
+  }
+
+  /** Another router in the same place; what goes through it now goes on. */
+  async replaceNat(nat: Nat): Promise<void> {
+    await this.#load(nat);
   }
 
   /** At most so many Mbit/s each way. */
