@@ -8,8 +8,16 @@ import { Rate } from '../base/rate.ts';
 import { formatAddress, parseAddress, scopeOf } from '../link/address.ts';
 import { MOST_ADDRESSES } from './record.ts';
 
-/** Dials `address` once and says whether the key `node` answers there. Never throws for what the other side does. */
-export type Check = (address: string, node: string, signal: AbortSignal) => Promise<boolean>;
+/**
+ * Dials `address` once and says whether the key `node` answers there. Never throws for what the other side does. `may`: whether the host
+ * that a name leads to may be dialled now, for many names may lead to one.
+ */
+export type Check = (
+  address: string,
+  node: string,
+  signal: AbortSignal,
+  may: (host: string) => boolean,
+) => Promise<boolean>;
 
 /** Milliseconds for one address: a handshake over any sane path, and short enough to be of no use as a weapon. */
 const CHECK_MS = 2000;
@@ -79,7 +87,8 @@ export class DialBack implements Disposable {
       using _placeInAll = await this.#places.take(1, signal);
       if (!this.#mayDialNow(parseAddress(address).host, observed)) return; // not remembered: the next announce tries again
       using limit = deadline(this.#checkMs, `dialling back "${address}"`, signal);
-      const good = await this.#check(address, node, limit).catch(() => false);
+      const may = (host: string): boolean => this.#mayDialNow(host, observed);
+      const good = await this.#check(address, node, limit, may).catch(() => false);
       this.#remember(node, address, good);
     } catch {
       // stopped, or too many wait: the address stays unverified until the next announce
