@@ -1,7 +1,7 @@
 /** One authenticated, message-carrying connection. It has one reader and one writer, whatever stream is below it. */
 
 import { z } from 'zod';
-import { deadline, reasonOf } from '../base/async.ts';
+import { deadline, reasonOf, sleep } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { FAULTS, Fault, type FaultCode, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -27,6 +27,8 @@ import type { Context, Router } from './router.ts';
 export interface MessageStream {
   /** Text of the remote address, for people. */
   readonly address: string;
+  /** IP of this machine that it goes out from; undefined where it does not stand on a socket of its own. */
+  readonly localIp?: string | undefined;
   /** Bytes accepted by `send` and not yet taken by the network. */
   readonly bufferedBytes: number;
   /** Bytes of frames that were given to the network. */
@@ -79,6 +81,8 @@ const MOST_WAITING = 4096;
 const MOST_BUFFERED_BYTES = 16 * 1024 * 1024;
 const HELLO_MS = 10_000;
 const KEEP_ALIVE_MS = 15_000;
+/** Milliseconds between two looks whether a sign of life came that was asked for now. */
+const PROBE_LOOK_MS = 50;
 /** A close code is this plus the fault's exit code; 1000 is a goodbye. [L-27] */
 const CLOSE_BASE = 4000;
 /** A frame of a channel begins with a digit, as no message does. [L-62] */
@@ -179,6 +183,16 @@ export class Link implements Beating {
 
   get open(): boolean {
     return this.#remote !== undefined && this.#ending === undefined;
+  }
+
+  /** IP of this machine that it goes out from, where that is known. */
+  get localIp(): string | undefined {
+    return this.#stream.localIp ?? this.carrier?.localIp;
+  }
+
+  /** Own requests that wait for an answer, and those of the other side that are being answered. */
+  get underWay(): number {
+    return this.#waiting.size + this.#running.size + this.#backlog.length;
   }
 
   /** Bytes that wait for the other side to read. */
@@ -489,6 +503,22 @@ export class Link implements Beating {
     if (this.#askedAt > 0) return performance.now() - this.#askedAt;
     if (performance.now() - this.#heardAt >= quietMs) this.#ping();
     return 0;
+  }
+
+  /**
+   * Asks for a sign of life now, whatever was asked before: the way to the other side may have changed. Where none comes within
+   * `patienceMs`, or four round trips if those are longer, the link is ended. Gives whether it stands. [R-76]
+   */
+  async probe(patienceMs: number): Promise<boolean> {
+    if (this.carrier) return await this.carrier.probe(patienceMs);
+    const began = performance.now();
+    const until = began + Math.max(patienceMs, 4 * (this.rttMs ?? 0));
+    if (this.open) this.#ping();
+    while (this.open && this.#holds === 0 && this.#heardAt <= began) {
+      if (performance.now() >= until) this.#fail(new Fault('timeout', 'the other side gives no sign of life'));
+      else await sleep(PROBE_LOOK_MS);
+    }
+    return this.open;
   }
 
   /** [L-28] */
