@@ -7,7 +7,7 @@ import { FAULTS, Fault, type FaultCode, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Binding } from './binding.ts';
 import { type Beating, keepBeating } from './heartbeat.ts';
-import { checkHello, type HelloInfo, hello } from './hello.ts';
+import { checkHello, type HelloInfo, hello, type LinkWay } from './hello.ts';
 import {
   bytesOf,
   encodeError,
@@ -71,6 +71,8 @@ export type LinkOptions = {
    * Where nothing below proved `peer`: whether the proof in its hello does. Without it, a proof is out of place. [L-43]
    */
   proves?: ((proof: string) => boolean) | undefined;
+  /** Where two nodes may have several links: whether this one is dialled although there is another. Asked when it is greeted. [R-72] */
+  instead?: (() => boolean) | undefined;
   /** Milliseconds of silence after which the other side is asked for a sign of life, and once more until it is given up. */
   keepAliveMs?: number;
 };
@@ -116,6 +118,10 @@ export class Link implements Beating {
   /** Round-trip time of the last sign of life asked for, in milliseconds. */
   rttMs: number | null = null;
   receivedBytes = 0;
+  /** As the side that dialled said it, where both know what it is for: then both see the same. [R-72] */
+  way: LinkWay | undefined;
+  /** Another link has taken its place: nothing new is to be begun on it. */
+  retiring = false;
   /** Takes the frames of channels; without it, one is malformed. */
   onChannel: ((text: string) => void) | undefined;
 
@@ -124,6 +130,7 @@ export class Link implements Beating {
   readonly #self: HelloInfo;
   readonly #refuses: ((info: HelloInfo) => boolean) | undefined;
   readonly #proves: ((proof: string) => boolean) | undefined;
+  readonly #instead: (() => boolean) | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #waiting = new Map<number, Waiting>();
@@ -157,6 +164,7 @@ export class Link implements Beating {
     this.#self = options.self;
     this.#refuses = options.refuses;
     this.#proves = options.proves;
+    this.#instead = options.instead;
     this.#clock = options.clock;
     this.#log = options.log;
     this.ready = this.#ready.promise;
@@ -237,7 +245,8 @@ export class Link implements Beating {
   /** Meets the other side in the very moment that its answer is read: its next frame may follow in the same packet. */
   #greet(): void {
     const id = this.#nextId++;
-    const text = encodeRequest(id, hello.name, this.#self);
+    const way = this.#instead && { rung: this.rung, instead: this.#instead() };
+    const text = encodeRequest(id, hello.name, way ? { ...this.#self, way } : this.#self);
     const asked = performance.now();
     this.#waiting.set(id, {
       accept: (result) => {
@@ -245,6 +254,7 @@ export class Link implements Beating {
         this.#trace('asked', hello.name, Buffer.byteLength(text), asked);
         const parsed = hello.result.safeParse(result);
         if (!parsed.success) throw new Fault('malformed', 'greeting: the answer to hello is not of its shape');
+        if (parsed.data.way) this.way = way;
         this.#meet(parsed.data);
       },
       refuse: (fault) => {
@@ -472,7 +482,9 @@ export class Link implements Beating {
     this.#checkProof(parsed.data.proof);
     checkHello(parsed.data, this.peer, this.#clock.now());
     if (this.#refuses?.(parsed.data)) return this.#vanish();
-    this.#send(encodeResult(id, this.#self));
+    const { way } = parsed.data;
+    this.way = way;
+    this.#send(encodeResult(id, way ? { ...this.#self, way } : this.#self));
     this.#meet(parsed.data);
   }
 
