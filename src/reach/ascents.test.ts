@@ -29,7 +29,8 @@ function make(attempt: (key: string) => Promise<Tried> = async () => 'again'): A
   return ascents;
 }
 
-const at = (key: string): number[] => tried.filter((each) => each.key === key).map((each) => Math.round(each.at / 1000));
+const at = (key: string): number[] =>
+  tried.filter((each) => each.key === key).map((each) => Math.round(each.at / 1000));
 
 test('nearer ways are tried ever more seldom, and never less than four times an hour [R-73]', async () => {
   make().add('peer');

@@ -24,7 +24,7 @@ export type Way<T> = {
 };
 
 /** Why a way was not gone. */
-type Failure = { rung: Rung; label: string; reason: string };
+export type Failure = { rung: Rung; label: string; reason: string };
 
 /** What was reached, by which way, and what has failed: of ways that were under way then, that is known only later. */
 export type Climbed<T> = { won: T; rung: Rung; label: string; failures: Failure[] };
@@ -56,6 +56,8 @@ export type ClimbOptions<T> = {
    * there is one.
    */
   better?: ((climbed: Climbed<T>) => void) | undefined;
+  /** Takes what failed, as it does. */
+  failures?: Failure[];
   signal?: AbortSignal | undefined;
   headStartMs?: number;
 };
@@ -80,12 +82,13 @@ const rankOf = ({ label }: { label: string }, first: string | undefined): number
 class Climb<T> {
   readonly #options: ClimbOptions<T>;
   readonly #underWay = new Map<Way<T>, AbortController>();
-  readonly #failures: Failure[] = [];
+  readonly #failures: Failure[];
   readonly #first = Promise.withResolvers<Climbed<T>>();
   #reached: Rung | undefined;
 
   constructor(options: ClimbOptions<T>) {
     this.#options = options;
+    this.#failures = options.failures ?? [];
   }
 
   /** Settles with the first; what is nearer goes on. */
