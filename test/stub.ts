@@ -172,7 +172,7 @@ export class StubBackend implements Backend {
   people: Backend['people'] = {
     announce: async () => alice,
     list: async () => [alice, bob],
-    find: async (handle) => ({ ...this.#person(handle), stale: false, trace: null }),
+    find: async (handle) => ({ ...this.#person(handle), stale: false, trace: null, link: null }),
     setStatus: async (status, text) => ({ ...alice, status, text }),
     setAutoAccept: async (handle, autoAccept) => ({ ...this.#person(handle), autoAccept }),
     verify: async (handle, { confirm }) => {

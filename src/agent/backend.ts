@@ -161,9 +161,13 @@ export function backendOf(
         return [...people.map(node.personView), ...strangers.map(person)];
       },
       async find(handle, { mode, trace, ...wait }) {
-        if (mode === undefined && !trace) return { ...(await find(handle, wait)), stale: false, trace: null };
+        if (mode === undefined && !trace) {
+          const found = await find(handle, wait);
+          return { ...found, stale: false, trace: null, link: node.linkTo(found.id) };
+        }
         const { person, stale, steps } = await directory.trace(handle, { mode, ...wait });
-        return { ...node.personView(person), stale, trace: trace ? steps : null };
+        const link = node.linkTo(person.account);
+        return { ...node.personView(person), stale, trace: trace ? steps : null, link };
       },
       async setStatus(status, text, wait) {
         if (status === 'offline') {

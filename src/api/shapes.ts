@@ -57,6 +57,31 @@ const traceStep = z.object({
   stale: z.boolean().describe('what was known longer ago than it holds, because nobody answered'),
 });
 
+const rung = z.enum(['lan', 'direct', 'punched', 'relay', 'local']).describe('which step of the ladder it stands on');
+
+export const linkInfo = z.object({
+  peer: z.string().describe('peer id of the other node'),
+  handle: z.string().nullable().describe('handle of the account it hosts; null for a tracker or a node not yet known'),
+  role: z.enum(['node', 'tracker']),
+  rung,
+  address: z.string(),
+  dialled: z.boolean().describe('true if this side dialled'),
+  since: time,
+  rttMs: z.number().nullable().describe('milliseconds of the last sign of life, there and back'),
+  sentBytes: z.number().int(),
+  receivedBytes: z.number().int(),
+  missed: z
+    .array(
+      z.object({
+        rung,
+        way: z.string().describe('the address that was tried, or what is tried instead of one'),
+        reason: z.string(),
+      }),
+    )
+    .describe('nearer ways to the other end, and why each is not used; they are tried again by themselves'),
+  triedAt: time.nullable().describe('when those were tried last; null where there are none'),
+});
+
 /** A person as a lookup found them. */
 export const personFound = person.extend({
   stale: z
@@ -64,6 +89,7 @@ export const personFound = person.extend({
     .default(false)
     .describe('the trackers of their zone do not answer now: this is what they said last'),
   trace: z.array(traceStep).nullable().default(null).describe('each question, where it was asked for'),
+  link: linkInfo.nullable().default(null).describe('how they are reached now; null: there is no link'),
 });
 
 /** A zone, as the tracker that signs for it tells its admins. */
@@ -240,8 +266,6 @@ const fileState = z.enum([
   'failed',
 ]);
 
-const rung = z.enum(['lan', 'direct', 'punched', 'relay', 'local']).describe('which step of the ladder it stands on');
-
 /** What is done where the name of a received file is taken. */
 export const conflict = z.enum(['skip', 'overwrite', 'rename'], 'expected "skip", "overwrite" or "rename"');
 
@@ -383,19 +407,6 @@ export const fileCheck = z.object({
   state: z.enum(['ok', 'damaged', 'missing', 'unknown']).describe('unknown: its hashes are no longer kept here'),
   badBytes: z.number().describe('bytes in chunks that are not what their hashes say'),
   refetch: z.boolean().describe('it is fetched again now'),
-});
-
-export const linkInfo = z.object({
-  peer: z.string().describe('peer id of the other node'),
-  handle: z.string().nullable().describe('handle of the account it hosts; null for a tracker or a node not yet known'),
-  role: z.enum(['node', 'tracker']),
-  rung,
-  address: z.string(),
-  dialled: z.boolean().describe('true if this side dialled'),
-  since: time,
-  rttMs: z.number().nullable(),
-  sentBytes: z.number().int(),
-  receivedBytes: z.number().int(),
 });
 
 /** A name of a zone, as its admins see it. */

@@ -115,6 +115,8 @@ const peopleFound = noun<PersonFound>(personFound, {
           ],
         ]
       : []),
+    ...(p.link ? [['linked', linkedBy(p.link)] satisfies [string, Cell]] : []),
+    ...(p.link?.missed ?? []).map((missed, at): [string, Cell] => [at === 0 ? 'not by' : '', nearerOf(missed)]),
     ...(p.trace ?? []).map((step, at): [string, Cell] => [at === 0 ? 'asked' : '', stepLine(step)]),
   ],
 });
@@ -439,7 +441,7 @@ const rooms = noun<Room>(room, {
 });
 
 const links = noun<LinkInfo>(linkInfo, {
-  head: ['WHO', 'ROLE', 'RUNG', 'ADDRESS', 'SINCE', 'RTT', 'SENT', 'RECEIVED'],
+  head: ['WHO', 'ROLE', 'RUNG', 'ADDRESS', 'SINCE', 'RTT', 'SENT', 'RECEIVED', 'NEARER'],
   none: 'no links are open',
   row: (l) => [
     { text: l.handle ?? l.peer, style: 'bold' },
@@ -450,8 +452,17 @@ const links = noun<LinkInfo>(linkInfo, {
     l.rttMs === null ? '-' : `${l.rttMs.toFixed(1)} ms`,
     showBytes(l.sentBytes),
     showBytes(l.receivedBytes),
+    l.missed.map(nearerOf).join('; ') || '-',
   ],
 });
+
+function linkedBy({ rung, address, dialled, since, rttMs }: LinkInfo): string {
+  const delay = rttMs === null ? '' : `, ${rttMs.toFixed(1)} ms there and back`;
+  return `${rung}, ${dialled ? 'to' : 'from'} ${address} since ${showTime(since)}${delay}`;
+}
+
+const nearerOf = ({ rung, way, reason }: LinkInfo['missed'][number]): string =>
+  `${rung} ${reason.includes(way) ? '' : `${way}: `}${reason}`;
 
 function trackerLine({ zone, address, tier, state, rttMs, why, error }: Status['trackers'][number]): string {
   const delay = state === 'up' && rttMs !== null ? ` in ${rttMs.toFixed(1)} ms` : '';

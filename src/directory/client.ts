@@ -736,6 +736,12 @@ export class DirectoryClient implements AsyncDisposable {
     for (const upstream of this.#upstreams.values()) upstream.nudge();
   }
 
+  /** This machine's addresses are others now, or it has slept: trackers are told, and asked whether they are there. */
+  moved(isHere: (ip: string) => boolean): void {
+    for (const upstream of this.#upstreams.values()) upstream.moved(isHere);
+    this.#elsewhere?.moved(isHere);
+  }
+
   /** Each tracker, whether it is used, and why. */
   states(): (TrackerState & { used: boolean; why: string })[] {
     const used = this.#tiers?.used ?? [];

@@ -136,7 +136,14 @@ export function unanswered(fault: Fault, address: string): Fault {
   return fault.code === 'link_closed' || code === 'ECONNREFUSED' ? nobody(address, fault) : fault;
 }
 
-export type LinkDialOptions = DialOptions & { router: Router; self: () => HelloInfo; clock: Clock; log: Log };
+export type LinkDialOptions = DialOptions & {
+  router: Router;
+  self: () => HelloInfo;
+  clock: Clock;
+  log: Log;
+  /** See `LinkOptions`. */
+  instead?: (() => boolean) | undefined;
+};
 
 /** A greeted link to `expect` at `address`. Throws as `dial` does, or with the fault that refused the greeting. */
 export async function dialLink(options: LinkDialOptions): Promise<Link> {
@@ -155,6 +162,7 @@ export async function dialLink(options: LinkDialOptions): Promise<Link> {
     self: options.self(),
     peer: options.expect,
     dialled: true,
+    instead: options.instead,
     clock: options.clock,
     log: options.log,
   });

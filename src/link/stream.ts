@@ -1,6 +1,7 @@
 /** A WebSocket as the stream below a link: whole text frames, everything said in one tick in one write. */
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
+import { plainIp } from './address.ts';
 import { Gathered } from './gathered.ts';
 import type { MessageStream } from './link.ts';
 import type { Origin, Rung } from './rung.ts';
@@ -25,6 +26,11 @@ export class WebSocketStream implements MessageStream {
     this.rung = rung;
     ws.on('error', () => {}); // a close event always follows, and tells
     ws.pause(); // until start()
+  }
+
+  get localIp(): string | undefined {
+    const { localAddress } = this.#socket;
+    return localAddress === undefined ? undefined : plainIp(localAddress);
   }
 
   get bufferedBytes(): number {

@@ -2,7 +2,7 @@
 import { deadline } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
-import { interfaceIps } from '../base/interfaces.ts';
+import { interfaceIps, watchInterfaces } from '../base/interfaces.ts';
 import { Lock } from '../base/lock.ts';
 import type { Log } from '../base/log.ts';
 import { Store } from '../base/sqlite.ts';
@@ -18,7 +18,7 @@ import { dialZonesWith, namesWith } from '../directory/zone-dial.ts';
 import { FileService } from '../files/service.ts';
 import type { Transfer } from '../files/transfer.ts';
 import { ACCOUNT_HEADER, encodeAccount, ticket } from '../files/wire.ts';
-import { formatAddress } from '../link/address.ts';
+import { formatAddress, scopeOf } from '../link/address.ts';
 import { type Binding, bind } from '../link/binding.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
 import { acceptChannels, type ChannelEnd } from '../link/channel.ts';
@@ -30,6 +30,7 @@ import { Listener } from '../link/listen.ts';
 import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { Sessions } from '../link/sessions.ts';
+import type { AscentPace } from '../reach/ascents.ts';
 import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
 import { Contacts, type PresenceScope } from './contacts.ts';
 import { Doorkeeper } from './doorkeeper.ts';
@@ -59,6 +60,8 @@ export type NodeOptions = {
   trackerCa?: string | undefined;
   /** For tests. */
   tierTimes?: TierTimes | undefined;
+  /** For tests: how soon nearer ways to a peer are tried again. */
+  ascents?: Partial<AscentPace> | undefined;
   /** DNS servers, IP or IP:port, that are asked for zones out in the world; default: the machine's; null: none. */
   dns?: readonly string[] | null | undefined;
   /** Who may see that the user is here; default: the zone. */
@@ -177,10 +180,13 @@ export class Node implements AsyncDisposable {
         const { node, addresses } = await this.directory.find(who, { signal });
         return { node, addresses };
       },
-      onUp: (link, who) => {
+      pace: options.ascents,
+      onUp: (link, who, before) => {
         this.chat.linkUp(link);
         this.files.linkUp(link);
-        this.events.emit('link.up', { ...this.linkView(link), account: who });
+        const shown = { ...this.linkView(link), account: who };
+        if (before && before.rung !== link.rung) this.events.emit('link.rung', { ...shown, before: before.rung });
+        else this.events.emit('link.up', shown);
       },
       onDown: (link, who) => this.events.emit('link.down', { ...this.linkView(link), account: who }),
     });
@@ -244,6 +250,7 @@ export class Node implements AsyncDisposable {
       outgoing: homePaths(options.home).outgoing,
       bulk: (who, wait) => this.peers.bulk(who, wait),
       reach: (who, wait) => this.peers.reach(who, wait),
+      messages: () => this.peers.traffic,
       offer: async (who, ticket, { recorded }) =>
         store.transaction(() => {
           const { id } = this.chat.offerFile(who, ticket);
@@ -346,6 +353,7 @@ export class Node implements AsyncDisposable {
       if (this.marks.of(person.account).blocked) return;
       this.events.emit(`person.${change.type}`, this.personView(person));
       if (person.status === 'offline') return;
+      this.peers.heard(person.account, person.addresses);
       this.chat.peerOnline(person.account);
       this.files.peerOnline(person.account);
     });
@@ -358,10 +366,19 @@ export class Node implements AsyncDisposable {
     this.directory.start();
     const stop = new AbortController();
     this.#resources.defer(() => stop.abort());
+    watchInterfaces({ onChange: (ips, why) => this.#moved(ips, why), signal: stop.signal });
     void this.directory
       .ready({ signal: stop.signal })
       .then(() => this.directory.followKnown(stop.signal))
       .catch((error: unknown) => this.#options.log.debug({ err: error }, 'people of other zones are not followed'));
+  }
+
+  /** Tells trackers and peers, and finds out whether the ways to them still stand. [R-74] to [R-76] */
+  #moved(ips: readonly string[], why: 'addresses' | 'slept'): void {
+    this.#options.log.info({ ips, why }, 'this machine has moved: trackers and peers are told');
+    const isHere = (ip: string): boolean => scopeOf(ip) === 'loopback' || /^fe80:/i.test(ip) || ips.includes(ip);
+    this.directory.moved(isHere);
+    this.peers.moved(isHere);
   }
 
   /** Name and version, said in hello. */
@@ -440,7 +457,13 @@ export class Node implements AsyncDisposable {
     this.events.emit(type, { conversation, from: this.handleOf(account), on, until: new Date(until).toISOString() });
   }
 
-  readonly linkView = (link: Link) => linkView(link, this.handleOf);
+  readonly linkView = (link: Link) => linkView(link, this.handleOf, this.peers.missed(link));
+
+  /** The link to an account, if there is one. */
+  linkTo(account: string): ReturnType<typeof linkView> | null {
+    const link = this.peers.links.get(account);
+    return link?.open ? this.linkView(link) : null;
+  }
 
   readonly personView = (person: Person) =>
     personView(person, {
