@@ -34,6 +34,8 @@ export type ProxiedOptions = {
   log: Log;
   /** How much one client's address and one key may ask. */
   guard?: Guard | undefined;
+  /** Takes each link once it is greeted, and its key proved. */
+  onLink?(link: Link): void;
 };
 
 /** Milliseconds that a proxy has to say what it wants. */
@@ -199,6 +201,7 @@ export class ProxiedListener implements AsyncDisposable {
     try {
       const leave = this.#options.guard?.link(link.peer);
       if (leave) void link.closed.then(leave);
+      this.#options.onLink?.(link);
     } catch (error) {
       link.close(toFault(error));
     }

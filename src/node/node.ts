@@ -30,6 +30,7 @@ import { Listener } from '../link/listen.ts';
 import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { Sessions } from '../link/sessions.ts';
+import { Signals } from '../reach/signals.ts';
 import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
 import { Contacts, type PresenceScope } from './contacts.ts';
 import { Doorkeeper } from './doorkeeper.ts';
@@ -99,6 +100,8 @@ export class Node implements AsyncDisposable {
   readonly webhooks: Webhooks;
   readonly zones: ZoneDesk;
   readonly trackers: TrackerDesk;
+  /** What nodes ask each other by way of trackers. */
+  readonly signals: Signals;
   /** Settles when all that was written so far survives a power cut; undefined if it does already. */
   readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
@@ -203,6 +206,12 @@ export class Node implements AsyncDisposable {
       log: log.child({ room: 'directory' }),
       onTrackers: () => this.#trackersChanged(),
       onRenamed: () => this.events.emit('person.changed', this.personView(this.directory.me())),
+    }).attach(router);
+    this.signals = new Signals({
+      trackersOf: (who, wait) => this.directory.trackersOf(who, wait),
+      isOwnTracker: (link) => this.directory.isOwnTracker(link),
+      hosts: (who) => who === account.id || this.hosts(who) !== undefined,
+      blocked,
     }).attach(router);
     this.zones = new ZoneDesk(this.directory);
     this.trackers = new TrackerDesk({ home: options.home, directory: this.directory, inside: options.inside });

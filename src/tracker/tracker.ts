@@ -40,6 +40,7 @@ import { type HttpHandler, Listener } from '../link/listen.ts';
 import { MOST_BATCH } from '../link/message.ts';
 import { ProxiedListener } from '../link/proxied.ts';
 import { Router } from '../link/router.ts';
+import { SignalServer } from '../reach/signal-server.ts';
 import { checkWith } from './check.ts';
 import { openEmbedded } from './engine/embedded.ts';
 import { type Engine, parseEngine } from './engine/engine.ts';
@@ -263,6 +264,16 @@ export class Tracker implements AsyncDisposable {
       await mail.start();
       mail.attach(router);
     }
+    const signals = new SignalServer({
+      admit: (link) => (table.isBound(link.account?.account ?? '') ? undefined : zoning.guests.confirm(link)),
+      find: (account, asker) => {
+        const known = table.get(account);
+        const row = known && table.shown(known, asker);
+        return row?.online ? { node: row.record.node, process: writer?.processOf(account) } : undefined;
+      },
+      siblings: shared?.siblings,
+      clock,
+    }).attach(router);
     const met = (link: Link): void => zoning.met(link);
     const rooms = { key: identity.key, store, shared: shared?.rooms, clock, log: log.child({ room: 'rooms' }), met };
     const orderer = new Orderer(rooms);
@@ -277,7 +288,7 @@ export class Tracker implements AsyncDisposable {
       clock,
       log,
       guard,
-      onLink: () => {},
+      onLink: (link) => signals.take(link),
     });
     const { behindProxy } = this.#options;
     const proxied =
@@ -291,6 +302,7 @@ export class Tracker implements AsyncDisposable {
         clock,
         log: log.child({ room: 'proxy' }),
         guard,
+        onLink: (link) => signals.take(link),
       });
     const token = loadToken(join(home, 'metrics.token'));
     const monitor = undo.use(new Monitor({ readiness, metrics, token }));
