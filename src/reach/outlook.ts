@@ -1,6 +1,6 @@
-/** One local port, and how it looks from outside: what the NAT between makes of it. [R-33] */
+/** One local port, and how it looks from outside: what the NAT between makes of it. [N-33] */
 import { lookup } from 'node:dns/promises';
-import { Agent, request } from 'node:https';
+import { request } from 'node:http';
 import { isIP, isIPv6, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { abortable, deadline } from '../base/async.ts';
@@ -60,7 +60,9 @@ export class Outlook implements Disposable {
     const first = await look({ at: { host: ip, port }, from: 0, expect: tracker.peer, identity, signal: limit });
     const views = [first.view];
     const sockets = [first.tls];
-    const other = first.seen.also.map(parseAddress).find(({ host: also }) => isIP(also) !== 0 && isIPv6(also) !== isIPv6(ip));
+    const other = first.seen.also
+      .map(parseAddress)
+      .find(({ host: also }) => isIP(also) !== 0 && isIPv6(also) !== isIPv6(ip));
     if (other) {
       using soon = deadline(OTHER_MS, what, limit);
       // Most machines have one family only: then there is nothing to see.
@@ -73,7 +75,12 @@ export class Outlook implements Disposable {
       }
     }
     const { stun } = first.seen;
-    return new Outlook({ port: first.port, views, sockets, stun: stun === null ? undefined : { host: ip, port: stun } });
+    return new Outlook({
+      port: first.port,
+      views,
+      sockets,
+      stun: stun === null ? undefined : { host: ip, port: stun },
+    });
   }
 
   get sightings(): Sighting[] {
@@ -106,9 +113,17 @@ async function look(options: {
     const answer = await ask(tls, signal);
     const { sighting } = answer;
     if (sighting.tracker !== expect || sighting.node !== identity.id) {
-      throw new Fault('malformed', `asking the tracker at "${address}" where it sees this node: it speaks of somebody else`);
+      throw new Fault(
+        'malformed',
+        `asking the tracker at "${address}" where it sees this node: it speaks of somebody else`,
+      );
     }
-    return { view: { family: isIPv6(at.host) ? 6 : 4, local: local.host, sighting }, seen: answer, port: local.port, tls };
+    return {
+      view: { family: isIPv6(at.host) ? 6 : 4, local: local.host, sighting },
+      seen: answer,
+      port: local.port,
+      tls,
+    };
   } catch (error) {
     tls.destroy();
     throw error;
@@ -121,8 +136,8 @@ const localOf = (socket: Socket): Address => ({ host: plainIp(socket.localAddres
 async function ask(socket: TLSSocket, signal: AbortSignal): Promise<Seen> {
   const what = 'asking the tracker where it sees this node';
   const asking = new Promise<Seen>((resolve, reject) => {
-    const agent = new Agent({ keepAlive: true });
-    const asked = request({ agent, createConnection: () => socket, host: 'tracker', path: SEEN_PATH });
+    const headers = { host: 'tracker', connection: 'keep-alive' };
+    const asked = request({ createConnection: () => socket, path: SEEN_PATH, headers });
     asked.once('error', (error) => reject(toFault(error, what, 'tracker_down')));
     asked.once('response', (response) => {
       const parts: Buffer[] = [];
@@ -137,7 +152,9 @@ async function ask(socket: TLSSocket, signal: AbortSignal): Promise<Seen> {
         const code = response.headers['x-netapp-fault'];
         // A tracker of before knows no such path.
         if (response.statusCode !== 200) {
-          return reject(new Fault(isFaultCode(code) ? code : 'malformed', `${what}: refused with HTTP ${response.statusCode}`));
+          return reject(
+            new Fault(isFaultCode(code) ? code : 'malformed', `${what}: refused with HTTP ${response.statusCode}`),
+          );
         }
         try {
           resolve(seen.parse(JSON.parse(Buffer.concat(parts).toString())));

@@ -1,4 +1,4 @@
-/** What a tracker answers to whoever asks where it sees them: plain HTTP on the connection that it is about. */
+/** What a tracker answers to whoever asks where it sees them: plain HTTP on the connection that it is about. [N-30] */
 import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
@@ -43,7 +43,7 @@ export function seenHttp(options: {
   };
 }
 
-/** At a port that a proxy stands before. */
+/** At a port that a proxy stands before. [N-30] */
 export const notSeen: HttpHandler = () => {
   throw new Fault('wrong_state', 'asking where one is seen: this tracker stands behind a proxy, and sees only that');
 };

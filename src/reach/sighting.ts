@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { addressText } from '../link/address.ts';
 import { type Key, peerId, signature, verified } from '../link/identity.ts';
 
-/** [R-31] */
+/** [N-31] */
 export const sighting = z.object({
   /** Whose connection it was, as TLS proved it. */
   node: peerId,
@@ -25,7 +25,7 @@ export function signSighting(key: Key, seen: { node: string; address: string; at
   return { ...all, sig: key.sign('sighting', all) };
 }
 
-/** Whether `theirs` is what the tracker that signed `mine` says of `node`, at about the same time: whose clock is right does not count. [R-32] */
+/** Whether `theirs` is what the tracker that signed `mine` says of `node`, at about the same time: whose clock is right does not count. [N-32] */
 export function isOf(node: string, theirs: Sighting, mine: Sighting): boolean {
   const { sig, ...said } = theirs;
   if (said.node !== node || said.tracker !== mine.tracker || Math.abs(said.at - mine.at) > FRESH_MS) return false;

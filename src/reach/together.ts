@@ -1,11 +1,10 @@
 /**
  * TCP by simultaneous open (RFC 9293, section 3.5): both sides connect to each other at about the same moment, so that each NAT
- * sees what comes in as the answer to what went out. [R-35]
+ * sees what comes in as the answer to what went out. [N-35]
  */
 import { timingSafeEqual } from 'node:crypto';
-import { once } from 'node:events';
 import type { Socket } from 'node:net';
-import { deadline, sleep } from '../base/async.ts';
+import { deadline, reasonOf, sleep } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import { parseAddress } from '../link/address.ts';
 import { connectFrom } from './connect-from.ts';
@@ -26,7 +25,7 @@ const GREET_MS = 3000;
 export async function openTogether(options: {
   port: number;
   targets: readonly string[];
-  /** What each side says first, so that a stranger at the address is not taken for the other side. [R-36] */
+  /** What each side says first, so that a stranger at the address is not taken for the other side. [N-36] */
   say: Buffer;
   hear: Buffer;
   open(socket: Socket, target: string): void;
@@ -75,21 +74,38 @@ async function greet(
 ): Promise<void> {
   const what = `opening together with "${target}"`;
   using limit = deadline(GREET_MS, what, signal);
-  const cut = (): void => void socket.destroy(limit.reason);
-  limit.addEventListener('abort', cut, { once: true });
   try {
     socket.write(say);
-    for (;;) {
-      const heard: Buffer | null = socket.read(hear.length);
-      if (heard?.length === hear.length && timingSafeEqual(heard, hear)) return;
-      if (heard) throw new Fault('wrong_key', `${what}: somebody else answers there`);
-      if (socket.readableEnded || socket.destroyed) throw new Fault('link_closed', `${what}: it was cut`);
-      await Promise.race([once(socket, 'readable', { signal: limit }), once(socket, 'close', { signal: limit })]);
+    const heard = await first(socket, hear.length, limit);
+    if (heard === undefined) throw new Fault('link_closed', `${what}: it was cut`);
+    if (heard.length !== hear.length || !timingSafeEqual(heard, hear)) {
+      throw new Fault('wrong_key', `${what}: somebody else answers there`);
     }
   } catch (error) {
     socket.destroy();
-    throw limit.aborted && !signal.aborted ? limit.reason : error;
+    throw error;
+  }
+}
+
+/** The first bytes that come; what follows them stays in the socket. Fewer, where the other side ends before. */
+async function first(socket: Socket, length: number, signal: AbortSignal): Promise<Buffer | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer | undefined>();
+  const look = (): void => {
+    const heard: Buffer | null = socket.read(length);
+    if (heard) resolve(heard);
+  };
+  const cut = (): void => resolve(undefined);
+  const abort = (): void => reject(reasonOf(signal));
+  socket.on('readable', look);
+  socket.once('close', cut);
+  socket.once('end', cut);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await promise;
   } finally {
-    limit.removeEventListener('abort', cut);
+    socket.off('readable', look);
+    socket.off('close', cut);
+    socket.off('end', cut);
+    signal.removeEventListener('abort', abort);
   }
 }

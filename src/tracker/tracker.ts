@@ -40,6 +40,7 @@ import { type HttpHandler, Listener } from '../link/listen.ts';
 import { MOST_BATCH } from '../link/message.ts';
 import { ProxiedListener } from '../link/proxied.ts';
 import { Router } from '../link/router.ts';
+import { notSeen, SEEN_PATH, seenHttp } from '../reach/seen.ts';
 import { SignalServer } from '../reach/signal-server.ts';
 import { checkWith } from './check.ts';
 import { openEmbedded } from './engine/embedded.ts';
@@ -185,6 +186,7 @@ export class Tracker implements AsyncDisposable {
       ...(graceMs !== undefined && { graceMs }),
     });
     let addresses: string[] = [];
+    let direct: string[] = [];
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
     const { admins, zones } = this;
     const joining = new Joining({ store: agreed, clock, key: identity.key, admins, given: this.#options.policy });
@@ -319,6 +321,8 @@ export class Tracker implements AsyncDisposable {
     for (const path of ['/healthz', '/readyz', '/metrics']) {
       route(path, (request, response, { path }) => monitor.answer(request, response, { path, open: false }));
     }
+    listener.route(SEEN_PATH, seenHttp({ key: identity.key, clock, addresses: () => direct, stun: () => null }));
+    proxied?.route(SEEN_PATH, notSeen);
     route('/invite', (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/plain' }).end(`${this.invite}\n`);
     });
@@ -330,7 +334,7 @@ export class Tracker implements AsyncDisposable {
     }
     if (this.#options.metrics !== undefined) await monitor.listen(parseMonitorAddress(this.#options.metrics));
     directory.start();
-    const direct = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
+    direct = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
     addresses = behindProxy ? reachable(direct, behindProxy.publicUrls) : direct;
     await zoning.start();
     log.info({ peer: identity.id, addresses, zone: this.zone }, 'the tracker listens');
