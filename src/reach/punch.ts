@@ -5,8 +5,10 @@ import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { Rate } from '../base/rate.ts';
 import type { Origin } from '../link/rung.ts';
+import { Ice } from './ice.ts';
 import type { Way } from './ladder.ts';
 import { GO, go, punchTcp, TCP, TcpAnswers, tcpOffer } from './punch-tcp.ts';
+import { punchUdp, UDP, udpAnswers, udpOffer } from './punch-udp.ts';
 import type { Endpoint } from './signal-wire.ts';
 import type { Signals } from './signals.ts';
 import { Vantage, type VantageOptions } from './vantage.ts';
@@ -34,6 +36,9 @@ export class Punch implements Disposable {
   readonly #options: PunchOptions;
   readonly #vantage: Vantage;
   readonly #tcp: TcpAnswers;
+  readonly #udp: ReturnType<typeof udpAnswers>;
+  readonly #ice = new Ice();
+  readonly #stop = new AbortController();
   readonly #answered = new Map<string, number>();
   readonly #rates = new Map<string, Rate>();
   #answering = 0;
@@ -47,6 +52,14 @@ export class Punch implements Disposable {
       options.take(stream, { address, rung: 'punched' });
     };
     this.#tcp = new TcpAnswers({ vantage: this.#vantage, enter, take: take('tcp') });
+    this.#udp = udpAnswers({
+      vantage: this.#vantage,
+      ice: this.#ice,
+      enter,
+      take: take('udp'),
+      stop: this.#stop.signal,
+      log: options.log,
+    });
   }
 
   /** Answers what other nodes ask by signals. */
@@ -54,6 +67,7 @@ export class Punch implements Disposable {
     const { signals } = this.#options;
     signals.answer(TCP, tcpOffer, this.#tcp.offered);
     signals.answer(GO, go, this.#tcp.started);
+    signals.answer(UDP, udpOffer, this.#udp);
     return this;
   }
 
@@ -67,6 +81,11 @@ export class Punch implements Disposable {
         label: 'tcp',
         headStartMs: TCP_START_MS,
         attempt: (signal) => punchTcp({ to, signals, vantage, signal }),
+      },
+      {
+        rung: 'punched',
+        label: 'udp',
+        attempt: (signal) => punchUdp({ to, signals, vantage, ice: this.#ice, signal }),
       },
     ];
   }
@@ -106,6 +125,8 @@ export class Punch implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#stop.abort(new Fault('cancelled', 'the node is stopping'));
     this.#tcp[Symbol.dispose]();
+    this.#ice[Symbol.dispose]();
   }
 }

@@ -42,6 +42,7 @@ import { ProxiedListener } from '../link/proxied.ts';
 import { Router } from '../link/router.ts';
 import { notSeen, SEEN_PATH, seenHttp } from '../reach/seen.ts';
 import { SignalServer } from '../reach/signal-server.ts';
+import { StunServer } from '../reach/stun-server.ts';
 import { checkWith } from './check.ts';
 import { openEmbedded } from './engine/embedded.ts';
 import { type Engine, parseEngine } from './engine/engine.ts';
@@ -321,13 +322,15 @@ export class Tracker implements AsyncDisposable {
     for (const path of ['/healthz', '/readyz', '/metrics']) {
       route(path, (request, response, { path }) => monitor.answer(request, response, { path, open: false }));
     }
-    listener.route(SEEN_PATH, seenHttp({ key: identity.key, clock, addresses: () => direct, stun: () => null }));
+    const stun = undo.use(new StunServer({ host, clock, log: log.child({ room: 'stun' }) }));
+    listener.route(SEEN_PATH, seenHttp({ key: identity.key, clock, addresses: () => direct, stun: () => stun.port }));
     proxied?.route(SEEN_PATH, notSeen);
     route('/invite', (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/plain' }).end(`${this.invite}\n`);
     });
     await listener.start();
     undo.use(listener);
+    await stun.start(listener.port);
     if (proxied) {
       await proxied.start();
       undo.use(proxied);
