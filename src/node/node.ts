@@ -31,6 +31,7 @@ import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { Sessions } from '../link/sessions.ts';
 import type { AscentPace } from '../reach/ascents.ts';
+import { Punch } from '../reach/punch.ts';
 import { Relay, type RelayTracker } from '../reach/relay.ts';
 import { Signals } from '../reach/signals.ts';
 import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
@@ -106,6 +107,8 @@ export class Node implements AsyncDisposable {
   readonly trackers: TrackerDesk;
   /** What nodes ask each other by way of trackers. */
   readonly signals: Signals;
+  /** Holes in what stands between this node and others. */
+  readonly punch: Punch;
   /** Settles when all that was written so far survives a power cut; undefined if it does already. */
   readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
@@ -185,7 +188,7 @@ export class Node implements AsyncDisposable {
         const { node, addresses } = await this.directory.find(who, { signal });
         return { node, addresses };
       },
-      detours: (to) => this.#relay.ways(to),
+      detours: (to) => [...this.punch.ways(to), ...this.#relay.ways(to)],
       pace: options.ascents,
       onUp: (link, who, before) => {
         this.chat.linkUp(link);
@@ -237,6 +240,15 @@ export class Node implements AsyncDisposable {
       sessions,
       log: log.child({ room: 'reach' }),
     });
+    this.punch = new Punch({
+      identity,
+      signals: this.signals,
+      trackersOf: (who, wait) => this.directory.trackersOf(who, wait),
+      own: () => this.directory.ownLinks(),
+      take: (stream, origin) => this.#listener.take(stream, origin),
+      clock,
+      log: log.child({ room: 'punch' }),
+    }).attach();
     this.zones = new ZoneDesk(this.directory);
     this.trackers = new TrackerDesk({ home: options.home, directory: this.directory, inside: options.inside });
     this.chat = new ChatService({
@@ -374,6 +386,7 @@ export class Node implements AsyncDisposable {
     this.#resources.use(this.#listener);
     await this.#listener.start();
     this.#resources.use(this.#relay);
+    this.#resources.use(this.punch);
     this.#resources.use(this.peers);
     this.directory.onChange((change) => {
       if (change.type === 'key_changed') return this.events.emit('person.key_changed', { ...change });

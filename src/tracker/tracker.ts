@@ -44,7 +44,9 @@ import { come } from '../reach/relay.ts';
 import { type RelayLimits, type RelayMode, RelayServer } from '../reach/relay-server.ts';
 import { RelayUsage } from '../reach/relay-usage.ts';
 import { RELAY_PATH } from '../reach/relay-wire.ts';
+import { notSeen, SEEN_PATH, seenHttp } from '../reach/seen.ts';
 import { SignalServer } from '../reach/signal-server.ts';
+import { StunServer } from '../reach/stun-server.ts';
 import { checkWith } from './check.ts';
 import { openEmbedded } from './engine/embedded.ts';
 import { type Engine, parseEngine } from './engine/engine.ts';
@@ -196,6 +198,7 @@ export class Tracker implements AsyncDisposable {
       ...(graceMs !== undefined && { graceMs }),
     });
     let addresses: string[] = [];
+    let direct: string[] = [];
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
     const { admins, zones } = this;
     const joining = new Joining({ store: agreed, clock, key: identity.key, admins, given: this.#options.policy });
@@ -285,7 +288,6 @@ export class Tracker implements AsyncDisposable {
       siblings: shared?.siblings,
       clock,
     }).attach(router);
-    let direct: string[] = [];
     const relay = new RelayServer({
       signals,
       mode: this.#options.relay,
@@ -345,11 +347,15 @@ export class Tracker implements AsyncDisposable {
       route(path, (request, response, { path }) => monitor.answer(request, response, { path, open: false }));
     }
     for (const port of proxied ? [listener, proxied] : [listener]) port.visit(RELAY_PATH, (visit) => relay.come(visit));
+    const stun = undo.use(new StunServer({ host, clock, log: log.child({ room: 'stun' }) }));
+    listener.route(SEEN_PATH, seenHttp({ key: identity.key, clock, addresses: () => direct, stun: () => stun.port }));
+    proxied?.route(SEEN_PATH, notSeen);
     route('/invite', (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/plain' }).end(`${this.invite}\n`);
     });
     await listener.start();
     undo.use(listener);
+    await stun.start(listener.port);
     if (proxied) {
       await proxied.start();
       undo.use(proxied);
