@@ -12,14 +12,14 @@ import { Lab } from './lab.ts';
 import { impossible } from './space.ts';
 import { draw, isRight, meetAll } from './table.ts';
 import { surviveAll } from './troubles.ts';
-import { build, everybody } from './world.ts';
+import { build, everybody, upAll } from './world.ts';
 
 async function drawTable(names: readonly string[]): Promise<boolean> {
   await using lab = await Lab.create();
   const tracker = await lab.machine('tracker', await lab.site('middle', { ipv6: true }));
   await tracker.tracker();
   const machines = await build(lab, names);
-  await Promise.all(machines.map((machine) => machine.up([tracker])));
+  await upAll(machines, [tracker]);
   const pairs = await meetAll(machines, {
     onPair: ({ from, to, expected, reached }) =>
       process.stderr.write(
