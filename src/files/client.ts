@@ -3,7 +3,7 @@ import type { OnReadOpts } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { reasonOf, sleep } from '../base/async.ts';
 import { Fault, isFaultCode, toFault } from '../base/fault.ts';
-import { formatAddress, plainIp } from '../link/address.ts';
+import { type Origin, originOf } from '../link/rung.ts';
 import { type ResponseHead, ResponseReader } from './response.ts';
 import { type Line, turns } from './turns.ts';
 import { ACCOUNT_HEADER } from './wire.ts';
@@ -55,6 +55,7 @@ export class BlobClient {
   readonly #account: string;
   readonly #stallMs: number;
   #socket: TLSSocket | undefined;
+  #origin: Origin = { address: '', rung: 'direct' };
   #fault: Fault | undefined;
   #paused = false;
   /** Takes that wait for their turn in a limited bandwidth. */
@@ -88,6 +89,7 @@ export class BlobClient {
     const socket = await options.bulk(options.account, { signal: options.signal, onread });
     client.#line = turns.line();
     client.#socket = socket;
+    client.#origin = originOf(socket);
     const abort = (): void => client.destroy(reasonOf(options.signal));
     const cut = new Fault('link_closed', 'fetching: the connection was cut');
     socket.on('error', (error) => client.destroy(toFault(error, 'fetching', 'link_closed')));
@@ -130,9 +132,9 @@ export class BlobClient {
     return await promise;
   }
 
-  /** `host:port` at the other end. */
-  get address(): string {
-    return formatAddress({ host: plainIp(this.#socket?.remoteAddress), port: this.#socket?.remotePort ?? 0 });
+  /** The other end, and how it is reached. */
+  get origin(): Origin {
+    return this.#origin;
   }
 
   /** From now on `meter` says when more may be read. */

@@ -276,8 +276,12 @@ export class Incoming {
           ...(this.#options.stallMs !== undefined && { stallMs: this.#options.stallMs }),
         }),
       onOpen: (account, client) => {
-        const { address } = client;
-        const flow = this.#options.traffic.open({ transfer: id, direction: 'in', peer: account, address });
+        const flow = this.#options.traffic.open({
+          transfer: id,
+          direction: 'in',
+          peer: account,
+          origin: client.origin,
+        });
         client.meter = (count) => flow.moved(count, signal);
         return flow;
       },

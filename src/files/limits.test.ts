@@ -47,11 +47,21 @@ test('a transfer is bound by its own limit and by that of all; connections are s
   settings.setControl('t', { limit: 64_000 });
   settings.setLimits({ down: 32_000 });
   const traffic = new Traffic(settings);
-  const flow = traffic.open({ transfer: 't', direction: 'in', peer: 'p', address: '10.0.0.1:7' });
+  const flow = traffic.open({
+    transfer: 't',
+    direction: 'in',
+    peer: 'p',
+    origin: { address: '10.0.0.1:7', rung: 'lan' },
+  });
   expect(flow.piece).toBe(4096);
   expect(flow.moved(1_000_000, never)).toBeDefined();
   expect(traffic.of('t')).toMatchObject([{ peer: 'p', address: '10.0.0.1:7' }]);
-  const other = traffic.open({ transfer: 'u', direction: 'out', peer: null, address: '10.0.0.2:7' });
+  const other = traffic.open({
+    transfer: 'u',
+    direction: 'out',
+    peer: null,
+    origin: { address: '10.0.0.2:7', rung: 'lan' },
+  });
   expect(other.moved(1_000_000, never)).toBeUndefined();
   expect(other.piece).toBe(256 * 1024);
   flow[Symbol.dispose]();
@@ -59,7 +69,12 @@ test('a transfer is bound by its own limit and by that of all; connections are s
   settings.setLimits({ down: null });
   settings.setControl('t', { limit: null });
   traffic.limitsChanged();
-  const again = traffic.open({ transfer: 't', direction: 'in', peer: 'p', address: '10.0.0.1:7' });
+  const again = traffic.open({
+    transfer: 't',
+    direction: 'in',
+    peer: 'p',
+    origin: { address: '10.0.0.1:7', rung: 'lan' },
+  });
   expect(again.moved(1_000_000, never)).toBeUndefined();
   settings.setControl('t', { limit: 50_000 });
   traffic.controlChanged('t');

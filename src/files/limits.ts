@@ -1,4 +1,5 @@
 /** How fast bytes may move, and over which connections they do. */
+import type { Origin, Rung } from '../link/rung.ts';
 import type { Settings } from './settings.ts';
 
 /** Milliseconds' worth of bytes that may be taken at once after a rest: a limit holds over any longer time. */
@@ -84,11 +85,12 @@ export type Moving = {
   readonly peer: string | null;
   /** `host:port`. */
   readonly address: string;
+  readonly rung: Rung;
   /** Bytes a second over the last seconds. */
   readonly rate: number;
 };
 
-type Seen = { peer: string | null; address: string; bytes: number; samples: { at: number; bytes: number }[] };
+type Seen = { peer: string | null; origin: Origin; bytes: number; samples: { at: number; bytes: number }[] };
 
 /** One connection's share in a transfer, from its opening to its end. */
 export type Flow = Disposable & {
@@ -123,9 +125,9 @@ export class Traffic {
     if (bucket) bucket.rate = this.#settings.control(transfer).limit;
   }
 
-  open(flow: { transfer: string; direction: 'in' | 'out'; peer: string | null; address: string }): Flow {
-    const { transfer, direction, peer, address } = flow;
-    const seen: Seen = { peer, address, bytes: 0, samples: [] };
+  open(flow: { transfer: string; direction: 'in' | 'out'; peer: string | null; origin: Origin }): Flow {
+    const { transfer, direction, peer, origin } = flow;
+    const seen: Seen = { peer, origin, bytes: 0, samples: [] };
     const all = this.#all[direction];
     const own = this.#own.get(transfer) ?? new Bucket(this.#settings.control(transfer).limit);
     this.#own.set(transfer, own);
@@ -155,7 +157,7 @@ export class Traffic {
   of(transfer: string): Moving[] {
     return [...(this.#seen.get(transfer) ?? [])].map((seen) => ({
       peer: seen.peer,
-      address: seen.address,
+      ...seen.origin,
       rate: rateOf(seen),
     }));
   }

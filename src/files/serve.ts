@@ -4,9 +4,9 @@ import type { Socket } from 'node:net';
 import { Budget, reasonOf } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
-import { formatAddress, plainIp } from '../link/address.ts';
 import { type Binding, bindingHolds } from '../link/binding.ts';
 import type { HttpHandler } from '../link/listen.ts';
+import { type Origin, originOf } from '../link/rung.ts';
 import { BlockPool } from './blocks.ts';
 import { CAPABILITY_PARAMETER } from './capability.ts';
 import type { Layout } from './layout.ts';
@@ -84,7 +84,7 @@ export type BlobServerOptions = {
   /** What somebody without a certificate may have by what their URL carries: none where it gives nothing for this hash. */
   capability?(text: string, hash: string): Offered | undefined;
   /** Opens a connection's share in a transfer; the bytes of a body go by its pace. */
-  flow?(transfer: string, peer: string | null, address: string): Flow;
+  flow?(transfer: string, peer: string | null, origin: Origin): Flow;
 };
 
 type Connection = {
@@ -269,9 +269,8 @@ export class BlobServer {
     const body: Body = { transfer: offered.transfer, link: offered.link?.id, stop };
     const signal = AbortSignal.any([closed, stopped.signal]);
     const { socket } = request;
-    const address = formatAddress({ host: plainIp(socket.remoteAddress), port: socket.remotePort ?? 0 });
     const account = offered.link ? null : this.#connection(socket).account;
-    using flow = this.#options.flow?.(offered.transfer, account, address);
+    using flow = this.#options.flow?.(offered.transfer, account, originOf(socket));
     this.#bodies.add(body);
     this.#options.onServe?.(offered.transfer);
     try {

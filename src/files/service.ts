@@ -83,7 +83,7 @@ export class FileService implements AsyncDisposable {
       },
       version: () => this.#started.transfers.version,
       capability: (text, hash) => this.#unpaused(this.control.linked(text, hash)),
-      flow: (transfer, peer, address) => this.#started.traffic.open({ transfer, direction: 'out', peer, address }),
+      flow: (transfer, peer, origin) => this.#started.traffic.open({ transfer, direction: 'out', peer, origin }),
       blocked: options.blocked,
       clock: options.clock,
       onServe: (transfer) => this.#started.outgoing.onServe(transfer),

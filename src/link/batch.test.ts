@@ -42,6 +42,7 @@ function table(): { router: Router; pokes: number[] } {
 /** A stream whose other end is the test itself. */
 class Wire implements MessageStream {
   readonly address = 'the test';
+  readonly rung = 'local';
   readonly bufferedBytes = 0;
   readonly sentBytes = 0;
   readonly sent: string[] = [];

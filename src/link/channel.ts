@@ -11,6 +11,7 @@ import { peerId } from './identity.ts';
 import { Link, type MessageStream } from './link.ts';
 import { method } from './message.ts';
 import type { Router } from './router.ts';
+import type { Rung } from './rung.ts';
 
 /** Channels of one carrier: an account of a large gateway each. [L-63] */
 const MOST_CHANNELS = 20_000;
@@ -56,6 +57,10 @@ class ChannelStream implements MessageStream {
 
   get address(): string {
     return this.#carrier.address;
+  }
+
+  get rung(): Rung {
+    return this.#carrier.rung;
   }
 
   start(on: Handlers): void {

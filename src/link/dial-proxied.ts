@@ -7,6 +7,7 @@ import { formatAddress, formatProxied, parseProxied } from './address.ts';
 import { askHeaders, type Challenge, isProved, newNonce, prove, readAnswer } from './challenge.ts';
 import { DIAL_MS, type LinkDialOptions, unanswered } from './dial.ts';
 import { Link } from './link.ts';
+import { rungOf } from './rung.ts';
 import type { Sessions } from './sessions.ts';
 import { upgrade } from './upgrade.ts';
 
@@ -88,7 +89,7 @@ export async function dialProxiedLink(options: LinkDialOptions & { ca?: string |
   const asked = { node: identity.id, nodeNonce: newNonce(), at };
   const { stream, headers } = await upgrade(socket, {
     url: `${at}/link`,
-    address,
+    origin: { address, rung: rungOf(address) },
     headers: askHeaders(asked),
     signal,
   });

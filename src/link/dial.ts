@@ -1,5 +1,6 @@
 /** The side that calls: TLS to an address, where only the named key is good enough. [L-2] */
 import { isIP, type OnReadOpts, type TcpSocketConnectOpts } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { deadline, reasonOf } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
@@ -10,6 +11,7 @@ import { type Identity, peerOf } from './certificate.ts';
 import type { HelloInfo } from './hello.ts';
 import { Link } from './link.ts';
 import type { Router } from './router.ts';
+import { noteOrigin, originOf, type Rung } from './rung.ts';
 import type { Sessions } from './sessions.ts';
 import { upgrade } from './upgrade.ts';
 
@@ -26,6 +28,8 @@ export type DialOptions = {
   timeoutMs?: number;
   /** Reads into a buffer of the caller's; Node offers it on the dialling side only, and it is the fastest way to read. */
   onread?: OnReadOpts;
+  /** The connection below, where there is one already; `address` is then what people read. */
+  over?: { stream: Duplex; rung: Rung } | undefined;
   /** Where sessions are kept to be resumed; without it each handshake is a whole one. [L-6] */
   sessions?: Sessions | undefined;
 };
@@ -55,27 +59,36 @@ async function handshake(
   options: Omit<DialOptions, 'expect'>,
   expect: string | undefined,
 ): Promise<{ socket: TLSSocket; peer: string | undefined }> {
-  const { host, port } = parseAddress(options.address);
+  const { over, onread } = options;
+  const { host, port } = over ? { host: '', port: 0 } : parseAddress(options.address);
   const what = `dialling "${options.address}"`;
-  const { sessions } = options;
+  const sessions = over ? undefined : options.sessions;
   const session = expect === undefined ? undefined : sessions?.get(expect, options.address);
   using limit = deadline(options.timeoutMs ?? DIAL_MS, what, options.signal);
   if (limit.aborted) throw reasonOf(limit);
   return await new Promise((resolve, reject) => {
-    const wanted: ConnectionOptions & TcpSocketConnectOpts = {
-      host,
-      port,
+    const wanted: ConnectionOptions & Partial<TcpSocketConnectOpts> = {
+      ...(over ? { socket: over.stream } : { host, port }),
       key: options.identity.key.pem,
       cert: options.identity.cert,
       minVersion: 'TLSv1.3',
       rejectUnauthorized: false, // the key is checked below; no authority vouches for it
       ALPNProtocols: ['http/1.1'],
-      ...(isIP(host) === 0 && { servername: host }),
-      ...(options.onread && { onread: options.onread }),
+      ...(!over && isIP(host) === 0 && { servername: host }),
+      ...(!over && onread && { onread }),
       ...(session && { session }),
     };
     const socket = connect(wanted);
-    socket.setNoDelay(true);
+    if (over) {
+      noteOrigin(socket, { address: options.address, rung: over.rung });
+      // TLS over a stream neither hears of its faults nor ends it.
+      over.stream.on('error', (error) => socket.destroy(error));
+      over.stream.once('close', () => socket.destroy());
+      socket.once('close', () => over.stream.destroy());
+      if (onread) readInto(socket, onread);
+    } else {
+      socket.setNoDelay(true);
+    }
     const abort = (): void => fail(reasonOf(limit));
     const fail = (fault: Fault): void => {
       limit.removeEventListener('abort', abort);
@@ -100,6 +113,20 @@ async function handshake(
   });
 }
 
+/** What Node offers only on a socket that it makes itself: reads come in the caller's buffer. */
+function readInto(socket: TLSSocket, { buffer, callback }: OnReadOpts): void {
+  const room = typeof buffer === 'function' ? buffer() : buffer;
+  socket.on('data', (chunk: Buffer) => {
+    let goesOn = true;
+    for (let from = 0; from < chunk.length; from += room.length) {
+      const part = chunk.subarray(from, from + room.length);
+      room.set(part);
+      goesOn = callback(part.length, room);
+    }
+    if (!goesOn) socket.pause();
+  });
+}
+
 const nobody = (address: string, cause?: unknown): Fault =>
   new Fault('peer_unreachable', `dialling "${address}": nobody answers`, { cause });
 
@@ -114,8 +141,10 @@ export type LinkDialOptions = DialOptions & { router: Router; self: () => HelloI
 /** A greeted link to `expect` at `address`. Throws as `dial` does, or with the fault that refused the greeting. */
 export async function dialLink(options: LinkDialOptions): Promise<Link> {
   const socket = await dial(options);
-  const address = formatAddress(parseAddress(options.address));
-  const { stream } = await upgrade(socket, { ...options, url: `wss://${address}/link`, address }).catch(
+  const origin = originOf(socket);
+  if (!options.over) origin.address = formatAddress(parseAddress(options.address));
+  const host = options.over ? 'node' : origin.address;
+  const { stream } = await upgrade(socket, { ...options, url: `wss://${host}/link`, origin }).catch(
     (error: unknown) => {
       throw unanswered(toFault(error), options.address);
     },

@@ -241,6 +241,7 @@ test('the side that was called may speak as soon as it has answered hello', asyn
 /** A stream whose other end has vanished: it takes everything and says nothing. */
 class DeadStream implements MessageStream {
   readonly address = 'nowhere';
+  readonly rung = 'local';
   readonly bufferedBytes = 0;
   readonly sentBytes = 0;
   readonly closes: number[] = [];

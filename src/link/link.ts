@@ -22,11 +22,13 @@ import {
   parseFrame,
 } from './message.ts';
 import type { Context, Router } from './router.ts';
+import type { Rung } from './rung.ts';
 
 /** What a link needs below it: whole text frames, in order, both ways. */
 export interface MessageStream {
   /** Text of the remote address, for people. */
   readonly address: string;
+  readonly rung: Rung;
   /** Bytes accepted by `send` and not yet taken by the network. */
   readonly bufferedBytes: number;
   /** Bytes of frames that were given to the network. */
@@ -100,6 +102,7 @@ export class Link implements Beating {
   /** The link that this one is a channel of. */
   readonly carrier: Link | undefined;
   readonly address: string;
+  readonly rung: Rung;
   /** Unix milliseconds at which the link was made. */
   readonly since: number;
   /** Settles when hello is done; rejects with the fault that prevented it. */
@@ -143,6 +146,7 @@ export class Link implements Beating {
     this.dialled = options.dialled;
     this.carrier = options.carrier;
     this.address = options.stream.address;
+    this.rung = options.stream.rung;
     this.since = options.clock.now();
     this.#stream = options.stream;
     this.#router = options.router;

@@ -3,7 +3,8 @@
 import type { IncomingMessage } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import type { Duplex } from 'node:stream';
+import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import type { WebSocket, WebSocketServer } from 'ws';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
@@ -16,6 +17,7 @@ import type { HelloInfo } from './hello.ts';
 import { Link } from './link.ts';
 import type { Router } from './router.ts';
 import { type HttpHandler, linkUpgrades, offersLink, Routes, refuseUpgrade } from './routes.ts';
+import { noteOrigin, type Origin, originOf } from './rung.ts';
 import { ticketsOf } from './sessions.ts';
 import { WebSocketStream } from './stream.ts';
 
@@ -47,6 +49,14 @@ const MOST_CONNECTIONS = 20_000;
 /** Connections that the kernel keeps while this process is busy with handshakes: all come at once when a tracker is back. */
 const MOST_ARRIVING = 4096;
 
+/** How a connection is taken, whichever way it came. */
+const ACCEPTING = {
+  requestCert: true,
+  rejectUnauthorized: false, // the key is the identity; no authority vouches for it
+  minVersion: 'TLSv1.3' as const,
+  ALPNProtocols: ['http/1.1'],
+};
+
 export class Listener {
   readonly #options: ListenOptions;
   readonly #server: Server;
@@ -54,6 +64,9 @@ export class Listener {
   readonly #routes: Routes;
   readonly #arrivals: Arrivals;
   readonly #links = new Set<Link>();
+  /** Connections that did not come by the port. */
+  readonly #taken = new Set<TLSSocket>();
+  #context: SecureContext | undefined;
   #stopping = false;
   #closedFor: Fault | undefined;
 
@@ -64,10 +77,7 @@ export class Listener {
     this.#server = createServer({
       key: options.identity.key.pem,
       cert: options.identity.cert,
-      requestCert: true,
-      rejectUnauthorized: false, // the key is the identity; no authority vouches for it
-      minVersion: 'TLSv1.3',
-      ALPNProtocols: ['http/1.1'],
+      ...ACCEPTING,
       ...ticketsOf(options.identity),
       handshakeTimeout: handshakeMs,
       headersTimeout: handshakeMs,
@@ -135,6 +145,34 @@ export class Listener {
     });
   }
 
+  /**
+   * Treats a stream that came about in another way as a connection to the port: TLS, then links or plain HTTP. It is ended where
+   * its handshake takes too long or fails, and when this side stops.
+   */
+  take(stream: Duplex, origin: Origin): void {
+    const { identity, handshakeMs = HANDSHAKE_MS, log } = this.#options;
+    this.#context ??= createSecureContext({ key: identity.key.pem, cert: identity.cert, minVersion: 'TLSv1.3' });
+    const socket = new TLSSocket(stream, { isServer: true, secureContext: this.#context, ...ACCEPTING });
+    noteOrigin(socket, origin);
+    this.#taken.add(socket);
+    const late = setTimeout(() => socket.destroy(), handshakeMs);
+    const failed = (error: Error): void => {
+      log.debug({ err: error, from: origin.address }, 'a TLS handshake failed');
+      socket.destroy();
+    };
+    socket.on('error', failed);
+    stream.on('error', failed);
+    socket.once('close', () => {
+      clearTimeout(late);
+      this.#taken.delete(socket);
+      stream.destroy();
+    });
+    socket.once('secure', () => {
+      clearTimeout(late);
+      this.#server.emit('secureConnection', socket);
+    });
+  }
+
   /** The port that it listens on, after `start`. */
   get port(): number {
     return (this.#server.address() as AddressInfo).port; // a TCP server's address is never a string
@@ -169,9 +207,9 @@ export class Listener {
 
   /** Of its own, so that no link keeps the request in memory that it came by. */
   #welcome(ws: WebSocket, socket: TLSSocket, peer: string): void {
-    const from = formatAddress({ host: plainIp(socket.remoteAddress), port: socket.remotePort ?? 0 });
+    const origin = originOf(socket);
     const link = new Link({
-      stream: new WebSocketStream(ws, socket, from),
+      stream: new WebSocketStream(ws, socket, origin),
       router: this.#options.router,
       self: this.#options.self(),
       refuses: this.#options.refuses,
@@ -184,7 +222,7 @@ export class Listener {
     void link.closed.then(() => this.#links.delete(link));
     link.start().then(
       () => this.#options.onLink(link),
-      (error: unknown) => this.#options.log.debug({ err: error, from }, 'a link was not greeted'),
+      (error: unknown) => this.#options.log.debug({ err: error, from: origin.address }, 'a link was not greeted'),
     );
   }
 
@@ -197,6 +235,7 @@ export class Listener {
     for (const link of links) link.close();
     await Promise.all(links.map((link) => link.closed));
     this.#server.closeAllConnections();
+    for (const socket of this.#taken) socket.destroy();
     if (this.#server.listening) this.#server.close();
     await stopped;
   }

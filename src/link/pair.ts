@@ -11,6 +11,7 @@ type Handlers = Parameters<MessageStream['start']>[0];
 /** One end of a pipe. What is sent arrives in a later turn of the event loop, as on a network. */
 class PipeEnd implements MessageStream {
   readonly address = 'memory';
+  readonly rung = 'local';
   readonly bufferedBytes = 0;
   readonly #gathered = new Gathered();
   sentBytes = 0;

@@ -17,6 +17,7 @@ import type { Key } from './identity.ts';
 import { Link } from './link.ts';
 import type { Router } from './router.ts';
 import { type HttpHandler, linkUpgrades, offersLink, Routes, refuseUpgrade } from './routes.ts';
+import { rungOf } from './rung.ts';
 import { WebSocketStream } from './stream.ts';
 
 export type ProxiedOptions = {
@@ -175,7 +176,7 @@ export class ProxiedListener implements AsyncDisposable {
       // The port is the proxy's own affair; one stands here for the form.
       const from = formatAddress({ host, port: socket.remotePort ?? 0 });
       const link = new Link({
-        stream: new WebSocketStream(ws, socket, from),
+        stream: new WebSocketStream(ws, socket, { address: from, rung: rungOf(from) }),
         router,
         self: self(),
         peer: challenge.node,

@@ -3,12 +3,14 @@ import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { Gathered } from './gathered.ts';
 import type { MessageStream } from './link.ts';
+import type { Origin, Rung } from './rung.ts';
 
 /** Milliseconds that the other side has to answer a close before the socket is cut. */
 const CLOSE_MS = 1000;
 
 export class WebSocketStream implements MessageStream {
   readonly address: string;
+  readonly rung: Rung;
   readonly #ws: WebSocket;
   readonly #socket: Socket;
   readonly #gathered = new Gathered();
@@ -16,10 +18,11 @@ export class WebSocketStream implements MessageStream {
   #pinging = false;
   sentBytes = 0;
 
-  constructor(ws: WebSocket, socket: Socket, address: string) {
+  constructor(ws: WebSocket, socket: Socket, { address, rung }: Origin) {
     this.#ws = ws;
     this.#socket = socket;
     this.address = address;
+    this.rung = rung;
     ws.on('error', () => {}); // a close event always follows, and tells
     ws.pause(); // until start()
   }

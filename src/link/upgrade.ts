@@ -7,6 +7,7 @@ import { Fault, type FaultCode, isFaultCode, toFault } from '../base/fault.ts';
 import { retryAfterMs } from '../base/retry-after.ts';
 import { SUBPROTOCOL } from './hello.ts';
 import { MOST_FRAME_BYTES } from './message.ts';
+import type { Origin } from './rung.ts';
 import { WebSocketStream } from './stream.ts';
 
 /** Milliseconds for the answer to the request. */
@@ -30,15 +31,14 @@ export async function upgrade(
   socket: TLSSocket,
   options: {
     url: string;
-    /** Of the other side, for people. */
-    address: string;
+    origin: Origin;
     headers?: Record<string, string>;
     signal?: AbortSignal | undefined;
     timeoutMs?: number;
   },
 ): Promise<{ stream: WebSocketStream; headers: IncomingHttpHeaders }> {
-  const { url, address, signal } = options;
-  const what = `opening a link to "${address}"`;
+  const { url, origin, signal } = options;
+  const what = `opening a link to "${origin.address}"`;
   const ws = new WebSocket(url, SUBPROTOCOL, {
     createConnection: () => socket,
     headers: options.headers ?? {},
@@ -71,7 +71,7 @@ export async function upgrade(
     ws.once('open', () => {
       signal?.removeEventListener('abort', abort);
       ws.removeAllListeners('error');
-      resolve({ stream: new WebSocketStream(ws, socket, address), headers });
+      resolve({ stream: new WebSocketStream(ws, socket, origin), headers });
     });
   });
 }

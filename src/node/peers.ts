@@ -1,6 +1,7 @@
 /** The node's links to other nodes: one for each account, dialled when wanted, shared by all that is said on it. */
 
 import type { OnReadOpts } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { abortable } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
@@ -8,11 +9,12 @@ import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Identity } from '../link/certificate.ts';
 import { openChannel } from '../link/channel.ts';
-import { dial, dialLink, keyAt } from '../link/dial.ts';
+import { type DialOptions, dial, dialLink, keyAt } from '../link/dial.ts';
 import type { HelloInfo } from '../link/hello.ts';
 import type { Link } from '../link/link.ts';
 import type { Router } from '../link/router.ts';
-import { climb } from '../reach/ladder.ts';
+import { rungOf } from '../link/rung.ts';
+import { climb, type Way, waysTo } from '../reach/ladder.ts';
 
 /** Where an account's node is: the key that must answer there, and the addresses to try. */
 export type Whereabouts = { node: string; addresses: readonly string[] };
@@ -27,12 +29,16 @@ export type PeersOptions = {
   blocked?(account: string): boolean;
   /** Asks the directory; throws its faults. */
   locate(account: string, options: { signal?: AbortSignal | undefined }): Promise<Whereabouts>;
+  /** Ways to a node that are no addresses: the streams that they give carry TLS to it. */
+  detours?(to: { account: string; node: string }): Way<Duplex>[];
   /** A link to the node that channels can go over; default: one that is there, or is dialled. */
-  carrier?(to: Whereabouts, options: { signal: AbortSignal }): Promise<Link>;
+  carrier?(to: Whereabouts, options: { signal: AbortSignal; account: string }): Promise<Link>;
   /** Told of each link to an account that is now the one to use. */
   onUp(link: Link, account: string): void;
   onDown(link: Link, account: string): void;
 };
+
+type Over = NonNullable<DialOptions['over']>;
 
 /** Milliseconds that a link which lost against a better one has to finish what is under way on it. */
 const RETIRE_MS = 5000;
@@ -94,7 +100,7 @@ export class Peers {
   async #dial(account: string): Promise<Link> {
     const signal = this.#stop.signal;
     const to = await this.#options.locate(account, { signal });
-    const link = await (this.#options.carrier?.(to, { signal }) ?? this.carrier(to, { signal }));
+    const link = await (this.#options.carrier?.(to, { signal, account }) ?? this.carrier(to, { signal, account }));
     // A node that hosts many answers for one of them, and speaks for the others on channels.
     if (!this.#options.carrier && link.account?.account === account) return this.take(link) ?? link;
     return await this.#open(account, link, signal);
@@ -114,18 +120,23 @@ export class Peers {
   }
 
   /** A link of this node to another one, for whichever accounts: the one there is, or a new one. */
-  async carrier({ node, addresses }: Whereabouts, { signal }: { signal: AbortSignal }): Promise<Link> {
+  async carrier(
+    { node, addresses }: Whereabouts,
+    { signal, account }: { signal: AbortSignal; account: string },
+  ): Promise<Link> {
     const known = this.#carriers.get(node);
     if (known?.open) return known;
     let climbing = this.#climbing.get(node);
     if (!climbing) {
       climbing = climb({
-        addresses,
+        ways: [
+          ...waysTo(addresses, (address, ends) => this.#dialAt(address, node, ends)),
+          ...this.#detours({ account, node }, (over, address, ends) => this.#dialAt(address, node, ends, over)),
+        ],
         signal: this.#stop.signal,
-        attempt: (address, ends) => this.#dialAt(address, node, ends),
         discard: (late) => late.close(),
       })
-        .then((link) => this.take(link) ?? link)
+        .then(({ won }) => this.take(won) ?? won)
         .finally(() => this.#climbing.delete(node));
       this.#climbing.set(node, climbing);
       climbing.catch(() => {}); // each waiter hears of it
@@ -133,9 +144,20 @@ export class Peers {
     return await abortable(climbing, signal);
   }
 
-  #dialAt(address: string, expect: string, signal: AbortSignal): Promise<Link> {
+  #dialAt(address: string, expect: string, signal: AbortSignal, over?: Over): Promise<Link> {
     const { identity, router, self, clock, log } = this.#options;
-    return dialLink({ address, expect, identity, router, self, clock, log, signal });
+    return dialLink({ address, expect, identity, router, self, clock, log, signal, over });
+  }
+
+  /** The detours to a node, each with what is made of its stream. */
+  #detours<T>(
+    to: { account: string; node: string },
+    make: (over: Over, label: string, signal: AbortSignal) => Promise<T>,
+  ): Way<T>[] {
+    return (this.#options.detours?.(to) ?? []).map((way) => ({
+      ...way,
+      attempt: async (signal) => make({ stream: await way.attempt(signal), rung: way.rung }, way.label, signal),
+    }));
   }
 
   /** Links to a node at an address that the user names, and to whichever key answers there where none is named. */
@@ -171,12 +193,16 @@ export class Peers {
     const { node, addresses } = await this.#options.locate(account, options);
     const { identity } = this.#options;
     const near = this.#links.get(account);
-    const socket = await climb({
-      // Where a link stands already is where a second connection is most likely to come about.
-      addresses: near?.dialled && near.peer === node ? [near.address, ...addresses] : addresses,
+    // Where a link stands already is where a second connection is most likely to come about.
+    const isThere = near?.dialled && near.peer === node && near.rung === rungOf(near.address);
+    const make = (address: string, signal: AbortSignal, over?: Over): Promise<TLSSocket> =>
+      dial({ address, expect: node, identity, signal, over, ...(options.onread && { onread: options.onread }) });
+    const { won: socket } = await climb({
+      ways: [
+        ...waysTo(isThere ? [near.address, ...addresses] : addresses, make),
+        ...this.#detours({ account, node }, (over, label, signal) => make(label, signal, over)),
+      ],
       signal: options.signal,
-      attempt: (address, signal) =>
-        dial({ address, expect: node, identity, signal, ...(options.onread && { onread: options.onread }) }),
       discard: (late) => late.destroy(),
     });
     const bulks = this.#bulks.get(account) ?? new Set();

@@ -8,7 +8,6 @@ import type { Moving } from '../files/limits.ts';
 import type { Control } from '../files/settings.ts';
 import type { Transfer } from '../files/transfer.ts';
 import type { Link } from '../link/link.ts';
-import { type Rung, rungOf } from '../reach/ladder.ts';
 import type { Mark } from './marks.ts';
 
 /** Handle of an account as the directory confirmed it; the account id where it did not. */
@@ -180,9 +179,9 @@ export function fileView(transfer: Transfer, context: FileContext) {
     progress,
     rate,
     eta: rate > 0 ? Math.ceil((size - progress) / rate) : null,
-    links: moving.map(({ peer: other, address, rate: share }) => ({
+    links: moving.map(({ peer: other, address, rung, rate: share }) => ({
       handle: other === null ? null : handleOf(other),
-      rung: rungOf(address),
+      rung,
       address,
       rate: share,
     })),
@@ -205,9 +204,8 @@ export function fileView(transfer: Transfer, context: FileContext) {
 }
 
 export function linkView(link: Link, handleOf: HandleOf) {
-  const { peer, dialled, address, since, rttMs, sentBytes, receivedBytes } = link;
+  const { peer, dialled, address, rung, since, rttMs, sentBytes, receivedBytes } = link;
   const account = link.account?.account;
-  const rung: Rung = rungOf(address);
   const handle = account === undefined ? null : handleOf(account);
   const { role } = link.remote;
   return { peer, handle, role, rung, address, dialled, since: time(since), rttMs, sentBytes, receivedBytes };

@@ -1,6 +1,19 @@
 import { expect, test } from 'vitest';
 import { Fault } from '../base/fault.ts';
-import { climb, rungOf } from './ladder.ts';
+import { rungOf } from '../link/rung.ts';
+import { climb as climbWays, waysTo } from './ladder.ts';
+
+/** What came about on ways that are all addresses. */
+async function climb<T>(options: {
+  addresses: readonly string[];
+  attempt(address: string, signal: AbortSignal): Promise<T>;
+  discard(late: T): void;
+  signal?: AbortSignal;
+  headStartMs?: number;
+}): Promise<T> {
+  const { won } = await climbWays({ ...options, ways: waysTo(options.addresses, options.attempt) });
+  return won;
+}
 
 const never = (_address: string, signal: AbortSignal): Promise<string> =>
   new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
@@ -89,4 +102,17 @@ test('cancelling ends the climb with the reason', async () => {
   });
   controller.abort(new Fault('timeout', 'too long'));
   await expect(climbing).rejects.toMatchObject({ code: 'timeout' });
+});
+
+test('a detour is gone where no address answers, and the climb tells what failed before', async () => {
+  const ways = [
+    { rung: 'relay' as const, label: 'relay by lab', attempt: () => Promise.resolve('by relay') },
+    ...waysTo(['127.0.0.1:1'], refuse),
+  ];
+  expect(await climbWays({ ways, discard: () => {} })).toEqual({
+    won: 'by relay',
+    rung: 'relay',
+    label: 'relay by lab',
+    failures: [{ rung: 'local', label: '127.0.0.1:1', reason: 'refused' }],
+  });
 });

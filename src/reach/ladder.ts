@@ -1,10 +1,7 @@
 /** How one gets to a peer: its addresses tried in order of promise, in parallel with head starts (RFC 8305, section 5). */
 import { Fault, toFault } from '../base/fault.ts';
 import { race } from '../base/race.ts';
-import { parseAddress, scopeOf } from '../link/address.ts';
-
-/** Which step of the ladder a connection stands on. */
-export type Rung = 'local' | 'lan' | 'direct';
+import { isBetter, type Rung, rungOf } from '../link/rung.ts';
 
 /** Milliseconds that one address has before the next is tried beside it (RFC 8305 recommends 250). */
 const HEAD_START_MS = 250;
@@ -12,23 +9,41 @@ const HEAD_START_MS = 250;
 /** Addresses tried for one peer; a record names at most 8, and the tracker may add one. */
 const MOST_ADDRESSES = 10;
 
-const order: Record<Rung, number> = { local: 0, lan: 1, direct: 2 };
+/** One way to a peer. */
+export type Way<T> = {
+  readonly rung: Rung;
+  /** What people know it by: an address, or e.g. `relay by lab`. */
+  readonly label: string;
+  /** Milliseconds until the next way is tried beside it. */
+  readonly headStartMs?: number;
+  /** Must end when its signal aborts. */
+  attempt(signal: AbortSignal): Promise<T>;
+};
 
-export function rungOf(address: string): Rung {
-  const scope = scopeOf(parseAddress(address).host);
-  if (scope === 'loopback') return 'local';
-  return scope === 'private' ? 'lan' : 'direct';
+/** Why a way was not gone. */
+type Failure = { rung: Rung; label: string; reason: string };
+
+/** What was reached, by which way, and what had failed by then. */
+export type Climbed<T> = { won: T; rung: Rung; label: string; failures: Failure[] };
+
+/** A way for each address, nearest first, each once. */
+export function waysTo<T>(
+  addresses: readonly string[],
+  attempt: (address: string, signal: AbortSignal) => Promise<T>,
+): Way<T>[] {
+  return [...new Set(addresses)]
+    .map((label) => ({ rung: rungOf(label), label, attempt: (signal: AbortSignal) => attempt(label, signal) }))
+    .sort(nearestFirst)
+    .slice(0, MOST_ADDRESSES);
 }
 
-/** The addresses, nearest rung first, each once. */
-function rungs(addresses: readonly string[]): string[] {
-  return [...new Set(addresses)].sort((a, b) => order[rungOf(a)] - order[rungOf(b)]).slice(0, MOST_ADDRESSES);
+function nearestFirst(a: { rung: Rung }, b: { rung: Rung }): number {
+  if (isBetter(a.rung, b.rung)) return -1;
+  return isBetter(b.rung, a.rung) ? 1 : 0;
 }
 
 export type ClimbOptions<T> = {
-  addresses: readonly string[];
-  /** Connects to one address; must end when its signal aborts. */
-  attempt(address: string, signal: AbortSignal): Promise<T>;
+  ways: readonly Way<T>[];
   /** Ends a connection that was made, but later than another. */
   discard(late: T): void;
   signal?: AbortSignal | undefined;
@@ -36,29 +51,30 @@ export type ClimbOptions<T> = {
 };
 
 /**
- * The first connection that comes about. Throws `peer_unreachable` with what happened at each address, or the signal's
+ * The first connection that comes about. Throws `peer_unreachable` with what happened on each way, or the signal's
  * fault. An address that answers with a wrong key counts as no answer: somebody else lives there now.
  */
-export async function climb<T>(options: ClimbOptions<T>): Promise<T> {
-  const addresses = rungs(options.addresses);
-  if (addresses.length === 0) {
+export async function climb<T>(options: ClimbOptions<T>): Promise<Climbed<T>> {
+  const ways = [...options.ways].sort(nearestFirst);
+  if (ways.length === 0) {
     throw new Fault('peer_unreachable', 'reaching the peer: no address of it is known to work');
   }
-  const failures: string[] = [];
+  const failures: Failure[] = [];
   const end = await race(
-    addresses.map((address) => ({
-      headStartMs: options.headStartMs ?? HEAD_START_MS,
+    ways.map(({ rung, label, headStartMs, attempt }) => ({
+      headStartMs: headStartMs ?? options.headStartMs ?? HEAD_START_MS,
       attempt: async (signal) => {
         try {
-          return await options.attempt(address, signal);
+          return { won: await attempt(signal), rung, label };
         } catch (error) {
-          failures.push(`${address}: ${toFault(error).message}`);
+          failures.push({ rung, label, reason: toFault(error).message });
           throw error;
         }
       },
     })),
-    { signal: options.signal, discard: options.discard },
+    { signal: options.signal, discard: (late) => options.discard(late.won) },
   );
-  if ('won' in end) return end.won;
-  throw new Fault('peer_unreachable', `reaching the peer: no address answers (${failures.join('; ')})`);
+  if ('won' in end) return { ...end.won, failures: [...failures] };
+  const reasons = failures.map(({ label, reason }) => `${label}: ${reason}`).join('; ');
+  throw new Fault('peer_unreachable', `reaching the peer: no address answers (${reasons})`);
 }

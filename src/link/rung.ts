@@ -1,0 +1,39 @@
+/** Which step of the ladder a connection stands on: how two machines reach one another. */
+import type { Duplex } from 'node:stream';
+import { formatAddress, parseAddress, plainIp, scopeOf } from './address.ts';
+
+/** From the nearest on: this machine, this network, an address that answers, a hole in what is between, a tracker that passes bytes on. */
+export type Rung = 'local' | 'lan' | 'direct' | 'punched' | 'relay';
+
+const order: Record<Rung, number> = { local: 0, lan: 1, direct: 2, punched: 3, relay: 4 };
+
+/** Whether `a` is nearer than `b`. */
+export const isBetter = (a: Rung, b: Rung): boolean => order[a] < order[b];
+
+/** Where a connection to the address, made in the plain way, would stand. */
+export function rungOf(address: string): Rung {
+  const scope = scopeOf(parseAddress(address).host);
+  if (scope === 'loopback') return 'local';
+  return scope === 'private' ? 'lan' : 'direct';
+}
+
+/** The other side of a connection, for people, and how it is reached. */
+export type Origin = { address: string; rung: Rung };
+
+const origins = new WeakMap<Duplex, Origin>();
+
+/** Notes where a connection comes from that its socket cannot tell, or tells wrongly. */
+export function noteOrigin(socket: Duplex, origin: Origin): void {
+  origins.set(socket, origin);
+}
+
+/** Where a connection comes from: as was noted, else as its socket tells. */
+export function originOf(
+  socket: Duplex & { remoteAddress?: string | undefined; remotePort?: number | undefined },
+): Origin {
+  const noted = origins.get(socket);
+  if (noted) return noted;
+  const host = plainIp(socket.remoteAddress);
+  const address = formatAddress({ host, port: socket.remotePort ?? 0 });
+  return { address, rung: host === '' ? 'direct' : rungOf(formatAddress({ host, port: socket.remotePort ?? 1 })) };
+}
