@@ -350,6 +350,8 @@ export class StubBackend implements Backend {
     }
   }
 
+  network: Backend['network'] = { lan: async () => [] };
+
   links: Backend['links'] = {
     list: async () => [],
     connect: async (target) => {

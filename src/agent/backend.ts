@@ -228,8 +228,20 @@ export function backendOf(
         const link = address
           ? await peers.connect(address, peer, wait)
           : await peers.reach(await account(target, wait), wait);
+        if (address) await node.neighbours.metBy(link, wait);
         return node.linkView(link);
       },
+    },
+
+    network: {
+      lan: async () =>
+        node.neighbours.list().map(({ since, until, account = null, zone = null, port: _port, ...rest }) => ({
+          ...rest,
+          account,
+          zone,
+          since: new Date(since).toISOString(),
+          until: new Date(until).toISOString(),
+        })),
     },
 
     events: { last: () => events.last, follow: followEvents },
