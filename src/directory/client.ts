@@ -396,6 +396,13 @@ export class DirectoryClient implements AsyncDisposable {
     return (await this.mailboxOf(account, wait)).links;
   }
 
+  /** Where this node has dialled the tracker at the other end of `link`, and of which zone that is. */
+  placeOf(link: Link): { address: string; zone: string | undefined } {
+    const upstream = this.#upstreams.get(link.peer);
+    if (upstream?.link !== link) return { address: link.address, zone: undefined };
+    return { address: upstream.state.address, zone: upstream.invite.zone };
+  }
+
   /** Whether this is a link to a tracker to which this node announces itself. */
   isOwnTracker(link: Link): boolean {
     return this.#upstreams.get(link.peer)?.link === link;
