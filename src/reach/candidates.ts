@@ -4,6 +4,7 @@
  */
 import { BlockList, isIP, isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { Fault } from '../base/fault.ts';
 import { type Address, formatAddress, parseAddress, scopeOf } from '../link/address.ts';
 import type { View } from './outlook.ts';
 import { isOf, type Sighting } from './sighting.ts';
@@ -35,6 +36,10 @@ export function pairs(
     return scopeOf(address.host) === scopeOf(own) ? [{ mine: view, theirs: address }] : [];
   });
 }
+
+/** Where `pairs` gives none. */
+export const nothingCommon = (): Fault =>
+  new Fault('peer_unreachable', 'making a hole: no tracker has seen both sides lately by one kind of address');
 
 /** Whether the tracker sees both at one address: then they may be in one network, and may tell each other their own addresses. [N-34] */
 export const isSameHost = ({ mine, theirs }: { mine: View; theirs: Address }): boolean =>

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { isIP, isIPv6 } from 'node:net';
+import { z } from 'zod';
 import { abortable, deadline } from '../base/async.ts';
 import { interfaceIps } from '../base/interfaces.ts';
 import { type Address, formatAddress } from '../link/address.ts';
@@ -12,12 +13,14 @@ import { readAnswer, type StunAnswer, writeRequest } from './stun.ts';
  * sees one and the same, wherever one goes. `address-dependent`, `address-and-port-dependent`: another for each host, or for each
  * port of a host; holes do not come about through the last. `unknown`: nobody answered, or from one place only.
  */
-export type NatMapping =
-  | 'none'
-  | 'endpoint-independent'
-  | 'address-dependent'
-  | 'address-and-port-dependent'
-  | 'unknown';
+export const natMapping = z.enum([
+  'none',
+  'endpoint-independent',
+  'address-dependent',
+  'address-and-port-dependent',
+  'unknown',
+]);
+export type NatMapping = z.infer<typeof natMapping>;
 
 export type NatReport = {
   kind: NatMapping;

@@ -6,13 +6,14 @@ import { deadline, sleep } from '../base/async.ts';
 import { fromBase64url, toBase64url } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import { addressText } from '../link/address.ts';
-import { isSameHost, MOST_LOCALS, MOST_SIGHTINGS, pairs, targets } from './candidates.ts';
+import { isSameHost, MOST_LOCALS, MOST_SIGHTINGS, nothingCommon, pairs, targets } from './candidates.ts';
+import { natMapping } from './nat.ts';
 import type { Outlook } from './outlook.ts';
 import { sighting } from './sighting.ts';
 import type { Endpoint, Json } from './signal-wire.ts';
 import type { SignalHandler } from './signals.ts';
 import { openTogether, TOGETHER_MS } from './together.ts';
-import type { Vantage } from './vantage.ts';
+import { becauseOf, type Vantage } from './vantage.ts';
 
 export const TCP = 'punch.tcp';
 export const GO = 'punch.go';
@@ -23,7 +24,13 @@ const locals = z.array(addressText).max(MOST_LOCALS);
 const secretText = z.string().length(22);
 
 export const tcpOffer = z.object({ sightings, secret: secretText });
-export const tcpAnswer = z.object({ sightings, locals, tookMs: z.number().min(0).max(60_000) });
+export const tcpAnswer = z.object({
+  sightings,
+  locals,
+  /** Milliseconds that the answer was made in: they are no part of the way. */
+  tookMs: z.number().min(0).max(60_000),
+  nat: natMapping,
+});
 export const go = z.object({ secret: secretText, locals });
 
 /** Milliseconds that the answering side waits for the word to go, before it lets its port go. */
@@ -60,7 +67,7 @@ export async function punchTcp(options: {
   const agreed = pairs(outlook.views, answer.sightings, to.node);
   const all = targets({ mine: outlook.views, theirs: answer.sightings, locals: answer.locals, node: to.node });
   if (all.length === 0) {
-    throw new Fault('peer_unreachable', 'making a hole: the tracker sees the two sides by no common kind of address');
+    throw nothingCommon();
   }
   const mine = agreed.some(isSameHost) ? outlook.locals : [];
   const { asker, answerer } = greetings(secret);
@@ -85,7 +92,8 @@ export async function punchTcp(options: {
     await going;
     const { reason } = over.signal;
     if (reason instanceof Fault) throw reason; // the word did not get there
-    throw new Fault('peer_unreachable', `making a hole for TCP: ${failures.join('; ')}`);
+    const why = becauseOf(await vantage.natBehind(outlook), answer.nat);
+    throw new Fault('peer_unreachable', `making a hole for TCP: ${failures.join('; ')}${why}`);
   });
   failed.catch(() => {}); // it says so too where one came about
   return await Promise.race([promise, failed]);
@@ -120,14 +128,20 @@ export class TcpAnswers implements Disposable {
       const key = `${from.node} ${offer.secret}`;
       if (this.#waiting.has(key)) throw new Fault('exists', 'answering for a hole: it was asked for already');
       const outlook = await this.#vantage.beside(offer.sightings, signal);
+      const agreed = pairs(outlook.views, offer.sightings, from.node);
+      if (agreed.length === 0) {
+        outlook[Symbol.dispose]();
+        throw nothingCommon();
+      }
       const late = setTimeout(() => this.#drop(key), WAIT_MS);
       late.unref();
       this.#waiting.set(key, { from, outlook, offer, late, place });
-      const near = pairs(outlook.views, offer.sightings, from.node).some(isSameHost);
+      const near = agreed.some(isSameHost);
       return {
         sightings: outlook.sightings,
         locals: near ? outlook.locals : [],
         tookMs: Math.round(performance.now() - began),
+        nat: this.#vantage.nat,
       };
     } catch (error) {
       place[Symbol.dispose]();

@@ -1,23 +1,28 @@
 /** Holes for UDP, both sides: ICE, with the tracker as signalling and STUN server. [N-40] [N-41] */
 import type { Duplex } from 'node:stream';
 import { z } from 'zod';
-import { Fault } from '../base/fault.ts';
+import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { parseAddress, scopeOf } from '../link/address.ts';
-import { isSameHost, MOST_SIGHTINGS, nearby, pairs } from './candidates.ts';
+import { isSameHost, MOST_SIGHTINGS, nearby, nothingCommon, pairs } from './candidates.ts';
 import type { Ice } from './ice.ts';
 import { type Candidate, type IceSide, iceSide, MOST_CANDIDATES } from './ice-side.ts';
+import { natMapping } from './nat.ts';
 import type { Outlook } from './outlook.ts';
 import type { Asking } from './punch-tcp.ts';
 import { type Sighting, sighting } from './sighting.ts';
 import type { Endpoint } from './signal-wire.ts';
 import type { SignalHandler } from './signals.ts';
-import type { Vantage } from './vantage.ts';
+import { becauseOf, type Vantage } from './vantage.ts';
 
 export const UDP = 'punch.udp';
 
 /** Both ways. */
-export const udpOffer = z.object({ sightings: z.array(sighting).min(1).max(MOST_SIGHTINGS), side: iceSide });
+export const udpOffer = z.object({
+  sightings: z.array(sighting).min(1).max(MOST_SIGHTINGS),
+  side: iceSide,
+  nat: natMapping,
+});
 
 /**
  * The side without the addresses to which nothing may be sent: left are those at the host that the tracker saw the node at, which
@@ -56,12 +61,15 @@ export async function punchUdp(options: {
   try {
     const mine = told(await session.offer(signal), outlook, false);
     const { sightings } = outlook;
-    const answer = udpOffer.parse(await signals.ask(to, UDP, { sightings, side: mine }, { signal }));
+    const answer = udpOffer.parse(await signals.ask(to, UDP, { sightings, side: mine, nat: vantage.nat }, { signal }));
     const theirs = allowed(answer.side, outlook, answer.sightings, to.node);
-    if (theirs.candidates.length === 0)
-      throw new Fault('peer_unreachable', 'making a hole for UDP: the other side has no address to try');
+    if (theirs.candidates.length === 0) throw nothingCommon();
     session.accept(theirs);
-    return await session.stream(signal);
+    return await session.stream(signal).catch(async (error: unknown) => {
+      const { code, message } = toFault(error);
+      const why = becauseOf(await vantage.natBehind(outlook), answer.nat);
+      throw new Fault(code, `${message}${why}`, { cause: error });
+    });
   } catch (error) {
     session[Symbol.dispose]();
     throw error;
@@ -88,6 +96,7 @@ export function udpAnswers(options: {
       if (!made.isOpen) made[Symbol.dispose]();
     });
     const theirs = allowed(side, outlook, sightings, from.node);
+    if (theirs.candidates.length === 0) throw nothingCommon();
     const isNear = pairs(outlook.views, sightings, from.node).some(isSameHost);
     const mine = told(await session.answer(theirs, signal), outlook, isNear);
     const until = held.move();
@@ -96,6 +105,6 @@ export function udpAnswers(options: {
       .then((stream) => take(stream, session.address ?? 'udp'))
       .catch((error: unknown) => log.debug({ err: error, node: from.node }, 'no channel came about'))
       .finally(() => until.dispose());
-    return { sightings: outlook.sightings, side: mine };
+    return { sightings: outlook.sightings, side: mine, nat: vantage.nat };
   };
 }

@@ -14,13 +14,15 @@ import type { Signals } from './signals.ts';
 import { Vantage, type VantageOptions } from './vantage.ts';
 
 /** Milliseconds that TCP has before UDP is tried beside it: a hole comes about in a few round trips, or after the kernel's second try. */
-const TCP_START_MS = 2500;
+const TCP_START_MS = 1500;
+/** Milliseconds that ICE has before a relay: its checks and two handshakes take some round trips more. */
+const UDP_START_MS = 3000;
 
 /** Holes under way that others asked for, of one account and in all. [N-37] */
 const MOST_OF_ONE = 6;
 const MOST_ANSWERED = 32;
 /** Holes that one account may ask for: so many at once, and so many each second after. */
-const ASKED = { burst: 12, perSecond: 0.2 };
+const ASKED = { burst: 30, perSecond: 0.5 };
 /** Accounts whose rate is remembered; past it the eldest start anew. */
 const MOST_REMEMBERED = 10_000;
 
@@ -85,6 +87,7 @@ export class Punch implements Disposable {
       {
         rung: 'punched',
         label: 'udp',
+        headStartMs: UDP_START_MS,
         attempt: (signal) => punchUdp({ to, signals, vantage, ice: this.#ice, signal }),
       },
     ];

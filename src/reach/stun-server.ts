@@ -6,6 +6,7 @@ import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { Rate } from '../base/rate.ts';
 import { plainIp } from '../link/address.ts';
+import { networkOf } from '../link/guard.ts';
 import { readRequest, writeAnswer } from './stun.ts';
 
 /** Answers to one address: so many at once, and so many each second after. A school behind one NAT asks at most that much. */
@@ -89,7 +90,7 @@ export class StunServer implements Disposable {
   }
 
   #mayAnswer(host: string): boolean {
-    const network = isIPv6(host) ? host.split(':').slice(0, 4).join(':') : host;
+    const network = networkOf(host);
     let rate = this.#rates.get(network);
     if (!rate) {
       rate = new Rate({ ...EACH, clock: this.#clock });

@@ -3,6 +3,7 @@ import { Fault, toFault } from '../base/fault.ts';
 import { isProxied } from '../link/address.ts';
 import type { Identity } from '../link/certificate.ts';
 import type { Link } from '../link/link.ts';
+import { type NatMapping, type NatReport, natKind } from './nat.ts';
 import { Outlook } from './outlook.ts';
 import type { Sighting } from './sighting.ts';
 
@@ -14,11 +15,16 @@ export type VantageOptions = {
   own(): readonly Link[];
 };
 
+/** Milliseconds that what is known of the NAT here counts. */
+const KNOWN_MS = 5 * 60_000;
 /** Trackers that are asked before one gives up. */
 const MOST_ASKED = 3;
 
 export class Vantage {
   readonly #options: VantageOptions;
+  #measured: { at: number; report: Promise<NatReport> } | undefined;
+  /** What kind of NAT is here, as far as it has been found out. */
+  nat: NatMapping = 'unknown';
 
   constructor(options: VantageOptions) {
     this.#options = options;
@@ -49,6 +55,27 @@ export class Vantage {
   }
 
   async #look({ peer, address }: Link, signal: AbortSignal): Promise<Outlook> {
-    return await Outlook.take({ tracker: { peer, address }, identity: this.#options.identity, signal });
+    const { identity } = this.#options;
+    const outlook = await Outlook.take({ tracker: { peer, address }, identity, signal });
+    void this.natBehind(outlook);
+    return outlook;
+  }
+
+  /** What kind of NAT is here: asked of the STUN server seldom, for it says why a hole did not come about. */
+  async natBehind({ stun }: Outlook): Promise<NatMapping> {
+    if (stun && (!this.#measured || performance.now() - this.#measured.at > KNOWN_MS)) {
+      this.#measured = { at: performance.now(), report: natKind({ servers: [stun] }) };
+    }
+    this.nat = (await this.#measured?.report)?.kind ?? 'unknown';
+    return this.nat;
   }
 }
+
+/** Why it is no wonder that no hole came about, as the end of a sentence; empty where it is one. [N-38] */
+export function becauseOf(here: NatMapping, there: NatMapping): string {
+  const sides = [here === HARD && 'here', there === HARD && 'there'].filter((side) => side !== false);
+  if (sides.length === 0) return '';
+  return `; the NAT ${sides.join(' and the one ')} gives each destination another port, so that none can be told beforehand`;
+}
+
+const HARD: NatMapping = 'address-and-port-dependent';
