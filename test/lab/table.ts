@@ -11,7 +11,7 @@ export type Pair = {
   /** `none` where no connection came about. */
   reached: string;
   rttMs: number | null;
-  /** Milliseconds until the first connection. */
+  /** Milliseconds until the first connection, on whichever rung. */
   firstMs: number | null;
   /** What went wrong. */
   why: string | undefined;
@@ -19,9 +19,10 @@ export type Pair = {
 
 /** Pairs that connect at once: more, and two cores time out what a network would not. */
 const AT_ONCE = 6;
-/** Milliseconds that a connection may take to come about, and a better one to take its place. */
-const CONNECT_MS = 20_000;
-const BETTER_MS = 20_000;
+/** Milliseconds for one pair to get where it can, on a machine on which others work too: alone, it takes one or two seconds. */
+const PATIENCE_MS = 90_000;
+const ATTEMPT_MS = 30_000;
+const LOOK_MS = 200;
 
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
@@ -30,31 +31,32 @@ async function linkTo(from: Machine, to: Machine): Promise<LinkInfo | undefined>
   return links.find(({ handle }) => handle?.startsWith(`${to.name}@`));
 }
 
-async function meet(from: Machine, to: Machine, options: { connectMs: number; betterMs: number }): Promise<Pair> {
+async function meet(from: Machine, to: Machine, patienceMs: number): Promise<Pair> {
   const expected = expectedRung(from, to);
   const pair: Pair = { from, to, expected, reached: 'none', rttMs: null, firstMs: null, why: undefined };
   const began = performance.now();
-  try {
-    await from.client.links.connect({ target: to.name }, { signal: AbortSignal.timeout(options.connectMs) });
-  } catch (error) {
-    pair.why = toFault(error).message;
-    return pair;
-  }
-  pair.firstMs = performance.now() - began;
-  for (const end = performance.now() + options.betterMs; ; await pause(200)) {
+  while (pair.reached !== expected && performance.now() - began < patienceMs) {
     const link = await linkTo(from, to);
     pair.reached = link?.rung ?? 'none';
-    pair.rttMs = link?.rttMs ?? null;
-    if (pair.reached === expected || performance.now() > end) return pair;
+    if (link) pair.firstMs ??= performance.now() - began;
+    if (link) await pause(LOOK_MS);
+    else {
+      await from.client.links
+        .connect({ target: to.name }, { signal: AbortSignal.timeout(ATTEMPT_MS) })
+        .catch((error: unknown) => {
+          pair.why = toFault(error).message;
+        });
+    }
   }
+  return pair;
 }
 
 /** Has every machine connect to each after it in the list. */
 export async function meetAll(
   machines: readonly Machine[],
-  options: { atOnce?: number; connectMs?: number; betterMs?: number; onPair?: (pair: Pair) => void } = {},
+  options: { atOnce?: number; patienceMs?: number; onPair?: (pair: Pair) => void } = {},
 ): Promise<Pair[]> {
-  const { atOnce = AT_ONCE, connectMs = CONNECT_MS, betterMs = BETTER_MS, onPair } = options;
+  const { atOnce = AT_ONCE, patienceMs = PATIENCE_MS, onPair } = options;
   // Every second one the other way round, so that each kind dials and is dialled.
   const wanted = machines.flatMap((one, i) =>
     machines.slice(i + 1).map((other, j) => (j % 2 === 0 ? ([one, other] as const) : ([other, one] as const))),
@@ -63,12 +65,14 @@ export async function meetAll(
   const work = wanted.values();
   const worker = async (): Promise<void> => {
     for (const [from, to] of work) {
-      const pair = await meet(from, to, { connectMs, betterMs });
+      const pair = await meet(from, to, patienceMs);
       pairs.push(pair);
       onPair?.(pair);
     }
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
+  // A link knows its delay a moment after it stands.
+  for (const pair of pairs) pair.rttMs = (await linkTo(pair.from, pair.to))?.rttMs ?? null;
   return pairs;
 }
 
