@@ -68,7 +68,15 @@ async function once(home: string, bytes: number, pairs: number, columns: Columns
   columns.note('memory of 1,000 idle pairs, MiB', ((after - before) / MiB / pairs) * 1000);
 }
 
-async function run({ runs, size, files }: { runs: number; size: number | undefined; files: number | undefined }): Promise<Measured> {
+async function run({
+  runs,
+  size,
+  files,
+}: {
+  runs: number;
+  size: number | undefined;
+  files: number | undefined;
+}): Promise<Measured> {
   const columns = new Columns();
   const [mebibytes, pairs] = [size ?? 1024, files ?? 1000];
   for (let n = 0; n < runs; n++) {
