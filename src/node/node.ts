@@ -31,6 +31,8 @@ import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { Sessions } from '../link/sessions.ts';
 import type { AscentPace } from '../reach/ascents.ts';
+import { Relay, type RelayTracker } from '../reach/relay.ts';
+import { Signals } from '../reach/signals.ts';
 import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
 import { Contacts, type PresenceScope } from './contacts.ts';
 import { Doorkeeper } from './doorkeeper.ts';
@@ -102,9 +104,12 @@ export class Node implements AsyncDisposable {
   readonly webhooks: Webhooks;
   readonly zones: ZoneDesk;
   readonly trackers: TrackerDesk;
+  /** What nodes ask each other by way of trackers. */
+  readonly signals: Signals;
   /** Settles when all that was written so far survives a power cut; undefined if it does already. */
   readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
+  readonly #relay: Relay;
   readonly #binding: () => Binding;
   readonly #options: NodeOptions;
   readonly store: Store;
@@ -180,6 +185,7 @@ export class Node implements AsyncDisposable {
         const { node, addresses } = await this.directory.find(who, { signal });
         return { node, addresses };
       },
+      detours: (to) => this.#relay.ways(to),
       pace: options.ascents,
       onUp: (link, who, before) => {
         this.chat.linkUp(link);
@@ -210,6 +216,27 @@ export class Node implements AsyncDisposable {
       onTrackers: () => this.#trackersChanged(),
       onRenamed: () => this.events.emit('person.changed', this.personView(this.directory.me())),
     }).attach(router);
+    this.signals = new Signals({
+      trackersOf: (who, wait) => this.directory.trackersOf(who, wait),
+      isOwnTracker: (link) => this.directory.isOwnTracker(link),
+      hosts: (who) => who === account.id || this.hosts(who) !== undefined,
+      blocked,
+    }).attach(router);
+    const placed = (link: Link): RelayTracker => {
+      const { address, zone } = this.directory.placeOf(link);
+      return { link, address, name: zone ?? address };
+    };
+    this.#relay = new Relay({
+      identity,
+      signals: this.signals,
+      trackersOf: async (who, wait) => (await this.directory.trackersOf(who, wait)).map(placed),
+      likeliest: (who) => this.directory.mailbox(who).links.map(placed)[0],
+      trackerOf: (link) => (this.directory.isOwnTracker(link) ? placed(link) : undefined),
+      take: (stream, origin) => this.#listener.take(stream, origin),
+      ca: options.trackerCa,
+      sessions,
+      log: log.child({ room: 'reach' }),
+    });
     this.zones = new ZoneDesk(this.directory);
     this.trackers = new TrackerDesk({ home: options.home, directory: this.directory, inside: options.inside });
     this.chat = new ChatService({
@@ -346,6 +373,7 @@ export class Node implements AsyncDisposable {
     this.#resources.use(this.files);
     this.#resources.use(this.#listener);
     await this.#listener.start();
+    this.#resources.use(this.#relay);
     this.#resources.use(this.peers);
     this.directory.onChange((change) => {
       if (change.type === 'key_changed') return this.events.emit('person.key_changed', { ...change });
