@@ -21,7 +21,7 @@ type Payer = { name: string; owes: number; start: number; resolve: () => void };
 
 /**
  * A token bucket that is shared fairly. Who takes more than there is owes it, and goes on once it is paid; what comes in is paid to
- * those who wait by turns of peers, however many connections each has (start-time fair queueing). [R-80]
+ * those who wait by turns of peers, however many connections each has (start-time fair queueing). [N-80]
  */
 export class Bucket {
   #rate: number | null;
@@ -38,7 +38,7 @@ export class Bucket {
 
   /**
    * `rate`: bytes a second; null: as many as come. `beside`: bytes so far that go by the same line and never wait, as messages do:
-   * what they take is not given to others. [R-81]
+   * what they take is not given to others. [N-81]
    */
   constructor(rate: number | null, beside: () => number = () => 0) {
     this.#rate = rate;

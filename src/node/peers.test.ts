@@ -160,7 +160,7 @@ function relayed(other: Side): Way<Duplex> {
 
 const soon = { firstMs: 30, mostMs: 60, leastMs: 10 };
 
-test('a link by relay gives way to a nearer one that opens later; nothing that was said is lost or said twice [R-71] [R-77]', async () => {
+test('a link by relay gives way to a nearer one that opens later; nothing that was said is lost or said twice [N-71] [N-77]', async () => {
   const others = new Map<string, Side>();
   const [a, b] = [new Side(await createIdentity(), others, soon), new Side(await createIdentity(), others, soon)];
   sides.push(a, b);
@@ -202,7 +202,7 @@ test('a link by relay gives way to a nearer one that opens later; nothing that w
   expect(b.rungs).toEqual(a.rungs);
 });
 
-test('a link says why nearer ways are not used [R-79]', async () => {
+test('a link says why nearer ways are not used [N-79]', async () => {
   const [a, b] = await two();
   const gone = '127.0.0.1:1';
   b.addresses = [gone];
@@ -213,7 +213,7 @@ test('a link says why nearer ways are not used [R-79]', async () => {
   ]);
 });
 
-test('a bulk connection that came about by a farther way than the link is told of a nearer one [R-78]', async () => {
+test('a bulk connection that came about by a farther way than the link is told of a nearer one [N-78]', async () => {
   const others = new Map<string, Side>();
   const [a, b] = [new Side(await createIdentity(), others, soon), new Side(await createIdentity(), others, soon)];
   sides.push(a, b);
@@ -232,7 +232,7 @@ test('a bulk connection that came about by a farther way than the link is told o
   for (const socket of [bulk, nearer]) socket.destroy();
 });
 
-test('a link that died in silence is looked for again, and one from an address that is gone is dialled anew [R-75] [R-76]', async () => {
+test('a link that died in silence is looked for again, and one from an address that is gone is dialled anew [N-75] [N-76]', async () => {
   const [a, b] = await two();
   const first = await a.peers.reach(b.account.id);
   a.peers.moved(() => false);
