@@ -275,9 +275,9 @@ export class Peers {
    */
   moved(isHere: (ip: string) => boolean): void {
     this.#bulks.moved(isHere);
+    for (const link of this.#counted) void link.probe(PROBE_MS);
     for (const [account, link] of [...this.#links]) {
       if (link.carrier || !link.open) continue;
-      void link.probe(PROBE_MS);
       if (link.localIp !== undefined && !isHere(link.localIp)) void this.#redial(account, link);
     }
     this.#ascents.wake();
@@ -463,7 +463,7 @@ async function retire(link: Link): Promise<void> {
   const end = performance.now() + LONG_RETIRE_MS;
   void link.probe(PROBE_MS);
   await sleep(RETIRE_MS, link.signal).catch(() => {}); // it has ended
-  while (link.open && link.underWay > 0 && performance.now() < end) {
+  while (link.underWay > 0 && performance.now() < end && (await link.probe(PROBE_MS))) {
     await sleep(RETIRE_LOOK_MS, link.signal).catch(() => {});
   }
   link.close();
