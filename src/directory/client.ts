@@ -787,7 +787,7 @@ export class DirectoryClient implements AsyncDisposable {
     for (const upstream of this.#upstreams.values()) upstream.nudge();
   }
 
-  /** This machine's addresses are others now, or it has slept: trackers are told, and asked whether they are there. */
+  /** This machine's addresses are others now, or it has slept: trackers are told, and asked whether they are there. [N-74] */
   moved(isHere: (ip: string) => boolean): void {
     for (const upstream of this.#upstreams.values()) upstream.moved(isHere);
     this.#elsewhere?.moved(isHere);

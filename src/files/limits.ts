@@ -4,6 +4,9 @@ import type { Settings } from './settings.ts';
 
 /** Milliseconds' worth of bytes that may be taken at once after a rest: a limit holds over any longer time. */
 const BURST_MS = 100;
+/** Milliseconds' worth of bytes by which a peer may be ahead of others for having had less; and peers of which that is known. */
+const CREDIT_MS = 500;
+const MOST_KNOWN = 256;
 /** Milliseconds between two looks at what moved beside, and the longest until the next while somebody waits. */
 const BESIDE_MS = 50;
 const LONGEST_MS = 3_600_000;
@@ -18,7 +21,7 @@ type Payer = { name: string; owes: number; start: number; resolve: () => void };
 
 /**
  * A token bucket that is shared fairly. Who takes more than there is owes it, and goes on once it is paid; what comes in is paid to
- * those who wait by turns of peers, however many connections each has (start-time fair queueing). [R-80]
+ * those who wait by turns of peers, however many connections each has (start-time fair queueing). [N-80]
  */
 export class Bucket {
   #rate: number | null;
@@ -26,7 +29,7 @@ export class Bucket {
   #at = performance.now();
   #timer: NodeJS.Timeout | undefined;
   readonly #waiting: Payer[] = [];
-  /** Where the line of each peer that waits ends, in bytes of virtual time; and where that time stands. */
+  /** Where the line of each peer ends, in bytes of virtual time; and where that time stands. */
   readonly #ends = new Map<string, number>();
   #now = 0;
   readonly #beside: () => number;
@@ -35,7 +38,7 @@ export class Bucket {
 
   /**
    * `rate`: bytes a second; null: as many as come. `beside`: bytes so far that go by the same line and never wait, as messages do:
-   * what they take is not given to others. [R-81]
+   * what they take is not given to others. [N-81]
    */
   constructor(rate: number | null, beside: () => number = () => 0) {
     this.#rate = rate;
@@ -62,13 +65,13 @@ export class Bucket {
   take(bytes: number, signal: AbortSignal, peer = ''): Promise<void> | undefined {
     if (this.#rate === null || signal.aborted) return undefined;
     this.#earn();
+    const start = this.#startOf(peer, bytes);
     if (this.#waiting.length === 0 && this.#tokens >= bytes) {
       this.#tokens -= bytes;
+      this.#now = Math.max(this.#now, start);
       return undefined;
     }
     const { promise, resolve } = Promise.withResolvers<void>();
-    const start = Math.max(this.#now, this.#ends.get(peer) ?? 0);
-    this.#ends.set(peer, start + bytes);
     const payer: Payer = { name: peer, owes: bytes, start, resolve };
     this.#waiting.push(payer);
     const leave = (): void => {
@@ -82,6 +85,20 @@ export class Bucket {
     signal.addEventListener('abort', leave, { once: true });
     this.#pay();
     return promise.finally(() => signal.removeEventListener('abort', leave));
+  }
+
+  /**
+   * Where what a peer moves now stands in line. Who had less than others for a moment, for there was enough for all who asked, is
+   * ahead of them by that; who comes new is not.
+   */
+  #startOf(peer: string, bytes: number): number {
+    const credit = ((this.#rate ?? 0) * CREDIT_MS) / 1000;
+    const start = Math.max(this.#now - credit, this.#ends.get(peer) ?? this.#now);
+    if (this.#ends.size > MOST_KNOWN) {
+      for (const [name, end] of this.#ends) if (end < this.#now - credit) this.#ends.delete(name);
+    }
+    this.#ends.set(peer, start + bytes);
+    return start;
   }
 
   #earn(): void {
@@ -114,11 +131,7 @@ export class Bucket {
       next.resolve();
     }
     const next = this.#next();
-    if (!next || this.#rate === null) {
-      this.#ends.clear();
-      this.#now = 0;
-      return;
-    }
+    if (!next || this.#rate === null) return;
     const again = (): void => {
       this.#earn();
       this.#pay();

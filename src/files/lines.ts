@@ -1,4 +1,4 @@
-/** The bulk connections of one fetch: one to each holder, dialled when first used, and exchanged for a nearer one. */
+/** The bulk connections of one fetch: one to each holder, dialled when first used, and exchanged for a nearer one. [N-78] */
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Rung } from '../link/rung.ts';

@@ -48,7 +48,7 @@ function still(address: string, most: number): Duplex {
   return near;
 }
 
-test('a file goes on by the nearer way with what is missing [R-78]', async () => {
+test('a file goes on by the nearer way with what is missing [N-78]', async () => {
   const [alice, bob] = await come(2);
   if (!alice || !bob) return expect.unreachable();
   const file = join(alice.home, 'own', 'data');
@@ -72,7 +72,7 @@ test('a file goes on by the nearer way with what is missing [R-78]', async () =>
   expect(bob.events.map(({ transfer }) => transfer.error).filter(Boolean)).toEqual([]); // and nobody saw it stop
 });
 
-test('a file from several holders goes on by the nearer way to each [R-78]', async () => {
+test('a file from several holders goes on by the nearer way to each [N-78]', async () => {
   const [alice, bob, carol] = await come(3);
   if (!alice || !bob || !carol) return expect.unreachable();
   const file = join(alice.home, 'own', 'data');

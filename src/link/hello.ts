@@ -25,7 +25,7 @@ const helloInfo = z.object({
   batch: z.number().int().min(1).optional(),
   /**
    * Between nodes, by the side that dialled: the rung that it takes the link to stand on, and whether it dials although there is
-   * another one; the other side says the same, where it knows what that is for. [R-72]
+   * another one; the other side says the same, where it knows what that is for. [N-72]
    */
   way: z.object({ rung: z.enum(RUNGS), instead: z.boolean() }).optional(),
 });

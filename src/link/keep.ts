@@ -86,7 +86,7 @@ export class KeptLink implements AsyncDisposable {
 
   /**
    * This machine has moved, or slept: the link may be dead without anybody having been told. It is asked for a sign of life, and
-   * dialled again at once where none comes; where the address is gone that it went out from, another one is dialled meanwhile. [R-75]
+   * dialled again at once where none comes; where the address is gone that it went out from, another one is dialled meanwhile. [N-75]
    */
   moved(isHere: (ip: string) => boolean): void {
     this.nudge();

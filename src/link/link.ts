@@ -71,7 +71,7 @@ export type LinkOptions = {
    * Where nothing below proved `peer`: whether the proof in its hello does. Without it, a proof is out of place. [L-43]
    */
   proves?: ((proof: string) => boolean) | undefined;
-  /** Where two nodes may have several links: whether this one is dialled although there is another. Asked when it is greeted. [R-72] */
+  /** Where two nodes may have several links: whether this one is dialled although there is another. Asked when it is greeted. [N-72] */
   instead?: (() => boolean) | undefined;
   /** Milliseconds of silence after which the other side is asked for a sign of life, and once more until it is given up. */
   keepAliveMs?: number;
@@ -118,7 +118,7 @@ export class Link implements Beating {
   /** Round-trip time of the last sign of life asked for, in milliseconds. */
   rttMs: number | null = null;
   receivedBytes = 0;
-  /** As the side that dialled said it, where both know what it is for: then both see the same. [R-72] */
+  /** As the side that dialled said it, where both know what it is for: then both see the same. [N-72] */
   way: LinkWay | undefined;
   /** Another link has taken its place: nothing new is to be begun on it. */
   retiring = false;
@@ -523,7 +523,7 @@ export class Link implements Beating {
 
   /**
    * Asks for a sign of life now, whatever was asked before: the way to the other side may have changed. Where none comes within
-   * `patienceMs`, or four round trips if those are longer, the link is ended. Gives whether it stands. [R-76]
+   * `patienceMs`, or four round trips if those are longer, the link is ended. Gives whether it stands. [N-76]
    */
   async probe(patienceMs: number): Promise<boolean> {
     if (this.carrier) return await this.carrier.probe(patienceMs);

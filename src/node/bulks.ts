@@ -70,7 +70,7 @@ export class Bulks implements Disposable {
     for (const { socket } of this.#all.get(account) ?? []) socket.destroy();
   }
 
-  /** Ends those that went out from an address which is gone: what is missing is asked for anew, on others. */
+  /** Ends those that went out from an address which is gone: what is missing is asked for anew, on others. [N-76] */
   moved(isHere: (ip: string) => boolean): void {
     for (const bulks of [...this.#all.values()]) {
       for (const { socket, localIp } of [...bulks]) if (localIp !== undefined && !isHere(localIp)) socket.destroy();

@@ -441,7 +441,7 @@ export class Node implements AsyncDisposable {
       .catch((error: unknown) => this.#options.log.debug({ err: error }, 'people of other zones are not followed'));
   }
 
-  /** Tells trackers and peers, and finds out whether the ways to them still stand. to */
+  /** Tells trackers and peers, and finds out whether the ways to them still stand. [N-74] to [N-76] */
   #moved(ips: readonly string[], why: 'addresses' | 'slept'): void {
     this.#options.log.info({ ips, why }, 'this machine has moved: trackers and peers are told');
     const isHere = (ip: string): boolean => scopeOf(ip) === 'loopback' || /^fe80:/i.test(ip) || ips.includes(ip);

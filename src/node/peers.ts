@@ -50,7 +50,7 @@ export type BulkOptions = {
   onread?: OnReadOpts;
   /** Only by ways that are nearer than this. */
   than?: Rung | undefined;
-  /** Told, maybe again and again, while a nearer way may be had than the one that was gone. */
+  /** Told, maybe again and again, while a nearer way may be had than the one that was gone. [N-78] */
   onBetter?: (() => void) | undefined;
 };
 
@@ -230,7 +230,7 @@ export class Peers {
     return dialLink({ address, expect, identity, router, self, clock, log, signal, over, instead });
   }
 
-  /** Tries the ways to an account that are nearer than its link, or all where that has died. */
+  /** Tries the ways to an account that are nearer than its link, or all where that has died. [N-73] */
   async #ascend(account: string, signal: AbortSignal): Promise<Tried> {
     const link = this.#openLink(account);
     if (!link) {
@@ -257,7 +257,7 @@ export class Peers {
     return 'again';
   }
 
-  /** What a tracker says of an account: where its addresses are others, its link may be dead, or a nearer way open. */
+  /** What a tracker says of an account: where its addresses are others, its link may be dead, or a nearer way open. [N-73] */
   heard(account: string, addresses: readonly string[]): void {
     if (this.#lost.has(account)) this.#ascents.wake(account);
     const link = this.#openLink(account);
@@ -271,13 +271,13 @@ export class Peers {
 
   /**
    * This machine's addresses are others now, or it has slept: every link is asked for a sign of life, and those that went out from
-   * an address which is gone are dialled anew meanwhile. [R-75] [R-76]
+   * an address which is gone are dialled anew meanwhile. [N-75] [N-76]
    */
   moved(isHere: (ip: string) => boolean): void {
     this.#bulks.moved(isHere);
+    for (const link of this.#counted) void link.probe(PROBE_MS);
     for (const [account, link] of [...this.#links]) {
       if (link.carrier || !link.open) continue;
-      void link.probe(PROBE_MS);
       if (link.localIp !== undefined && !isHere(link.localIp)) void this.#redial(account, link);
     }
     this.#ascents.wake();
@@ -362,7 +362,7 @@ export class Peers {
 
   /**
    * Takes a greeted link, dialled by either side, and says which link is the account's now; undefined for a link without
-   * an account. Of several, both nodes keep the same one. [L-30] [R-72]
+   * an account. Of several, both nodes keep the same one. [L-30] [N-72]
    */
   take(link: Link): Link | undefined {
     const account = link.account?.account;
@@ -456,14 +456,14 @@ export class Peers {
 
 /**
  * A link that lost against another one is ended once nothing is under way on it; where it is dead, at once, so that what waits on it
- * is said again. [R-77]
+ * is said again. [N-77]
  */
 async function retire(link: Link): Promise<void> {
   link.retiring = true;
   const end = performance.now() + LONG_RETIRE_MS;
   void link.probe(PROBE_MS);
   await sleep(RETIRE_MS, link.signal).catch(() => {}); // it has ended
-  while (link.open && link.underWay > 0 && performance.now() < end) {
+  while (link.underWay > 0 && performance.now() < end && (await link.probe(PROBE_MS))) {
     await sleep(RETIRE_LOOK_MS, link.signal).catch(() => {});
   }
   link.close();

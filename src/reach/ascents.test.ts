@@ -32,7 +32,7 @@ function make(attempt: (key: string) => Promise<Tried> = async () => 'again'): A
 const at = (key: string): number[] =>
   tried.filter((each) => each.key === key).map((each) => Math.round(each.at / 1000));
 
-test('nearer ways are tried ever more seldom, and never less than four times an hour [R-73]', async () => {
+test('nearer ways are tried ever more seldom, and never less than four times an hour [N-73]', async () => {
   make().add('peer');
   await vi.advanceTimersByTimeAsync(2 * 3600_000);
   expect(at('peer').slice(0, 7)).toEqual([15, 45, 105, 225, 465, 945, 1845]);
@@ -40,7 +40,7 @@ test('nearer ways are tried ever more seldom, and never less than four times an 
   expect(last - before).toBe(900);
 });
 
-test('a change has them tried at once, however many there are no sooner than two seconds after the last try [R-73]', async () => {
+test('a change has them tried at once, however many there are no sooner than two seconds after the last try [N-73]', async () => {
   const ascents = make();
   ascents.add('peer');
   await vi.advanceTimersByTimeAsync(1000);

@@ -1,4 +1,4 @@
-/** When nearer ways to a peer are tried again: now and then, ever more seldom, and at once where something changed. */
+/** When nearer ways to a peer are tried again: now and then, ever more seldom, and at once where something changed. [N-73] */
 import { Budget } from '../base/async.ts';
 import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';

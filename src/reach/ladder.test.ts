@@ -117,7 +117,7 @@ test('a detour is gone where no address answers, and the climb tells what failed
   });
 });
 
-test('a nearer rung that comes about later takes the place of the worse one; what is no nearer is given up [R-71]', async () => {
+test('a nearer rung that comes about later takes the place of the worse one; what is no nearer is given up [N-71]', async () => {
   const late = Promise.withResolvers<string>();
   const ends: string[] = [];
   const better = Promise.withResolvers<Climbed<string>>();

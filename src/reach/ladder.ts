@@ -52,7 +52,7 @@ export type ClimbOptions<T> = {
   /** Ends a connection that was made, but later than another. */
   discard(late: T): void;
   /**
-   * Told of a connection on a nearer rung than the last one, that came about later [R-71]; without it, all others are given up once
+   * Told of a connection on a nearer rung than the last one, that came about later [N-71]; without it, all others are given up once
    * there is one.
    */
   better?: ((climbed: Climbed<T>) => void) | undefined;
@@ -64,7 +64,7 @@ export type ClimbOptions<T> = {
 
 /**
  * The first connection that comes about. Throws `peer_unreachable` with what happened on each way, or the signal's
- * fault. An address that answers with a wrong key counts as no answer: somebody else lives there now. [R-70]
+ * fault. An address that answers with a wrong key counts as no answer: somebody else lives there now. [N-70]
  */
 export async function climb<T>(options: ClimbOptions<T>): Promise<Climbed<T>> {
   const { signal, first, headStartMs = HEAD_START_MS } = options;

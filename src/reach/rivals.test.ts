@@ -20,20 +20,20 @@ test('of two links that were dialled at once, the one that the lower node id dia
   expect(winsOver(a(true, { way: way('lan') }), a(false, { way: way('lan') }), at)).toBe(true);
 });
 
-test('the one on the nearer rung, and before that the one that was dialled instead of another [R-72]', () => {
+test('the one on the nearer rung, and before that the one that was dialled instead of another [N-72]', () => {
   expect(winsOver(a(false, { way: way('lan') }), a(true, { way: way('relay') }), at)).toBe(true);
   expect(winsOver(a(true, { way: way('relay') }), a(false, { way: way('lan') }), at)).toBe(false);
   expect(winsOver(a(false, { way: way('relay', true) }), a(true, { way: way('lan') }), at)).toBe(true);
 });
 
-test('a link that has stood for long, or has ended, gives way to whatever comes: its other side has it no more [R-72]', () => {
+test('a link that has stood for long, or has ended, gives way to whatever comes: its other side has it no more [N-72]', () => {
   const settled = { ...at, now: 20_000 };
   expect(winsOver(a(false, { way: way('relay') }), a(true, { way: way('lan') }), settled)).toBe(true);
   expect(winsOver(a(false), a(true, { open: false }), at)).toBe(true);
   expect(winsOver(a(false), a(true), settled)).toBe(false); // a node of an earlier version goes by its id alone
 });
 
-test('both nodes keep the same one of any two links, in whichever order they come about [R-72]', () => {
+test('both nodes keep the same one of any two links, in whichever order they come about [N-72]', () => {
   const link = fc.record({
     byA: fc.boolean(),
     rung: fc.constantFrom(...RUNGS),

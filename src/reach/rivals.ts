@@ -1,4 +1,4 @@
-/** Which of two links between the same two nodes is used: both nodes come to the same answer, each by itself. */
+/** Which of two links between the same two nodes is used: both nodes come to the same answer, each by itself. [N-72] */
 import type { Link } from '../link/link.ts';
 import { isBetter } from '../link/rung.ts';
 
