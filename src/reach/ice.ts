@@ -19,6 +19,19 @@ const SCTP_BYTES = 4 * 1024 * 1024;
 const MOST_SESSIONS = 256;
 
 let library: Promise<Library> | undefined;
+/** In this whole process. */
+let living = 0;
+
+/**
+ * After the last one: what the library keeps of channels that never opened is let go by this alone, and would keep the process
+ * alive. It takes a few milliseconds; the next use starts it anew.
+ */
+function cleanUp({ cleanup }: Library): void {
+  living -= 1;
+  setImmediate(() => {
+    if (living === 0) cleanup();
+  });
+}
 
 /** Throws `unknown_operation` where it is not installed: it is optional, and there is none for some systems. */
 async function load(): Promise<Library> {
@@ -43,14 +56,18 @@ export class Ice implements Disposable {
     if (this.#sessions.size >= MOST_SESSIONS) {
       throw new Fault('too_many', `making a hole for UDP: this node keeps ${MOST_SESSIONS} already`);
     }
-    const { PeerConnection } = await load();
+    const found = await load();
     const servers = stun ? [`stun:${formatAddress(stun)}`] : [];
-    const connection = new PeerConnection('netapp', {
+    const connection = new found.PeerConnection('netapp', {
       iceServers: servers,
       enableIceTcp: false,
       maxMessageSize: 262_144,
     });
-    const session = new IceSession(connection, () => this.#sessions.delete(session));
+    const session = new IceSession(connection, () => {
+      this.#sessions.delete(session);
+      cleanUp(found);
+    });
+    living += 1;
     this.#sessions.add(session);
     return session;
   }
