@@ -154,7 +154,7 @@ export class Neighbours implements AsyncDisposable {
     const met = directory.list().filter(({ handle, me }) => !me && nearOf(handle)?.name === name);
     const claimed = this.#nodes().filter(({ handle = '' }) => fits(handle));
     const of = (accounts: readonly (string | undefined)[]): string[] =>
-      [...new Set(accounts)].filter((each) => each !== undefined && each.startsWith(key ?? '')) as string[]; // filtered just now
+      [...new Set(accounts)].flatMap((each) => (each?.startsWith(key ?? '') ? [each] : []));
     const known = of(met.map(({ account }) => account));
     const all = known.length > 0 ? known : of(claimed.map(({ account }) => account));
     if (all.length < 2) return all[0];
