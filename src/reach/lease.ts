@@ -16,7 +16,7 @@ export type Lease = {
 };
 
 /** One TCP port that is to be reached from outside. */
-export type Wish = { port: number; /** The outside port that it had before, or should have. */ outside: number };
+export type Wish = { port: number /** The outside port that it had before, or should have. */; outside: number };
 
 /** Seconds that are asked for; half of what is granted is when it is renewed. */
 export const WANTED_SECONDS = 3600;

@@ -175,4 +175,5 @@ export class PortMapping implements AsyncDisposable {
 }
 
 /** Not loopback, nor an address that stands for none or for many: a router that says so has none yet, or lies. */
-const isSomebodys = (host: string): boolean => scopeOf(host) !== 'loopback' && !/^(?:22[4-9]|2[3-5]\d)\.|^ff/i.test(host);
+const isSomebodys = (host: string): boolean =>
+  scopeOf(host) !== 'loopback' && !/^(?:22[4-9]|2[3-5]\d)\.|^ff/i.test(host);

@@ -93,17 +93,19 @@ function pcpMap(own: string, { port, outside }: Wish, nonce: Buffer, seconds: nu
 }
 
 /** One to this very request (section 11.4); or of a router that knows no PCP (section 9, and RFC 6886, section 3.5). */
-const isPcpAnswer = ({ port }: Wish, nonce: Buffer) => (answer: Buffer): boolean => {
-  if (answer[0] === VERSION.pmp) return answer.length >= 4 && answer.readUInt16BE(2) === UNSUPPORTED_VERSION;
-  if (answer[0] !== VERSION.pcp || answer[1] !== (RESPONSE | OP.map) || answer.length < 24) return false;
-  if (answer[3] !== SUCCESS && answer.length < PCP_BYTES) return true;
-  return (
-    answer.length >= PCP_BYTES &&
-    nonce.equals(answer.subarray(24, 36)) &&
-    answer[36] === TCP &&
-    answer.readUInt16BE(40) === port
-  );
-};
+const isPcpAnswer =
+  ({ port }: Wish, nonce: Buffer) =>
+  (answer: Buffer): boolean => {
+    if (answer[0] === VERSION.pmp) return answer.length >= 4 && answer.readUInt16BE(2) === UNSUPPORTED_VERSION;
+    if (answer[0] !== VERSION.pcp || answer[1] !== (RESPONSE | OP.map) || answer.length < 24) return false;
+    if (answer[3] !== SUCCESS && answer.length < PCP_BYTES) return true;
+    return (
+      answer.length >= PCP_BYTES &&
+      nonce.equals(answer.subarray(24, 36)) &&
+      answer[36] === TCP &&
+      answer.readUInt16BE(40) === port
+    );
+  };
 
 async function mapByPmp(place: PcpPlace, wish: Wish, signal: AbortSignal): Promise<Lease> {
   await using asking = await Asking.open(place);
@@ -136,14 +138,18 @@ function pmpMap({ port, outside }: Wish, seconds: number): Buffer {
   return packet;
 }
 
-const isPmpAnswer = (op: number, bytes: number) => (answer: Buffer): boolean =>
-  answer[0] === VERSION.pmp &&
-  answer[1] === (RESPONSE | op) &&
-  answer.length >= 8 &&
-  (answer.length >= bytes || answer.readUInt16BE(2) !== SUCCESS);
+const isPmpAnswer =
+  (op: number, bytes: number) =>
+  (answer: Buffer): boolean =>
+    answer[0] === VERSION.pmp &&
+    answer[1] === (RESPONSE | op) &&
+    answer.length >= 8 &&
+    (answer.length >= bytes || answer.readUInt16BE(2) !== SUCCESS);
 
-const isMapOf = ({ port }: Wish) => (answer: Buffer): boolean =>
-  isPmpAnswer(OP.mapTcp, 16)(answer) && (answer.readUInt16BE(2) !== SUCCESS || answer.readUInt16BE(8) === port);
+const isMapOf =
+  ({ port }: Wish) =>
+  (answer: Buffer): boolean =>
+    isPmpAnswer(OP.mapTcp, 16)(answer) && (answer.readUInt16BE(2) !== SUCCESS || answer.readUInt16BE(8) === port);
 
 const refused = ({ ip }: Gateway, protocol: string, code: number, words: readonly string[]): Fault =>
   new Fault('forbidden', `asking the router "${ip}" for a port by ${protocol}: ${words[code] ?? `result ${code}`}`);

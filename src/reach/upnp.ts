@@ -102,7 +102,8 @@ async function serviceAt(location: URL, place: UpnpPlace, signal: AbortSignal): 
 async function mapBy(service: Service, place: UpnpPlace, wish: Wish, signal: AbortSignal): Promise<Lease> {
   const { text } = await call(service, place, 'GetExternalIPAddress', {}, signal);
   const host = textIn(text, 'NewExternalIPAddress') ?? '';
-  if (!isIPv4(host)) throw new Fault('malformed', `asking the router "${place.ip}" for its outside address: it says none`);
+  if (!isIPv4(host))
+    throw new Fault('malformed', `asking the router "${place.ip}" for its outside address: it says none`);
   let outside = wish.outside;
   let seconds = WANTED_SECONDS;
   for (let tried = 1; ; tried++) {
@@ -154,7 +155,10 @@ async function call(
   const { status, text } = await http(url, what, signal, { body, action: `"${type}#${action}"` });
   if (status === 200) return { text };
   const code = Number(textIn(text, 'errorCode'));
-  const words = textIn(text, 'errorDescription')?.replaceAll(/[^\x20-\x7e]/g, '').slice(0, 100) ?? 'no reason given';
+  const words =
+    textIn(text, 'errorDescription')
+      ?.replaceAll(/[^\x20-\x7e]/g, '')
+      .slice(0, 100) ?? 'no reason given';
   throw new Fault('forbidden', `${what}: ${words} (${code || status})`, { data: { upnp: code } });
 }
 
@@ -192,7 +196,8 @@ async function http(
     response.on('data', (part: Buffer) => {
       parts.push(part);
       bytes += part.length;
-      if (bytes > MOST_BYTES) asking.destroy(new Fault('too_large', `${what}: its answer has more than ${MOST_BYTES} bytes`));
+      if (bytes > MOST_BYTES)
+        asking.destroy(new Fault('too_large', `${what}: its answer has more than ${MOST_BYTES} bytes`));
     });
     response.on('error', (error) => reject(toFault(error, what, 'peer_unreachable')));
     response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString() }));
