@@ -118,7 +118,7 @@ describe.each([
   ['pcp', { pcp: true }],
   ['upnp', { pcp: false }],
 ] as const)('by %s', (by, way) => {
-  test('a node behind a router is reached from outside, and leaves nothing open behind it [R-60] [R-62] [R-63]', async ({
+  test('a node behind a router is reached from outside, and leaves nothing open behind it [N-60] [N-62] [N-63]', async ({
     skip,
   }) => {
     if (!home && process.env.CI === 'true')
@@ -155,7 +155,7 @@ describe.each([
   });
 });
 
-test('with --port-mapping off the router is asked nothing [R-60]', async ({ skip }) => {
+test('with --port-mapping off the router is asked nothing [N-60]', async ({ skip }) => {
   if (!home || !world) return skip('as above');
   await using _daemon = await daemon({ pcp: true });
   runIn(router, 'nft', 'add', 'table', 'inet', 'watch');

@@ -540,7 +540,7 @@ export class Node implements AsyncDisposable {
     return other ? { node: other.id, addresses: other.addresses } : { node: known?.node ?? '', addresses };
   }
 
-  /** What is said of this node on its networks: nothing where only those may see it to whom the user has written. */
+  /** What is said of this node on its networks: nothing where only those may see it to whom the user has written. [N-58] */
   #adverts(): Advert[] {
     const { software, presence, alsoHere } = this.#options;
     const { account, handle, id, port } = this;
@@ -565,7 +565,7 @@ export class Node implements AsyncDisposable {
     return introduced;
   }
 
-  /** Whom no tracker knows says it themselves, where no tracker is to know them, or where they were heard of nearby. */
+  /** Whom no tracker knows says it themselves, where no tracker is to know them, or where they were heard of nearby. [N-57] */
   async #whoIs(link: Link, account: string): Promise<void> {
     await this.lookUp(account, link.signal, link.account?.handle);
     if (this.directory.get(account)) return;

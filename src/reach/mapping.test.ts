@@ -69,7 +69,7 @@ function pmpAnswer(request: Buffer): Buffer {
 }
 
 describe('PCP', () => {
-  test('a port is mapped, renewed and given back by one nonce; a lost packet is said again [R-61] [R-62]', async () => {
+  test('a port is mapped, renewed and given back by one nonce; a lost packet is said again [N-61] [N-62]', async () => {
     const { place, heard } = await router((packet, index) =>
       index === 0 ? undefined : pcpGrant(packet, { port: 40_000, seconds: packet.readUInt32BE(4) === 0 ? 0 : 1200 }),
     );
@@ -95,7 +95,7 @@ describe('PCP', () => {
     expect(heard).toHaveLength(1);
   });
 
-  test('who is not the router, or answers another question, is not believed [R-61]', async () => {
+  test('who is not the router, or answers another question, is not believed [N-61]', async () => {
     const stranger = await bound('127.0.0.9');
     const { place, socket } = await router((packet, index) => {
       const wrong = pcpGrant(packet, { port: 6666 });
@@ -122,7 +122,7 @@ describe('PCP', () => {
     expect(performance.now() - began).toBeLessThan(3700);
   });
 
-  test('a router that knows NAT-PMP alone is asked by it [R-62]', async () => {
+  test('a router that knows NAT-PMP alone is asked by it [N-62]', async () => {
     const { place, heard } = await router(pmpAnswer);
     const lease = await leaseByPcp(place, WISH, limit());
     expect(lease).toMatchObject({ by: 'nat-pmp', outside: { host: '203.0.113.8', port: 40_001 }, seconds: 3600 });
@@ -206,7 +206,7 @@ describe('UPnP', () => {
     });
   });
 
-  test('nobody is fetched from but the router: neither where it points elsewhere, nor where another one answers [R-60] [R-61]', async () => {
+  test('nobody is fetched from but the router: neither where it points elsewhere, nor where another one answers [N-60] [N-61]', async () => {
     let asked = 0;
     const victim = createServer((_request, response) => {
       asked++;
@@ -256,7 +256,7 @@ describe('a mapping', () => {
     return { made, next };
   }
 
-  test('is shown, followed when it changes, and given back at the end [R-62] [R-63]', async () => {
+  test('is shown, followed when it changes, and given back at the end [N-62] [N-63]', async () => {
     const released: string[] = [];
     let host = '203.0.113.7';
     const give = (): Lease => lease(host, { renew: async () => give(), release: async () => void released.push(host) });
@@ -275,7 +275,7 @@ describe('a mapping', () => {
     expect(released).toEqual(['10.9.9.9']);
   });
 
-  test('that a router gives at an address which is nobody’s is none [R-63]', async () => {
+  test('that a router gives at an address which is nobody’s is none [N-63]', async () => {
     for (const host of ['127.0.0.1', '0.0.0.0', '224.0.0.1', '255.255.255.255']) {
       const asked = Promise.withResolvers<void>();
       const { made } = mapping(async () => {
