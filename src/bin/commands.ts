@@ -223,7 +223,6 @@ const tracker = processCommand({
       .default([])
       .describe('host:port of another machine at which a tracker with its key answers; may stand several times'),
     lan: lanFlag,
-    portMapping: portMappingFlag,
     drain: z
       .string()
       .transform((written, context): number | null => {

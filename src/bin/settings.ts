@@ -200,7 +200,6 @@ export function givenToTracker(input: {
   metrics?: string | undefined;
   elsewhere: string[];
   lan?: boolean | undefined;
-  portMapping?: boolean | undefined;
   drain?: number | null | undefined;
   behindProxy?: string | undefined;
   publicUrl: string[];

@@ -30,7 +30,7 @@ const MOST_PER_HOST = 120;
 const MOST_ELSEWHERE = 8;
 /** Milliseconds that an answer counts, good or bad, before the same address is dialled again. */
 const GOOD_MS = 10 * 60_000;
-const BAD_MS = 60_000;
+export const BAD_MS = 60_000;
 /** Answers and hosts that are remembered. */
 const MOST_REMEMBERED = 50_000;
 
