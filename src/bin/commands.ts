@@ -10,6 +10,7 @@ import { parseSpan } from '../cli/units.ts';
 import type { RunTrackerOptions } from '../tracker/main.ts';
 import type { DoorOptions } from './im.ts';
 import { doorFlags, imCommands } from './im-commands.ts';
+import { pathCommands } from './path-commands.ts';
 import { port } from './port.ts';
 
 const mailbox = z.boolean().optional().meta({
@@ -429,4 +430,5 @@ export const processCommands: readonly ProcessCommand[] = [
   restore,
   verifyExport,
   ...imCommands,
+  ...pathCommands,
 ];
