@@ -13,6 +13,7 @@ import { fileControlOf } from './files.ts';
 import { JobStore } from './job-store.ts';
 import { Jobs } from './jobs.ts';
 import { worldOf } from './needs.ts';
+import { networkOf } from './network.ts';
 import { talkOf } from './talk.ts';
 
 type Wait = { signal?: AbortSignal | undefined };
@@ -227,6 +228,8 @@ export function backendOf(
         return node.linkView(link);
       },
     },
+
+    network: networkOf(node, account),
 
     events: { last: () => events.last, follow: followEvents },
     ...doorsOf(node, resolved),

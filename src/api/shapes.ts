@@ -240,7 +240,9 @@ const fileState = z.enum([
   'failed',
 ]);
 
-const rung = z.enum(['lan', 'direct', 'punched', 'relay', 'local']).describe('which step of the ladder it stands on');
+export const rung = z
+  .enum(['lan', 'direct', 'punched', 'relay', 'local'])
+  .describe('which step of the ladder it stands on');
 
 /** What is done where the name of a received file is taken. */
 export const conflict = z.enum(['skip', 'overwrite', 'rename'], 'expected "skip", "overwrite" or "rename"');

@@ -36,6 +36,7 @@ import { Doorkeeper } from './doorkeeper.ts';
 import { EventLog } from './events.ts';
 import { createHome, homePaths } from './home.ts';
 import { Marks } from './marks.ts';
+import { NetworkDesk } from './network.ts';
 import { Peers } from './peers.ts';
 import { Presence } from './presence.ts';
 import { type InsideTracker, TrackerDesk } from './trackers.ts';
@@ -98,6 +99,7 @@ export class Node implements AsyncDisposable {
   readonly doorkeeper: Doorkeeper;
   readonly webhooks: Webhooks;
   readonly zones: ZoneDesk;
+  readonly network: NetworkDesk;
   readonly trackers: TrackerDesk;
   /** Settles when all that was written so far survives a power cut; undefined if it does already. */
   readonly settled: () => Promise<void> | undefined;
@@ -256,6 +258,13 @@ export class Node implements AsyncDisposable {
       log: log.child({ room: 'files' }),
       blocked,
       emit: (type, transfer) => this.events.emit(type, this.fileView(transfer)),
+    });
+    this.network = new NetworkDesk({
+      directory: this.directory,
+      peers: this.peers,
+      chat: this.chat,
+      files: this.files,
+      addresses: () => this.addresses,
     });
     this.contacts = new Contacts({
       self: account.id,

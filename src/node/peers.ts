@@ -15,6 +15,7 @@ import type { Link } from '../link/link.ts';
 import type { Router } from '../link/router.ts';
 import { rungOf } from '../link/rung.ts';
 import { climb, type Way, waysTo } from '../reach/ladder.ts';
+import { survey, type Tried } from '../reach/survey.ts';
 
 /** Where an account's node is: the key that must answer there, and the addresses to try. */
 export type Whereabouts = { node: string; addresses: readonly string[] };
@@ -158,6 +159,21 @@ export class Peers {
       ...way,
       attempt: async (signal) => make({ stream: await way.attempt(signal), rung: way.rung }, way.label, signal),
     }));
+  }
+
+  /** Every way to the account's node, each tried now to its end, and ended where it came about. Throws the directory's faults. */
+  async survey(account: string, options: { signal?: AbortSignal | undefined } = {}): Promise<Tried[]> {
+    this.#refuseBlocked(account);
+    const { node, addresses } = await this.#options.locate(account, options);
+    const { identity } = this.#options;
+    // Both keys are proved, and nothing is said: what carries that carries all else.
+    const make = (address: string, signal: AbortSignal, over?: Over): Promise<TLSSocket> =>
+      dial({ address, expect: node, identity, signal, over });
+    const detours = this.#detours({ account, node }, (over, label, signal) => make(label, signal, over));
+    return await survey([...waysTo(addresses, make), ...detours], {
+      signal: options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal,
+      discard: (socket) => socket.destroy(),
+    });
   }
 
   /** Links to a node at an address that the user names, and to whichever key answers there where none is named. */
