@@ -298,6 +298,7 @@ test.skipIf(noBrowser)(
       () => hers.getByRole('img', { name: /^You, / }).getAttribute('aria-label'),
       (words) => /linked to lab \(.*linked to bob@lab \(/.test(words ?? '') && !words?.includes('not linked'),
     );
+    await hers.getByText(/the tracker of lab sees this node at 127/).waitFor({ timeout: 120_000 });
     await hers.getByText(/this node answers at 127\.0\.0\.1/).waitFor({ timeout: 120_000 }); // it looks at much
   },
 );

@@ -31,6 +31,15 @@ export const networkInfo = z.object({
       }),
     )
     .describe('how the trackers that are used see this node'),
+  multicast: z
+    .array(
+      z.object({
+        network: z.string().describe('name of the interface'),
+        heard: z.boolean().describe('what was said there came back'),
+        others: z.number().int().describe('other machines that said something meanwhile'),
+      }),
+    )
+    .describe('whether those on a network can find each other without a tracker'),
 });
 
 /** What came of one way to somebody. */
@@ -68,7 +77,7 @@ export const check = operation(
     path: '/v1/network/check',
     summary: 'Look how this machine stands in its networks',
     description:
-      'Its interfaces, and how the trackers see it. "netapp doctor" says the same in words, with what to do.',
+      'Its interfaces, how the trackers see it, and whether multicast is heard. "netapp doctor" says the same in words, with what to do.',
     tag,
   },
   { faults: [], example: 'netapp network check', command: { words: ['network', 'check'] } },

@@ -20,6 +20,10 @@ const networks = noun<NetworkInfo>(networkInfo, {
         ? `${t.zone} at ${t.address}: ${t.error ?? 'not up'}`
         : `${t.zone} sees ${t.observed}, and reached ${t.reached.join(' ') || 'none of its addresses'}`,
     ]),
+    ...n.multicast.map(({ network, heard, others }): [string, Cell] => [
+      'multicast',
+      `${network}: ${heard ? 'heard' : 'not heard'}, ${others} others`,
+    ]),
   ],
 });
 

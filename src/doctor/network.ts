@@ -9,7 +9,11 @@ export const network: Check = {
   run: async ({ agent, agentPath, signal }) => {
     if (!isUp(agent)) return [cards(await interfaces())];
     const found = await createClient({ socketPath: agentPath }).network.check(undefined, { signal });
-    return [cards(found.interfaces), ...found.trackers.flatMap((tracker) => reached(tracker, found.listening))];
+    return [
+      cards(found.interfaces),
+      ...found.trackers.flatMap((tracker) => reached(tracker, found.listening)),
+      ...found.multicast.map(multicast),
+    ];
   },
 };
 
@@ -28,7 +32,7 @@ function cards(all: NetworkInfo['interfaces']): Finding {
   );
 }
 
-/** [R-91] */
+/** [N-91] */
 function reached({ zone, observed, scope, reached }: NetworkInfo['trackers'][number], listening: string[]): Finding[] {
   if (observed === null || scope === null) return []; // what is wrong with it, its own check says
   const from = { loopback: 'on this machine', private: 'from this network', public: 'from outside' }[scope];
@@ -44,4 +48,15 @@ function reached({ zone, observed, scope, reached }: NetworkInfo['trackers'][num
         : `have this machine's firewall let in port ${port} (TCP)`,
     ),
   ];
+}
+
+/** [N-93] */
+function multicast({ network, heard, others }: NetworkInfo['multicast'][number]): Finding {
+  if (heard && others > 0) return ok('lan', `multicast is heard on ${network}, also from ${others} other machines`);
+  if (heard) return ok('lan', `multicast is heard on ${network}; no other machine said anything meanwhile`);
+  return note(
+    'lan',
+    `multicast is not heard on ${network}: nodes there do not find each other without a tracker`,
+    "have this machine's firewall let in port 5353 (UDP), if they should",
+  );
 }

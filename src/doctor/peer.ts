@@ -12,7 +12,7 @@ const RUNGS = {
   relay: 'no tracker that both of you have a link with relays',
 } as const;
 
-/** All about one person. */
+/** All about one person. [N-92] */
 export function peer(handle: string): Check {
   return {
     name: handle,

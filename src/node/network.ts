@@ -5,6 +5,7 @@ import type { DirectoryClient } from '../directory/client.ts';
 import type { FileService } from '../files/service.ts';
 import { isProxied, parseAddress, type Scope, scopeOf } from '../link/address.ts';
 import type { Link } from '../link/link.ts';
+import type { Hearing } from '../reach/hearing.ts';
 import type { Tried } from '../reach/survey.ts';
 import type { Peers } from './peers.ts';
 
@@ -23,7 +24,12 @@ export type Seen = {
   error: string | null;
 };
 
-export type NetworkFacts = { interfaces: Interface[]; listening: readonly string[]; trackers: Seen[] };
+export type NetworkFacts = {
+  interfaces: Interface[];
+  listening: readonly string[];
+  trackers: Seen[];
+  multicast: Hearing[];
+};
 
 export type PeerFacts = {
   link: Link | undefined;
@@ -43,6 +49,8 @@ export type NetworkDeskOptions = {
   files: FileService;
   /** `host:port` at which others may try this node. */
   addresses(): readonly string[];
+  /** Whether multicast is heard on the networks in which it listens. */
+  hear(wait: Wait): Promise<Hearing[]>;
 };
 
 /** States of files that are not at their end. */
@@ -56,11 +64,11 @@ export class NetworkDesk {
   }
 
   async check(wait: Wait): Promise<NetworkFacts> {
-    const [all, trackers] = await Promise.all([interfaces(), this.#seen(wait)]);
-    return { interfaces: all, listening: this.#options.addresses(), trackers };
+    const [all, trackers, multicast] = await Promise.all([interfaces(), this.#seen(wait), this.#options.hear(wait)]);
+    return { interfaces: all, listening: this.#options.addresses(), trackers, multicast };
   }
 
-  /** Announces anew, for which trackers dial back what they have not dialled lately. [R-90] */
+  /** Announces anew, for which trackers dial back what they have not dialled lately. [N-90] */
   async #seen(wait: Wait): Promise<Seen[]> {
     const { directory } = this.#options;
     await directory.announceNow(wait).catch((error: unknown) => {

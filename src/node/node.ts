@@ -30,6 +30,8 @@ import { Listener } from '../link/listen.ts';
 import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { Sessions } from '../link/sessions.ts';
+import { hear } from '../reach/hearing.ts';
+import { networks } from '../reach/networks.ts';
 import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
 import { Contacts, type PresenceScope } from './contacts.ts';
 import { Doorkeeper } from './doorkeeper.ts';
@@ -265,6 +267,7 @@ export class Node implements AsyncDisposable {
       chat: this.chat,
       files: this.files,
       addresses: () => this.addresses,
+      hear: (wait) => hear({ networks: networks(options.host), log, ...wait }),
     });
     this.contacts = new Contacts({
       self: account.id,

@@ -106,7 +106,14 @@ test('a node and a tracker find each other, and a goodbye is heard [R-50] [R-56]
     host.hears(({ handle }) => handle === 'a@lab'),
   ]);
   expect(host.lan.found()).toMatchObject([
-    { id: idOf('a'), role: 'node', account: idOf('z'), handle: 'a@lab', addresses: ['127.0.0.1:33357'], networks: ['lo'] },
+    {
+      id: idOf('a'),
+      role: 'node',
+      account: idOf('z'),
+      handle: 'a@lab',
+      addresses: ['127.0.0.1:33357'],
+      networks: ['lo'],
+    },
   ]);
   expect(alice.lan.found().find(({ role }) => role === 'tracker')).toMatchObject({
     zone: 'lab',

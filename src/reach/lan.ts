@@ -7,7 +7,15 @@ import { watchInterfaces } from '../base/interfaces.ts';
 import type { Log } from '../base/log.ts';
 import { Rate } from '../base/rate.ts';
 import { formatAddress } from '../link/address.ts';
-import { type Advert, concernsUs, decodePacket, encodeAdverts, encodeQuestion, type Said, TTL_SECONDS } from './advert.ts';
+import {
+  type Advert,
+  concernsUs,
+  decodePacket,
+  encodeAdverts,
+  encodeQuestion,
+  type Said,
+  TTL_SECONDS,
+} from './advert.ts';
 import { type Found, HeardTable } from './heard.ts';
 import { Multicast, type Source } from './multicast.ts';
 import { type Network, networks } from './networks.ts';

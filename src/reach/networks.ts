@@ -32,9 +32,7 @@ export function networksOf(interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>, host
     const usable = all.filter(({ internal, address }) => !internal && isHeardAt(address, host));
     return usable.length > 0 ? [networkOf(name, usable)] : [];
   });
-  return found
-    .sort((a, b) => Number(b.ipv4 !== undefined) - Number(a.ipv4 !== undefined))
-    .slice(0, MOST_NETWORKS);
+  return found.sort((a, b) => Number(b.ipv4 !== undefined) - Number(a.ipv4 !== undefined)).slice(0, MOST_NETWORKS);
 }
 
 function isHeardAt(address: string, host: string | undefined): boolean {
