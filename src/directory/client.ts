@@ -391,6 +391,23 @@ export class DirectoryClient implements AsyncDisposable {
     return this.mailbox(account);
   }
 
+  /** Links to trackers at which the account is, the likeliest first, as for its letters: also to one of another zone. */
+  async trackersOf(account: string, wait: Wait = {}): Promise<Link[]> {
+    return (await this.mailboxOf(account, wait)).links;
+  }
+
+  /** Where this node has dialled the tracker at the other end of `link`, and of which zone that is. */
+  placeOf(link: Link): { address: string; zone: string | undefined } {
+    const upstream = this.#upstreams.get(link.peer);
+    if (upstream?.link !== link) return { address: link.address, zone: undefined };
+    return { address: upstream.state.address, zone: upstream.invite.zone };
+  }
+
+  /** Whether this is a link to a tracker to which this node announces itself. */
+  isOwnTracker(link: Link): boolean {
+    return this.#upstreams.get(link.peer)?.link === link;
+  }
+
   /** Whether a tracker that answers lists the account, and none of them says that it is online. */
   isAway(account: string): boolean {
     return this.get(account)?.status === 'offline' && this.mailbox(account).links.length > 0;

@@ -20,6 +20,7 @@ import { type HttpHandler, linkUpgrades, offersLink, Routes, refuseUpgrade } fro
 import { noteOrigin, type Origin, originOf } from './rung.ts';
 import { ticketsOf } from './sessions.ts';
 import { WebSocketStream } from './stream.ts';
+import { type VisitHandler, Visits, visitOf } from './visit.ts';
 
 export type { HttpHandler };
 
@@ -62,6 +63,7 @@ export class Listener {
   readonly #server: Server;
   readonly #upgrades: WebSocketServer;
   readonly #routes: Routes;
+  readonly #visits = new Visits();
   readonly #arrivals: Arrivals;
   readonly #links = new Set<Link>();
   /** Connections that did not come by the port. */
@@ -115,6 +117,12 @@ export class Listener {
   /** Serves plain HTTP below `prefix`, e.g. `/blobs/`; the longest prefix that fits wins. */
   route(prefix: string, handler: HttpHandler): this {
     this.#routes.add(prefix, handler);
+    return this;
+  }
+
+  /** Takes upgrades below `prefix`, of nodes that have proved their key. */
+  visit(prefix: string, handler: VisitHandler): this {
+    this.#visits.add(prefix, handler);
     return this;
   }
 
@@ -191,8 +199,10 @@ export class Listener {
     socket.on('error', () => socket.destroy());
     const peer = peerOf(socket);
     if (this.#stopping) return void socket.destroy();
-    if (request.url !== '/link') return refuseUpgrade(socket, { code: 'unknown_operation' });
+    const handler = this.#visits.find(request.url);
+    if (request.url !== '/link' && !handler) return refuseUpgrade(socket, { code: 'unknown_operation' });
     if (!peer) return refuseUpgrade(socket, { code: 'unauthenticated' });
+    if (handler) return void handler(visitOf(request, { socket, head, peer, self: this.#options.identity.id }));
     if (!offersLink(request)) return refuseUpgrade(socket, { code: 'unsupported_version' });
     if (this.#closedFor) return refuseUpgrade(socket, this.#closedFor);
     let leave = (): void => {};

@@ -32,6 +32,9 @@ import { Router } from '../link/router.ts';
 import { Sessions } from '../link/sessions.ts';
 import { hear } from '../reach/hearing.ts';
 import { networks } from '../reach/networks.ts';
+import { Punch } from '../reach/punch.ts';
+import { Relay, type RelayTracker } from '../reach/relay.ts';
+import { Signals } from '../reach/signals.ts';
 import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
 import { Contacts, type PresenceScope } from './contacts.ts';
 import { Doorkeeper } from './doorkeeper.ts';
@@ -103,9 +106,14 @@ export class Node implements AsyncDisposable {
   readonly zones: ZoneDesk;
   readonly network: NetworkDesk;
   readonly trackers: TrackerDesk;
+  /** What nodes ask each other by way of trackers. */
+  readonly signals: Signals;
+  /** Holes in what stands between this node and others. */
+  readonly punch: Punch;
   /** Settles when all that was written so far survives a power cut; undefined if it does already. */
   readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
+  readonly #relay: Relay;
   readonly #binding: () => Binding;
   readonly #options: NodeOptions;
   readonly store: Store;
@@ -181,6 +189,7 @@ export class Node implements AsyncDisposable {
         const { node, addresses } = await this.directory.find(who, { signal });
         return { node, addresses };
       },
+      detours: (to) => [...this.punch.ways(to), ...this.#relay.ways(to)],
       onUp: (link, who) => {
         this.chat.linkUp(link);
         this.files.linkUp(link);
@@ -208,6 +217,36 @@ export class Node implements AsyncDisposable {
       onTrackers: () => this.#trackersChanged(),
       onRenamed: () => this.events.emit('person.changed', this.personView(this.directory.me())),
     }).attach(router);
+    this.signals = new Signals({
+      trackersOf: (who, wait) => this.directory.trackersOf(who, wait),
+      isOwnTracker: (link) => this.directory.isOwnTracker(link),
+      hosts: (who) => who === account.id || this.hosts(who) !== undefined,
+      blocked,
+    }).attach(router);
+    this.punch = new Punch({
+      identity,
+      signals: this.signals,
+      trackersOf: (who, wait) => this.directory.trackersOf(who, wait),
+      own: () => this.directory.ownLinks(),
+      take: (stream, origin) => this.#listener.take(stream, origin),
+      clock,
+      log: log.child({ room: 'punch' }),
+    }).attach();
+    const placed = (link: Link): RelayTracker => {
+      const { address, zone } = this.directory.placeOf(link);
+      return { link, address, name: zone ?? address };
+    };
+    this.#relay = new Relay({
+      identity,
+      signals: this.signals,
+      trackersOf: async (who, wait) => (await this.directory.trackersOf(who, wait)).map(placed),
+      likeliest: (who) => this.directory.mailbox(who).links.map(placed)[0],
+      trackerOf: (link) => (this.directory.isOwnTracker(link) ? placed(link) : undefined),
+      take: (stream, origin) => this.#listener.take(stream, origin),
+      ca: options.trackerCa,
+      sessions,
+      log: log.child({ room: 'reach' }),
+    });
     this.zones = new ZoneDesk(this.directory);
     this.trackers = new TrackerDesk({ home: options.home, directory: this.directory, inside: options.inside });
     this.chat = new ChatService({
@@ -351,6 +390,8 @@ export class Node implements AsyncDisposable {
     this.#resources.use(this.files);
     this.#resources.use(this.#listener);
     await this.#listener.start();
+    this.#resources.use(this.punch);
+    this.#resources.use(this.#relay);
     this.#resources.use(this.peers);
     this.directory.onChange((change) => {
       if (change.type === 'key_changed') return this.events.emit('person.key_changed', { ...change });

@@ -13,7 +13,6 @@ import { type DialOptions, dial, dialLink, keyAt } from '../link/dial.ts';
 import type { HelloInfo } from '../link/hello.ts';
 import type { Link } from '../link/link.ts';
 import type { Router } from '../link/router.ts';
-import { rungOf } from '../link/rung.ts';
 import { climb, type Way, waysTo } from '../reach/ladder.ts';
 import { survey, type Tried } from '../reach/survey.ts';
 
@@ -210,7 +209,7 @@ export class Peers {
     const { identity } = this.#options;
     const near = this.#links.get(account);
     // Where a link stands already is where a second connection is most likely to come about.
-    const isThere = near?.dialled && near.peer === node && near.rung === rungOf(near.address);
+    const isThere = near?.dialled && near.peer === node && near.rung !== 'punched' && near.rung !== 'relay';
     const make = (address: string, signal: AbortSignal, over?: Over): Promise<TLSSocket> =>
       dial({ address, expect: node, identity, signal, over, ...(options.onread && { onread: options.onread }) });
     const { won: socket } = await climb({
