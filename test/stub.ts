@@ -359,7 +359,13 @@ export class StubBackend implements Backend {
   };
 
   network: Backend['network'] = {
-    check: async () => ({ interfaces: [], listening: [], trackers: [], multicast: [] }),
+    check: async () => ({
+      interfaces: [],
+      listening: [],
+      trackers: [],
+      nat: { kind: 'unknown', seen: [], hosts: 0 },
+      multicast: [],
+    }),
     peer: async (handle) => {
       const { handle: shown, id, status, lastSeen } = this.#person(handle);
       return { handle: shown, id, status, lastSeen, link: null, ways: [], waiting: { queued: 0, held: 0, files: 0 } };

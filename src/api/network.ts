@@ -31,6 +31,13 @@ export const networkInfo = z.object({
       }),
     )
     .describe('how the trackers that are used see this node'),
+  nat: z
+    .object({
+      kind: z.enum(['none', 'endpoint-independent', 'address-dependent', 'address-and-port-dependent', 'unknown']),
+      seen: z.array(z.object({ by: z.string(), as: z.string() })).describe('as what each that was asked saw one port'),
+      hosts: z.number().int().describe('trackers that answered'),
+    })
+    .describe('how the NAT between here and the trackers maps (RFC 4787, section 4.1), by UDP'),
   multicast: z
     .array(
       z.object({
@@ -77,7 +84,7 @@ export const check = operation(
     path: '/v1/network/check',
     summary: 'Look how this machine stands in its networks',
     description:
-      'Its interfaces, how the trackers see it, and whether multicast is heard. "netapp doctor" says the same in words, with what to do.',
+      'Its interfaces, how the trackers see it, the kind of NAT, and whether multicast is heard. "netapp doctor" says the same in words, with what to do.',
     tag,
   },
   { faults: [], example: 'netapp network check', command: { words: ['network', 'check'] } },

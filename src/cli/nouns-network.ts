@@ -20,6 +20,7 @@ const networks = noun<NetworkInfo>(networkInfo, {
         ? `${t.zone} at ${t.address}: ${t.error ?? 'not up'}`
         : `${t.zone} sees ${t.observed}, and reached ${t.reached.join(' ') || 'none of its addresses'}`,
     ]),
+    ['nat', `${n.nat.kind}, as ${n.nat.hosts} trackers see it`],
     ...n.multicast.map(({ network, heard, others }): [string, Cell] => [
       'multicast',
       `${network}: ${heard ? 'heard' : 'not heard'}, ${others} others`,

@@ -12,6 +12,7 @@ export const network: Check = {
     return [
       cards(found.interfaces),
       ...found.trackers.flatMap((tracker) => reached(tracker, found.listening)),
+      nat(found.nat),
       ...found.multicast.map(multicast),
     ];
   },
@@ -48,6 +49,41 @@ function reached({ zone, observed, scope, reached }: NetworkInfo['trackers'][num
         : `have this machine's firewall let in port ${port} (TCP)`,
     ),
   ];
+}
+
+const NATS: Record<NetworkInfo['nat']['kind'], { level: 'ok' | 'note'; says: string }> = {
+  none: { level: 'ok', says: 'none: the trackers see this machine at its own address' },
+  'endpoint-independent': {
+    level: 'ok',
+    says: 'one that shows the same address wherever one goes: holes through it come about with nearly everybody',
+  },
+  'address-dependent': {
+    level: 'note',
+    says: 'one that shows another address to each host: holes through it come about with those whose own NAT is simpler',
+  },
+  'address-and-port-dependent': {
+    level: 'note',
+    says: 'one that shows another address for each connection: holes through it hardly come about; a relay is used instead',
+  },
+  unknown: { level: 'note', says: 'not known: no tracker answers by UDP' },
+};
+
+/** [N-92] */
+function nat({ kind, seen, hosts }: NetworkInfo['nat']): Finding {
+  const { level, says } = NATS[kind];
+  if (kind === 'none') return ok('nat', says);
+  if (kind === 'unknown') {
+    return hosts === 0
+      ? note('nat', says, 'whoever runs a tracker lets in its port by UDP, too; nothing else depends on it')
+      : note('nat', 'there is one; of which kind, one answer does not tell: join a second tracker to see');
+  }
+  const shown = `${says} (seen as ${seen.map(({ as }) => as).join(', ')})`;
+  if (level === 'ok') return ok('nat', shown);
+  return note(
+    'nat',
+    shown,
+    'a mapping at the router would do without holes: let it allow UPnP, NAT-PMP or PCP, or pass on the port',
+  );
 }
 
 /** [N-93] */

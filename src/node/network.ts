@@ -6,6 +6,7 @@ import type { FileService } from '../files/service.ts';
 import { isProxied, parseAddress, type Scope, scopeOf } from '../link/address.ts';
 import type { Link } from '../link/link.ts';
 import type { Hearing } from '../reach/hearing.ts';
+import type { NatReport } from '../reach/nat.ts';
 import type { Tried } from '../reach/survey.ts';
 import type { Peers } from './peers.ts';
 
@@ -29,6 +30,7 @@ export type NetworkFacts = {
   listening: readonly string[];
   trackers: Seen[];
   multicast: Hearing[];
+  nat: NatReport;
 };
 
 export type PeerFacts = {
@@ -51,6 +53,8 @@ export type NetworkDeskOptions = {
   addresses(): readonly string[];
   /** Whether multicast is heard on the networks in which it listens. */
   hear(wait: Wait): Promise<Hearing[]>;
+  /** The kind of NAT between here and the trackers. */
+  nat(wait: Wait): Promise<NatReport>;
 };
 
 /** States of files that are not at their end. */
@@ -64,8 +68,10 @@ export class NetworkDesk {
   }
 
   async check(wait: Wait): Promise<NetworkFacts> {
-    const [all, trackers, multicast] = await Promise.all([interfaces(), this.#seen(wait), this.#options.hear(wait)]);
-    return { interfaces: all, listening: this.#options.addresses(), trackers, multicast };
+    const { hear, nat, addresses } = this.#options;
+    const asked = [interfaces(), this.#seen(wait), hear(wait), nat(wait)] as const;
+    const [all, trackers, multicast, kind] = await Promise.all(asked);
+    return { interfaces: all, listening: addresses(), trackers, multicast, nat: kind };
   }
 
   /** Announces anew, for which trackers dial back what they have not dialled lately. [N-90] */

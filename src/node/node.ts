@@ -31,6 +31,7 @@ import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { Sessions } from '../link/sessions.ts';
 import { hear } from '../reach/hearing.ts';
+import { natSeenBy } from '../reach/nat-seen.ts';
 import { networks } from '../reach/networks.ts';
 import { Punch } from '../reach/punch.ts';
 import { Relay, type RelayTracker } from '../reach/relay.ts';
@@ -307,6 +308,12 @@ export class Node implements AsyncDisposable {
       files: this.files,
       addresses: () => this.addresses,
       hear: (wait) => hear({ networks: networks(options.host), log, ...wait }),
+      nat: ({ signal = new AbortController().signal }) => {
+        const trackers = this.directory
+          .ownLinks()
+          .map((link) => ({ ...this.directory.placeOf(link), peer: link.peer }));
+        return natSeenBy(trackers, { identity, log, signal });
+      },
     });
     this.contacts = new Contacts({
       self: account.id,
