@@ -8,15 +8,18 @@ export const network: Check = {
   name: 'network',
   run: async ({ agent, agentPath, signal }) => {
     if (!isUp(agent)) return [cards(await interfaces())];
-    const found = await createClient({ socketPath: agentPath }).network.check(undefined, { signal });
-    return [
-      cards(found.interfaces),
-      ...found.trackers.flatMap((tracker) => reached(tracker, found.listening)),
-      nat(found.nat),
-      ...found.multicast.map(multicast),
-    ];
+    return told(await createClient({ socketPath: agentPath }).network.check(undefined, { signal }));
   },
 };
+
+export function told({ interfaces, listening, trackers, nat, multicast }: NetworkInfo): Finding[] {
+  return [
+    cards(interfaces),
+    ...trackers.flatMap((tracker) => reached(tracker, listening)),
+    translated(nat),
+    ...multicast.map(heardOn),
+  ];
+}
 
 function cards(all: NetworkInfo['interfaces']): Finding {
   if (all.length === 0) {
@@ -69,7 +72,7 @@ const NATS: Record<NetworkInfo['nat']['kind'], { level: 'ok' | 'note'; says: str
 };
 
 /** [N-92] */
-function nat({ kind, seen, hosts }: NetworkInfo['nat']): Finding {
+function translated({ kind, seen, hosts }: NetworkInfo['nat']): Finding {
   const { level, says } = NATS[kind];
   if (kind === 'none') return ok('nat', says);
   if (kind === 'unknown') {
@@ -87,7 +90,7 @@ function nat({ kind, seen, hosts }: NetworkInfo['nat']): Finding {
 }
 
 /** [N-93] */
-function multicast({ network, heard, others }: NetworkInfo['multicast'][number]): Finding {
+function heardOn({ network, heard, others }: NetworkInfo['multicast'][number]): Finding {
   if (heard && others > 0) return ok('lan', `multicast is heard on ${network}, also from ${others} other machines`);
   if (heard) return ok('lan', `multicast is heard on ${network}; no other machine said anything meanwhile`);
   return note(

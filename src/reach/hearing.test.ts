@@ -2,6 +2,7 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { decode } from 'dns-packet';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { silentLog } from '../base/log.ts';
 import { type Hearing, hear } from './hearing.ts';
@@ -42,6 +43,22 @@ test('where nothing can be said, nothing is heard, and that is no fault', async 
     { network: 'none', heard: false, others: 0 },
   ]);
   expect(await hear({ networks: [], log, listenMs: 300 })).toEqual([]);
+});
+
+test('what is said names nobody [N-93]', async () => {
+  const port = await freePort();
+  const socket = createSocket({ type: 'udp4', reuseAddr: true }).bind(port);
+  await once(socket, 'listening');
+  socket.addMembership('224.0.0.251', '127.0.0.1');
+  const heard = once(socket, 'message');
+  await hear({ networks: [loopback], log, port, listenMs: 300 });
+  const packet = decode((await heard)[0]);
+  socket.close();
+  expect(packet.questions).toMatchObject([
+    { type: 'PTR', name: '_services._dns-sd._udp.local' },
+    { type: 'A', name: expect.stringMatching(/^[0-9a-f]{16}\.local$/) },
+  ]);
+  expect([packet.answers, packet.additionals, packet.authorities]).toEqual([[], [], []]);
 });
 
 test('it ends when it is told to', async () => {
