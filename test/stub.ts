@@ -359,6 +359,7 @@ export class StubBackend implements Backend {
   };
 
   network: Backend['network'] = {
+    lan: async () => [],
     check: async () => ({
       interfaces: [],
       listening: [],

@@ -225,6 +225,7 @@ export function backendOf(
         const link = address
           ? await peers.connect(address, peer, wait)
           : await peers.reach(await account(target, wait), wait);
+        if (address) await node.neighbours.metBy(link, wait);
         return node.linkView(link);
       },
     },

@@ -15,6 +15,14 @@ export function networkOf(node: Node, account: (handle: string, wait: Wait) => P
         trackers: trackers.map((each) => ({ ...each, reached: [...each.reached] })),
       };
     },
+    lan: async () =>
+      node.neighbours.list().map(({ since, until, account = null, zone = null, port: _port, ...rest }) => ({
+        ...rest,
+        account,
+        zone,
+        since: new Date(since).toISOString(),
+        until: new Date(until).toISOString(),
+      })),
     async peer(handle, wait) {
       const id = await account(handle, wait);
       const { link, ways, waiting } = await node.network.peer(id, wait);

@@ -21,6 +21,7 @@ import type {
   FreedHandle,
   GivenLink,
   HandleInfo,
+  Heard,
   InviteInfo,
   LinkInfo,
   Message,
@@ -242,6 +243,8 @@ export interface Backend {
     check(options: Wait): Promise<NetworkInfo>;
     /** Tries every way to somebody's node to its end. */
     peer(handle: string, options: Wait): Promise<PeerReach>;
+    /** Throws `wrong_state` where nobody listens. */
+    lan(): Promise<Heard[]>;
   };
 
   events: {

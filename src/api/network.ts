@@ -1,7 +1,7 @@
-/** How this machine stands in its networks, and by which ways somebody is reached: tried now. */
+/** How this machine stands in its networks, who else is there, and by which ways somebody is reached. */
 import { z } from 'zod';
 import { handleInput, operation } from './operation.ts';
-import { linkInfo, presence, rung } from './shapes.ts';
+import { heard, linkInfo, presence, rung } from './shapes.ts';
 
 const tag = 'network';
 
@@ -107,3 +107,15 @@ export const peer = operation(
 )
   .input(z.object({ handle: handleInput }))
   .output(peerReach);
+
+export const lan = operation(
+  {
+    method: 'GET',
+    path: '/v1/network/lan',
+    summary: 'List the nodes and trackers that are heard of on this network',
+    description:
+      'What they say of themselves by multicast is not proved: that comes with the first message, or with "netapp links connect HANDLE". Somebody whom no tracker vouches for goes by name@KEY.local.',
+    tag,
+  },
+  { faults: ['wrong_state'], example: 'netapp lan', command: { words: ['lan'] } },
+).output(z.array(heard));

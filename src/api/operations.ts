@@ -304,6 +304,7 @@ export const operations = os.router({
     peer: os.network.peer.handler(({ context: { backend, signal }, input }) =>
       backend.network.peer(input.handle, { signal }),
     ),
+    lan: os.network.lan.handler(({ context: { backend } }) => backend.network.lan()),
   },
   events: {
     follow: os.events.follow.handler(async ({ context: { backend, signal }, input, lastEventId }) => {

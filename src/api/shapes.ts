@@ -400,6 +400,25 @@ export const linkInfo = z.object({
   receivedBytes: z.number().int(),
 });
 
+/** A node or tracker of which this machine has heard on its networks. */
+export const heard = z.object({
+  role: z.enum(['node', 'tracker']),
+  handle: z
+    .string()
+    .nullable()
+    .describe('by which to speak to the account of a node: as it is known, else the name that it claims, and its key'),
+  zone: z.string().nullable().describe('that a tracker serves, as it says'),
+  id: z.string().describe('peer id of the node or tracker'),
+  account: z.string().nullable().describe('account id, as a node says; proved by the first link'),
+  known: z.boolean().describe('the account is known to me; the tracker is one of mine'),
+  addresses: z.array(z.string()).describe('host:port pairs from which it was heard'),
+  networks: z.array(z.string()).describe('interfaces of this machine on which it was heard'),
+  software: z.string(),
+  invite: z.string().nullable().describe('to join a tracker with; it has no token'),
+  since: time,
+  until: time.describe('until which it holds if nothing more is heard'),
+});
+
 /** A name of a zone, as its admins see it. */
 export const handleInfo = z.object({
   handle: z.string().describe('name@zone'),
@@ -582,5 +601,6 @@ export type FileCertificate = z.infer<typeof fileCertificate>;
 export type FileGarbage = z.infer<typeof fileGarbage>;
 export type FileCheck = z.infer<typeof fileCheck>;
 export type LinkInfo = z.infer<typeof linkInfo>;
+export type Heard = z.infer<typeof heard>;
 export type Status = z.infer<typeof status>;
 export type AgentEvent = z.infer<typeof event>;

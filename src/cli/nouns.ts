@@ -26,6 +26,8 @@ import {
   found,
   type GivenLink,
   givenLink,
+  type Heard,
+  heard,
   type InviteInfo,
   invite,
   type LinkInfo,
@@ -454,6 +456,20 @@ const links = noun<LinkInfo>(linkInfo, {
   ],
 });
 
+const neighbours = noun<Heard>(heard, {
+  head: ['WHO', 'ROLE', 'KNOWN', 'ADDRESS', 'ON', 'KEY', 'SOFTWARE'],
+  none: 'nobody is heard of on this network',
+  row: (h) => [
+    { text: h.handle ?? h.zone ?? '-', style: 'bold' },
+    h.role,
+    h.known ? { text: 'yes', style: 'green' } : 'no',
+    h.addresses[0] ?? '-',
+    h.networks.join(' '),
+    shortId(h.id),
+    h.software,
+  ],
+});
+
 function trackerLine({ zone, address, tier, state, rttMs, why, error }: Status['trackers'][number]): string {
   const delay = state === 'up' && rttMs !== null ? ` in ${rttMs.toFixed(1)} ms` : '';
   const trouble = error && !why.includes(error) ? `, ${error}` : '';
@@ -508,6 +524,7 @@ const nouns = new Map<unknown, Noun>([
   [fileCheck, checks],
   [room, rooms],
   [linkInfo, links],
+  [heard, neighbours],
   [status, me],
   ...adminNouns,
   ...doorNouns,

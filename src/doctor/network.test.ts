@@ -60,6 +60,7 @@ test('a machine without a network, and one that does not hear multicast', () => 
   const alone = { ...well, interfaces: [], multicast: [{ network: 'eth0', heard: false, others: 0 }] };
   expect(of(alone, 'network')).toMatchObject({ level: 'note' });
   expect(of(alone, 'lan')).toMatchObject({ level: 'note', todo: expect.stringContaining('5353') });
+  expect(of({ ...well, multicast: [] }, 'lan')).toMatchObject({ level: 'note', todo: null });
   const inside = { ...well, interfaces: [{ name: 'eth0', addresses: ['192.168.1.5'], isDefault: false }] };
   expect(of(inside, 'network')).toMatchObject({ level: 'note', says: expect.stringContaining('no way out') });
 });

@@ -17,7 +17,7 @@ export function told({ interfaces, listening, trackers, nat, multicast }: Networ
     cards(interfaces),
     ...trackers.flatMap((tracker) => reached(tracker, listening)),
     translated(nat),
-    ...multicast.map(heardOn),
+    ...(multicast.length > 0 ? multicast.map(heardOn) : [UNHEARD]),
   ];
 }
 
@@ -88,6 +88,8 @@ function translated({ kind, seen, hosts }: NetworkInfo['nat']): Finding {
     'a mapping at the router would do without holes: let it allow UPnP, NAT-PMP or PCP, or pass on the port',
   );
 }
+
+const UNHEARD = note('lan', 'this node looks for nobody on its networks: that is switched off, or there is none');
 
 /** [N-93] */
 function heardOn({ network, heard, others }: NetworkInfo['multicast'][number]): Finding {

@@ -143,7 +143,7 @@ export async function dialLink(options: LinkDialOptions): Promise<Link> {
   const socket = await dial(options);
   const origin = originOf(socket);
   if (!options.over) origin.address = formatAddress(parseAddress(options.address));
-  const host = options.over ? 'node' : origin.address;
+  const host = options.over ? 'node' : origin.address.replace(/%[^\]]*/, ''); // which interface it is means nothing there
   const { stream } = await upgrade(socket, { ...options, url: `wss://${host}/link`, origin }).catch(
     (error: unknown) => {
       throw unanswered(toFault(error), options.address);

@@ -51,7 +51,7 @@ export type NetworkDeskOptions = {
   files: FileService;
   /** `host:port` at which others may try this node. */
   addresses(): readonly string[];
-  /** Whether multicast is heard on the networks in which it listens. */
+  /** Whether multicast is heard on the networks in which it listens; none where it does not look there at all. */
   hear(wait: Wait): Promise<Hearing[]>;
   /** The kind of NAT between here and the trackers. */
   nat(wait: Wait): Promise<NatReport>;

@@ -31,6 +31,7 @@ import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { Sessions } from '../link/sessions.ts';
 import { hear } from '../reach/hearing.ts';
+import type { Advert } from '../reach/lan.ts';
 import { natSeenBy } from '../reach/nat-seen.ts';
 import { networks } from '../reach/networks.ts';
 import { Punch } from '../reach/punch.ts';
@@ -42,8 +43,9 @@ import { Doorkeeper } from './doorkeeper.ts';
 import { EventLog } from './events.ts';
 import { createHome, homePaths } from './home.ts';
 import { Marks } from './marks.ts';
+import { Neighbours } from './neighbours.ts';
 import { NetworkDesk } from './network.ts';
-import { Peers } from './peers.ts';
+import { Peers, type Whereabouts } from './peers.ts';
 import { Presence } from './presence.ts';
 import { type InsideTracker, TrackerDesk } from './trackers.ts';
 import { conversationView, fileView, linkView, messageView, personView, roomEventView, roomView } from './views.ts';
@@ -74,6 +76,10 @@ export type NodeOptions = {
   awayAfterMs?: number | null | undefined;
   /** Hosts beside this machine to which webhooks may post: `hooks.example.org`, or with a port. */
   webhookTargets?: readonly string[] | undefined;
+  /** Whether nodes and trackers of its networks are looked for, and hear of this one; default: they do not. */
+  lan?: boolean | undefined;
+  /** Who else is to be found there in this process, such as a tracker inside. */
+  alsoHere?: (() => readonly Advert[]) | undefined;
   /** Name and version, said in hello. */
   software: string;
   clock: Clock;
@@ -98,6 +104,7 @@ export class Node implements AsyncDisposable {
   readonly chat: ChatService;
   readonly files: FileService;
   readonly peers: Peers;
+  readonly neighbours: Neighbours;
   readonly events: EventLog;
   readonly marks: Marks;
   readonly contacts: Contacts;
@@ -186,17 +193,18 @@ export class Node implements AsyncDisposable {
       clock,
       log,
       blocked,
-      locate: async (who, { signal }) => {
-        const { node, addresses } = await this.directory.find(who, { signal });
-        return { node, addresses };
-      },
+      locate: (who, wait) => this.#locate(who, wait),
       detours: (to) => [...this.punch.ways(to), ...this.#relay.ways(to)],
       onUp: (link, who) => {
+        if (this.directory.nearby.isMet(who)) void this.neighbours.metBy(link).catch(() => {}); // the link has ended
         this.chat.linkUp(link);
         this.files.linkUp(link);
         this.events.emit('link.up', { ...this.linkView(link), account: who });
       },
-      onDown: (link, who) => this.events.emit('link.down', { ...this.linkView(link), account: who }),
+      onDown: (link, who) => {
+        this.directory.nearby.parted(who);
+        this.events.emit('link.down', { ...this.linkView(link), account: who });
+      },
     });
     this.directory = new DirectoryClient({
       trackers: options.trackers,
@@ -216,7 +224,11 @@ export class Node implements AsyncDisposable {
       clock,
       log: log.child({ room: 'directory' }),
       onTrackers: () => this.#trackersChanged(),
-      onRenamed: () => this.events.emit('person.changed', this.personView(this.directory.me())),
+      onRenamed: () => {
+        this.neighbours.changed();
+        this.events.emit('person.changed', this.personView(this.directory.me()));
+      },
+      meetNearby: (wanted, wait) => this.neighbours.meet(wanted, wait),
     }).attach(router);
     this.signals = new Signals({
       trackersOf: (who, wait) => this.directory.trackersOf(who, wait),
@@ -247,6 +259,19 @@ export class Node implements AsyncDisposable {
       ca: options.trackerCa,
       sessions,
       log: log.child({ room: 'reach' }),
+    });
+    this.neighbours = new Neighbours({
+      directory: this.directory,
+      peers: this.peers,
+      on: options.lan ?? false,
+      host: options.host,
+      adverts: () => this.#adverts(),
+      heard: (who) => {
+        this.chat.peerOnline(who);
+        this.files.peerOnline(who);
+      },
+      clock,
+      log: log.child({ room: 'lan' }),
     });
     this.zones = new ZoneDesk(this.directory);
     this.trackers = new TrackerDesk({ home: options.home, directory: this.directory, inside: options.inside });
@@ -307,7 +332,7 @@ export class Node implements AsyncDisposable {
       chat: this.chat,
       files: this.files,
       addresses: () => this.addresses,
-      hear: (wait) => hear({ networks: networks(options.host), log, ...wait }),
+      hear: (wait) => hear({ networks: options.lan ? networks(options.host) : [], log, ...wait }),
       nat: ({ signal = new AbortController().signal }) => {
         const trackers = this.directory
           .ownLinks()
@@ -416,6 +441,8 @@ export class Node implements AsyncDisposable {
     await this.contacts.start();
     this.#resources.use(this.directory);
     this.directory.start();
+    this.#resources.use(this.neighbours);
+    await this.neighbours.start();
     const stop = new AbortController();
     this.#resources.defer(() => stop.abort());
     void this.directory
@@ -511,6 +538,28 @@ export class Node implements AsyncDisposable {
       handle: this.handleOf(person.account),
     });
 
+  /** Where the directory knows that an account is, and where it was heard of on this node's networks. */
+  async #locate(who: string, wait: { signal?: AbortSignal | undefined }): Promise<Whereabouts> {
+    const known = await this.directory.find(who, wait).catch((error: unknown) => {
+      if (this.neighbours.of(who).length === 0) throw error;
+      return undefined;
+    });
+    const heard = this.neighbours.of(who);
+    const same = heard.filter(({ id }) => id === known?.node).flatMap(({ addresses }) => addresses);
+    const addresses = [...new Set([...same, ...(known?.addresses ?? [])])];
+    if (known && addresses.length > 0) return { node: known.node, addresses };
+    const [other] = heard; // its node has another key than before, or somebody says so: the account shows in the handshake
+    return other ? { node: other.id, addresses: other.addresses } : { node: known?.node ?? '', addresses };
+  }
+
+  /** What is said of this node on its networks: nothing where only those may see it to whom the user has written. [R-58] */
+  #adverts(): Advert[] {
+    const { software, presence, alsoHere } = this.#options;
+    const { account, handle, id, port } = this;
+    const own: Advert[] = presence === 'contacts' ? [] : [{ id, role: 'node', port, account, handle, software }];
+    return [...own, ...(alsoHere?.() ?? [])];
+  }
+
   /** All links: to trackers and to people. */
   links(): Link[] {
     return [...this.directory.links(), ...this.peers.links.values()];
@@ -522,10 +571,18 @@ export class Node implements AsyncDisposable {
     if (account === undefined || this.directory.get(account)) return undefined;
     let introduced = this.#introductions.get(link);
     if (!introduced) {
-      introduced = this.lookUp(account, link.signal, link.account?.handle);
+      introduced = this.#whoIs(link, account);
       this.#introductions.set(link, introduced);
     }
     return introduced;
+  }
+
+  /** Whom no tracker knows says it themselves, where no tracker is to know them, or where they were heard of nearby. [R-57] */
+  async #whoIs(link: Link, account: string): Promise<void> {
+    await this.lookUp(account, link.signal, link.account?.handle);
+    if (this.directory.get(account)) return;
+    const isNear = this.neighbours.of(account).some(({ id }) => id === link.peer);
+    if (isNear || this.directory.chosen.length === 0) await this.neighbours.metBy(link, { signal: link.signal });
   }
 
   /** Asks the trackers who an account is; what they do not know stays unknown. `claim`: the handle that it says of itself. */

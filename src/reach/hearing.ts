@@ -53,7 +53,7 @@ export async function hear({ networks, log, signal, listenMs = LISTEN_MS, port }
       if (packet.equals(question)) heard.add(network.name);
       const known = others.get(network.name);
       const [ip = ''] = address.split('%');
-      if (!known || known.size >= MOST_OTHERS || ip === network.linkLocal || network.addresses.includes(ip)) return;
+      if (!known || known.size >= MOST_OTHERS || network.addresses.includes(ip)) return;
       known.add(address);
     },
     log,

@@ -67,6 +67,8 @@ const OF_ALL = { burst: 400, perSecond: 100 };
 /** Addresses whose packets are counted by themselves; past it, the newest share one count, until all are counted anew. */
 const MOST_COUNTED = 1024;
 const COUNT_MS = 60_000;
+/** Own addresses that an answer names, for those who resolve names. */
+const MOST_SAID = 8;
 const WARN_MS = 60_000;
 
 export class Lan implements AsyncDisposable {
@@ -101,7 +103,7 @@ export class Lan implements AsyncDisposable {
   async start(): Promise<void> {
     await this.#multicast.use(this.#networks());
     watchInterfaces({
-      read: () => this.#networks().map(({ name, ipv4, linkLocal }) => `${name} ${ipv4} ${linkLocal}`),
+      read: () => this.#networks().map(({ name, ipv4, ipv6 }) => `${name} ${ipv4} ${ipv6}`),
       onChange: () => void this.#renew(),
       signal: this.#stop.signal,
       clock: this.#clock,
@@ -171,11 +173,9 @@ export class Lan implements AsyncDisposable {
   }
 
   async #say(network: Network, seconds?: number): Promise<void> {
-    const { addresses, linkLocal } = network;
     const adverts = this.#options.adverts();
     if (adverts.length === 0) return;
-    const all = linkLocal === undefined ? addresses : [...addresses, linkLocal];
-    await this.#multicast.send(network, encodeAdverts(adverts, all.slice(0, 8), seconds));
+    await this.#multicast.send(network, encodeAdverts(adverts, network.addresses.slice(0, MOST_SAID), seconds));
   }
 
   /** What is said of this node has changed. */
@@ -267,7 +267,4 @@ export class Lan implements AsyncDisposable {
 
 const delay = (): number => ANSWER_MS.least + Math.random() * (ANSWER_MS.most - ANSWER_MS.least);
 
-const isOwn = ({ addresses, linkLocal }: Network, source: string): boolean => {
-  const [ip = ''] = source.split('%');
-  return ip === linkLocal || addresses.includes(ip);
-};
+const isOwn = ({ addresses }: Network, source: string): boolean => addresses.includes(source.split('%')[0] ?? '');

@@ -65,7 +65,7 @@ export class Multicast implements AsyncDisposable {
       this.#hearing.set(family, hearing);
       const on = family === 'udp4' ? from : `::%${network.zone}`;
       join(hearing, family, on);
-      const sender = await this.#bind(family, family === 'udp4' ? from : `${from}%${network.zone}`);
+      const sender = await this.#bind(family, from);
       if (!sender) continue;
       try {
         sender.setMulticastInterface(on);
@@ -153,13 +153,7 @@ function join(socket: Socket, family: Family, on: string): void {
 }
 
 function sides(network: Network): { key: string; family: Family; network: Network; from: string }[] {
-  const { name, ipv4, linkLocal } = network;
-  return (
-    [
-      ['udp4', ipv4],
-      ['udp6', linkLocal],
-    ] as const
-  ).flatMap(([family, from]) =>
-    from === undefined ? [] : [{ key: `${name} ${family} ${from}`, family, network, from }],
-  );
+  const { name, ipv4, ipv6 } = network;
+  const side = (family: Family) => (from: string) => ({ key: `${name} ${family} ${from}`, family, network, from });
+  return [...(ipv4 === undefined ? [] : [ipv4].map(side('udp4'))), ...ipv6.map(side('udp6'))];
 }

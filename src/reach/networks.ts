@@ -7,11 +7,11 @@ export type Network = {
   name: string;
   /** What stands behind "%" in a link-local address: the name, on Windows a number. */
   zone: string;
-  /** The first IPv4 address of the interface, from which is sent. */
+  /** Of the interface, from which is sent. */
   ipv4: string | undefined;
-  /** The link-local IPv6 address, without its zone. */
-  linkLocal: string | undefined;
-  /** All its addresses, IPv4 first, without link-local ones. */
+  /** A link-local one, with its zone, and another: whoever has none of the same prefix hears the first alone. */
+  ipv6: readonly string[];
+  /** All its addresses, IPv4 first; link-local ones without their zone. */
   addresses: readonly string[];
   /** What is on the same link. */
   contains(ip: string): boolean;
@@ -48,13 +48,18 @@ export function networkOf(name: string, infos: readonly NetworkInterfaceInfo[]):
   }
   const of = (family: string): string[] => infos.filter((info) => info.family === family).map(({ address }) => address);
   const six = of('IPv6');
+  const linkLocal = six.find(isLinkLocal);
   const scope = infos.find(({ address }) => isLinkLocal(address))?.scopeid;
+  const zone = process.platform === 'win32' ? String(scope ?? 0) : name;
   return {
     name,
-    zone: process.platform === 'win32' ? String(scope ?? 0) : name,
+    zone,
     ipv4: of('IPv4')[0],
-    linkLocal: six.find(isLinkLocal),
-    addresses: [...of('IPv4'), ...six.filter((ip) => !isLinkLocal(ip))],
+    ipv6: [
+      ...six.filter((ip) => !isLinkLocal(ip)).slice(0, 1),
+      ...(linkLocal === undefined ? [] : [`${linkLocal}%${zone}`]),
+    ],
+    addresses: [...of('IPv4'), ...six],
     contains: (ip) => onLink.check(ip, isIPv6(ip) ? 'ipv6' : 'ipv4'),
   };
 }
