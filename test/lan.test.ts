@@ -2,9 +2,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Running, run, start } from './program.ts';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { MAIN, type Running, run, start } from './program.ts';
 import { runIn, Switch, within } from './switch.ts';
+import { has, Terminal } from './terminal.ts';
 import { eventOf, until } from './testnet.ts';
 
 const lan = Switch.create('lan');
@@ -16,8 +17,12 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'netapp-lan-'));
 });
 
+// Each test has the network for itself.
+afterEach(async () => {
+  for (const each of opened.splice(0).reverse()) await each[Symbol.asyncDispose]();
+});
+
 afterAll(async () => {
-  for (const each of opened.reverse()) await each[Symbol.asyncDispose]();
   lan?.[Symbol.dispose]();
   await rm(folder, { recursive: true, force: true });
 });
@@ -49,7 +54,7 @@ const heard = (who: Running, fits: (each: { handle: string | null; zone: string 
     (list) => list.some(fits),
   ).then((list) => list.find(fits) ?? expect.fail());
 
-test('two nodes that share no tracker hear of each other, and talk [R-50] [R-57]', async ({ skip }) => {
+test('two nodes that share no tracker hear of each other, and talk [N-50] [N-57]', async ({ skip }) => {
   if (!lan) return skip(impossible);
   const alice = await up(lan.machine('alice', '10.214.0.2/24'), 'alice');
   const bob = await up(lan.machine('bob', '10.214.0.3/24'), 'bob');
@@ -128,6 +133,27 @@ test('a tracker is told of and joined by what was heard; its name on the network
   expect(await heard(erin, ({ zone }) => zone === 'office')).toMatchObject({ known: true });
   const { stdout } = await run(['lan', '--home', erin.home]);
   expect(stdout).toMatch(/office +tracker +yes/);
+
+  if (has('tmux')) {
+    const at = within(lan.machine('frank', '10.214.0.12/24')).join(' ');
+    const home = join(folder, 'frank');
+    using terminal = new Terminal(
+      `${at} ${process.execPath} ${MAIN} up --name frank --port 0 --no-open --home ${home}; sh`,
+      { columns: 200, env: { ...ON, NETAPP_PORT_MAPPING: 'off' } },
+    );
+    const key = tracker
+      .text('peer')
+      .slice(0, 16)
+      .replaceAll(/(.{4})(?=.)/g, '$1 ');
+    await terminal.shows(
+      `The tracker of "office" is on this network, at 10.214.0.10:${tracker.says.port}, with the key ${key}. Join it? [y/N]`,
+    );
+    terminal.type('y');
+    terminal.press('Enter');
+    await terminal.shows('frank@office is up');
+    terminal.press('C-c');
+    await terminal.shows('$ ');
+  }
   await tracker.stop();
   await until(
     () => erin.client.network.lan(),
@@ -135,7 +161,7 @@ test('a tracker is told of and joined by what was heard; its name on the network
   );
 });
 
-test('with --lan off nothing is said and nothing is heard [R-58]', async ({ skip }) => {
+test('with --lan off nothing is said and nothing is heard [N-58]', async ({ skip }) => {
   if (!lan) return skip(impossible);
   const space = lan.machine('quiet', '10.214.0.20/24');
   const loud = await up(lan.machine('loud', '10.214.0.21/24'), 'loud');
@@ -155,7 +181,7 @@ test('with --lan off nothing is said and nothing is heard [R-58]', async ({ skip
   expect(runIn(space, 'cat', '/proc/net/udp', '/proc/net/udp6')).not.toMatch(/:14E9 /);
 });
 
-test('an interface that comes later is used, and one that goes takes what was heard along [R-52]', async ({ skip }) => {
+test('an interface that comes later is used, and one that goes takes what was heard along [N-52]', async ({ skip }) => {
   if (!lan) return skip(impossible);
   const space = lan.machine('late');
   runIn(space, 'ip', 'link', 'set', 'eth0', 'down');

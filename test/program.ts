@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Client, createClient } from '../src/api/client.ts';
 
-const MAIN = resolve(import.meta.dirname, '../src/bin/netapp.ts');
+export const MAIN = resolve(import.meta.dirname, '../src/bin/netapp.ts');
 
 /** Tests do not see each other on the network, and ask nothing of its router. */
 const ALONE = { NETAPP_LAN: 'off', NETAPP_PORT_MAPPING: 'off' };

@@ -166,6 +166,19 @@ export class StubBackend implements Backend {
     ],
     links: 1,
     queue: { messages: 0, files: 0 },
+    reach: {
+      mapping: {
+        state: 'off',
+        by: null,
+        outside: null,
+        isPublic: null,
+        until: null,
+        gateway: null,
+        error: null,
+        code: null,
+      },
+      lan: { on: false, networks: [], found: 0, refused: null },
+    },
     invite: 'netapp://t',
   });
 

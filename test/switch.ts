@@ -4,9 +4,15 @@ import { expect } from 'vitest';
 
 const ip = (...args: string[]): boolean => spawnSync('ip', args, { stdio: 'ignore' }).status === 0;
 
+const must = (...args: string[]): void => {
+  const { status, stderr } = spawnSync('ip', args);
+  expect(status, `ip ${args.join(' ')}: ${stderr}`).toBe(0);
+};
+
 export class Switch implements Disposable {
   readonly name: string;
   readonly #machines: string[] = [];
+  #ports = 0;
 
   private constructor(name: string) {
     this.name = name;
@@ -27,17 +33,22 @@ export class Switch implements Disposable {
   /** One more machine with `eth0`; gives its name. */
   machine(name: string, ...addresses: string[]): string {
     const space = `${this.name}-${name}`;
-    const must = (...args: string[]) => expect(spawnSync('ip', args).status, `ip ${args.join(' ')}`).toBe(0);
     must('netns', 'add', space);
     this.#machines.push(space);
     must('-n', space, 'link', 'set', 'lo', 'up');
-    must('-n', this.name, 'link', 'add', `to-${name}`, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', space);
-    must('-n', this.name, 'link', 'set', `to-${name}`, 'master', 'switch', 'up');
-    must('-n', space, 'link', 'set', 'eth0', 'up');
-    for (const address of addresses) {
-      must('-n', space, 'address', 'add', address, 'dev', 'eth0', ...(address.includes(':') ? ['nodad'] : []));
-    }
+    this.plug(space, 'eth0', ...addresses);
     return space;
+  }
+
+  /** One more cable, to a machine that may stand at another switch, too. */
+  plug(space: string, device: string, ...addresses: string[]): void {
+    const port = `port${this.#ports++}`;
+    must('-n', this.name, 'link', 'add', port, 'type', 'veth', 'peer', 'name', device, 'netns', space);
+    must('-n', this.name, 'link', 'set', port, 'master', 'switch', 'up');
+    must('-n', space, 'link', 'set', device, 'up');
+    for (const address of addresses) {
+      must('-n', space, 'address', 'add', address, 'dev', device, ...(address.includes(':') ? ['nodad'] : []));
+    }
   }
 
   /** Runs a command on the machine of the switch itself. */

@@ -27,6 +27,26 @@ const zoneView = ({ until, seen, ...rest }: Awaited<ReturnType<Node['zones']['re
 });
 
 /** `invite`: the one to give to others, where it differs from the one by which the node itself finds its tracker. */
+/** How others find this node and get to it. */
+function reachView({ mapping, neighbours }: Node): Status['reach'] {
+  const { error, until, ...rest } = mapping?.state ?? MAPPING_OFF;
+  const { networks, found, refused } = neighbours.state ?? { networks: [], found: 0, refused: null };
+  return {
+    mapping: { ...rest, until: timeOf(until), error: error?.message ?? null, code: error?.code ?? null },
+    lan: { on: refused !== null, networks, found, refused },
+  };
+}
+
+const MAPPING_OFF = {
+  state: 'off',
+  by: null,
+  outside: null,
+  isPublic: null,
+  until: null,
+  gateway: null,
+  error: null,
+} as const;
+
 export function backendOf(
   node: Node,
   options: {
@@ -118,6 +138,7 @@ export function backendOf(
         trackers,
         links: peers.links.size,
         queue: { messages: chat.waiting(), files: moving.length },
+        reach: reachView(node),
         invite: options.invite?.() ?? trackers[0]?.invite ?? null,
       };
     },

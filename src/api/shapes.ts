@@ -465,6 +465,31 @@ const trackerInfo = z.object({
   invite: z.string(),
 });
 
+/** How others find this node, and whether they get in from outside. */
+const reachInfo = z.object({
+  mapping: z.object({
+    state: z
+      .enum(['asking', 'mapped', 'none', 'needless', 'off'])
+      .describe('whether the router lets others in; needless: this machine stands in no private network'),
+    by: z.enum(['pcp', 'nat-pmp', 'upnp']).nullable(),
+    outside: z.string().nullable().describe('host:port at which the router says that others reach this node'),
+    isPublic: z.boolean().nullable().describe('false: that is an address behind one more router'),
+    until: time.nullable().describe('when it ends unless it is renewed; null: none, or not by itself'),
+    gateway: z.string().nullable().describe('address of the router'),
+    error: z.string().nullable(),
+    code: z.string().nullable(),
+  }),
+  lan: z.object({
+    on: z.boolean().describe('whether nodes and trackers of these networks are listened for'),
+    networks: z.array(z.string()).describe('interfaces over which multicast is said and heard'),
+    found: z.number().int().describe('nodes and trackers that are heard of'),
+    refused: z
+      .record(z.enum(['too_many', 'malformed', 'queue_full', 'forbidden']), z.number().int())
+      .nullable()
+      .describe('packets that were not acted on, by why; null: nobody listens'),
+  }),
+});
+
 export const status = z.object({
   handle: z.string(),
   id: z.string(),
@@ -481,6 +506,7 @@ export const status = z.object({
     messages: z.number().int().describe('entries without a receipt yet'),
     files: z.number().int().describe('transfers accepted or moving'),
   }),
+  reach: reachInfo,
   invite: z.string().nullable().describe('invite link to this person’s tracker; null without a tracker'),
 });
 

@@ -48,8 +48,15 @@ async function listen(host: string | undefined, signal: AbortSignal, log: Log): 
   await using lan = new Lan({ adverts: () => [], host, log, onFound: ({ role }) => role === 'tracker' && resolve() });
   await lan.start();
   if (lan.state.networks.length === 0) return [];
-  await Promise.race([promise.then(() => sleep(MORE_MS, signal)), sleep(LISTEN_MS, signal)]).catch(() => {}); // told to end
-  return lan.found().flatMap(offeredBy);
+  const awake = setInterval(() => {}, LISTEN_MS); // nothing else keeps the process alive yet
+  try {
+    await Promise.race([promise.then(() => sleep(MORE_MS, signal)), sleep(LISTEN_MS, signal)]);
+    return lan.found().flatMap(offeredBy);
+  } catch {
+    return []; // told to end
+  } finally {
+    clearInterval(awake);
+  }
 }
 
 function offeredBy(found: Found): Offered[] {

@@ -92,6 +92,7 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
         },
       },
       lan: settings.lan,
+      portMapping: settings.portMapping,
       alsoHere: () => (here.inside ? [here.inside.advert] : []),
       trackerCa: ca,
       presence: settings.presence,

@@ -476,6 +476,12 @@ function trackerLine({ zone, address, tier, state, rttMs, why, error }: Status['
   return `${zone} at ${address}: tier ${tier}, ${state}${delay}${trouble}; ${why}`;
 }
 
+/** Where the router lets others in. */
+function outsideLine({ outside, by, gateway, until }: Status['reach']['mapping']): [string, Cell][] {
+  if (outside === null) return [];
+  return [['outside', `${outside}, by ${by} of ${gateway}${until === null ? '' : ` until ${showTime(until)}`}`]];
+}
+
 const me = noun<Status>(status, {
   head: ['HANDLE', 'STATUS'],
   none: '',
@@ -487,6 +493,7 @@ const me = noun<Status>(status, {
     ['account', s.id],
     ['node', s.node],
     ['listens', s.addresses.join(' ') || '-'],
+    ...outsideLine(s.reach.mapping),
     ...s.trackers.map((t): [string, Cell] => ['tracker', { text: trackerLine(t), style: styles[t.state] }]),
     ...(s.trackers.length === 0 ? [['tracker', 'none'] satisfies [string, Cell]] : []),
     ['links', String(s.links)],

@@ -73,7 +73,7 @@ export type DirectoryClientOptions = {
   tierTimes?: TierTimes | undefined;
   /** An admin of the zone has renamed the own account. */
   onRenamed?: (handle: string) => void;
-  /** Meets somebody without any tracker, and says who that is; undefined: nobody here goes by that. */
+  /** Meets somebody without any tracker, and says who that is; undefined: nobody here goes by that. [N-57] */
   meetNearby?: (
     wanted: { account: string } | { name: string; key: string | undefined },
     options: Wait,

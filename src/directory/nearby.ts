@@ -1,6 +1,6 @@
 /**
  * People met without any tracker between: by the link to their node alone, which proves their keys. Nobody vouches for their name, so
- * they go by one that nobody else can have: `bob@<first 16 characters of the account id>.local`. [R-57]
+ * they go by one that nobody else can have: `bob@<first 16 characters of the account id>.local`. [N-57]
  */
 import { z } from 'zod';
 import { toFault } from '../base/fault.ts';
@@ -15,7 +15,7 @@ import type { OwnRecord } from './own.ts';
 import type { People, Person } from './people.ts';
 import { type DirectoryRecord, record, recordHolds, signRecord } from './record.ts';
 
-/** Who are you? What a node says of its own account to whoever has a link to it. [R-57] */
+/** Who are you? What a node says of its own account to whoever has a link to it. [N-57] */
 export const self = method('directory.self', {
   params: z.object({}),
   result: z.object({ record }),
@@ -104,7 +104,7 @@ export class Nearby {
     }
   }
 
-  /** [R-57] */
+  /** [N-57] */
   #isOf(link: Link, record: DirectoryRecord): boolean {
     const { account, node, handle, until } = record;
     const near = nearOf(handle);
@@ -133,7 +133,7 @@ const seen = (now: number): Pick<Entry, 'observed' | 'near' | 'online' | 'lastSe
   lastSeen: now,
 });
 
-/** Where it was reached, or of what it says of itself what is at the host that it spoke from: nobody is sent to a third one. [R-57] */
+/** Where it was reached, or of what it says of itself what is at the host that it spoke from: nobody is sent to a third one. [N-57] */
 function reachedAt(link: Link, { addresses }: DirectoryRecord): string[] {
   if (link.dialled) return [link.address];
   const { host } = parseAddress(link.address);

@@ -19,7 +19,7 @@ import { upgrade } from './upgrade.ts';
 export const DIAL_MS = 5000;
 
 export type DialOptions = {
-  /** `host:port`. */
+  /** `host:port`; a name is resolved with each dial. [N-59] */
   address: string;
   /** Peer id that must answer. */
   expect: string;

@@ -1,4 +1,4 @@
-/** Who else is on this node's networks: heard of by multicast, and met when the user wants them. [R-50] to [R-58] */
+/** Who else is on this node's networks: heard of by multicast, and met when the user wants them. [N-50] to [N-58] */
 import { deadline } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
@@ -30,7 +30,7 @@ export type NeighboursOptions = {
 
 /** Milliseconds that somebody who is linked has to say who they are. */
 const MEET_MS = 2000;
-/** Nodes that are dialled for one wanted account: where several claim it, all but one are wrong. [R-55] */
+/** Nodes that are dialled for one wanted account: where several claim it, all but one are wrong. [N-55] */
 const MOST_TRIED = 4;
 /** Milliseconds from one word that a person is here to the next: what is heard may be anybody's. */
 const TOLD_MS = 10_000;
@@ -119,7 +119,7 @@ export class Neighbours implements AsyncDisposable {
 
   /**
    * The account that is wanted, met by a link: the one there is, or a new one to whom was heard of. Undefined where nobody says
-   * that it is them. Throws `invalid_argument` where several do, and what the last dial threw. [R-57]
+   * that it is them. Throws `invalid_argument` where several do, and what the last dial threw. [N-57]
    */
   async meet(wanted: Wanted, wait: Wait): Promise<string | undefined> {
     const account = 'account' in wanted ? wanted.account : this.#named(wanted);

@@ -1,8 +1,8 @@
 /** A node: its keys, its port, its links, and the protocols on them. The composition root; it alone knows everyone. */
-import { deadline } from '../base/async.ts';
+import { deadline, sleep } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
-import { interfaceIps } from '../base/interfaces.ts';
+import { interfaceIps, watchInterfaces } from '../base/interfaces.ts';
 import { Lock } from '../base/lock.ts';
 import type { Log } from '../base/log.ts';
 import { Store } from '../base/sqlite.ts';
@@ -11,14 +11,15 @@ import type { Message } from '../chat/message.ts';
 import { isPresent, type Room } from '../chat/rooms.ts';
 import { ChatService, type ChatSignal } from '../chat/service.ts';
 import { DirectoryClient, type Person } from '../directory/client.ts';
+import { BAD_MS } from '../directory/dialback.ts';
 import type { ChosenTracker } from '../directory/invite.ts';
-import type { PresentStatus } from '../directory/record.ts';
+import { MOST_ADDRESSES, type PresentStatus } from '../directory/record.ts';
 import type { TierTimes } from '../directory/tiers.ts';
 import { dialZonesWith, namesWith } from '../directory/zone-dial.ts';
 import { FileService } from '../files/service.ts';
 import type { Transfer } from '../files/transfer.ts';
 import { ACCOUNT_HEADER, encodeAccount, ticket } from '../files/wire.ts';
-import { formatAddress } from '../link/address.ts';
+import { formatAddress, scopeOf } from '../link/address.ts';
 import { type Binding, bind } from '../link/binding.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
 import { acceptChannels, type ChannelEnd } from '../link/channel.ts';
@@ -32,6 +33,7 @@ import { Router } from '../link/router.ts';
 import { Sessions } from '../link/sessions.ts';
 import { hear } from '../reach/hearing.ts';
 import type { Advert } from '../reach/lan.ts';
+import { PortMapping } from '../reach/mapping.ts';
 import { natSeenBy } from '../reach/nat-seen.ts';
 import { networks } from '../reach/networks.ts';
 import { Punch } from '../reach/punch.ts';
@@ -80,6 +82,8 @@ export type NodeOptions = {
   lan?: boolean | undefined;
   /** Who else is to be found there in this process, such as a tracker inside. */
   alsoHere?: (() => readonly Advert[]) | undefined;
+  /** Whether the router is asked to let others in from outside; default: it is not. */
+  portMapping?: boolean | undefined;
   /** Name and version, said in hello. */
   software: string;
   clock: Clock;
@@ -88,6 +92,9 @@ export type NodeOptions = {
 
 /** Another account that is hosted here, as whoever opens a channel to it meets it. */
 export type HostedEnd = ChannelEnd & { onLink(link: Link): void };
+
+/** Milliseconds by which two clocks may disagree about a minute. */
+const SLACK_MS = 2000;
 
 /** Milliseconds that the first request of an unknown account waits for the directory to say who it is. */
 const INTRODUCE_MS = 2000;
@@ -105,6 +112,8 @@ export class Node implements AsyncDisposable {
   readonly files: FileService;
   readonly peers: Peers;
   readonly neighbours: Neighbours;
+  /** Undefined where the router is not asked. */
+  readonly mapping: PortMapping | undefined;
   readonly events: EventLog;
   readonly marks: Marks;
   readonly contacts: Contacts;
@@ -129,6 +138,7 @@ export class Node implements AsyncDisposable {
   readonly accountKey: Key;
   #backingUp = false;
   readonly #resources: AsyncDisposableStack;
+  readonly #stop = new AbortController();
   readonly #introductions = new WeakMap<Link, Promise<void>>();
   readonly #trackersShown = new Map<string, string>();
   readonly #trackerListeners = new Set<() => void>();
@@ -273,6 +283,14 @@ export class Node implements AsyncDisposable {
       clock,
       log: log.child({ room: 'lan' }),
     });
+    this.mapping = this.#maps()
+      ? new PortMapping({
+          port: () => this.port,
+          onChange: () => void this.#mapped(this.#stop.signal),
+          clock,
+          log: log.child({ room: 'mapping' }),
+        })
+      : undefined;
     this.zones = new ZoneDesk(this.directory);
     this.trackers = new TrackerDesk({ home: options.home, directory: this.directory, inside: options.inside });
     this.chat = new ChatService({
@@ -440,14 +458,19 @@ export class Node implements AsyncDisposable {
     this.directory.present(status, text);
     await this.contacts.start();
     this.#resources.use(this.directory);
+    this.#resources.defer(() => this.#stop.abort());
+    if (this.mapping) {
+      const mapping = this.#resources.use(this.mapping);
+      watchInterfaces({ onChange: () => mapping.renew(), signal: this.#stop.signal, clock: this.#options.clock });
+      mapping.start(); // before the first announce: most routers answer sooner than a tracker dials back
+    }
     this.directory.start();
+    const { signal } = this.#stop;
     this.#resources.use(this.neighbours);
     await this.neighbours.start();
-    const stop = new AbortController();
-    this.#resources.defer(() => stop.abort());
     void this.directory
-      .ready({ signal: stop.signal })
-      .then(() => this.directory.followKnown(stop.signal))
+      .ready({ signal })
+      .then(() => this.directory.followKnown(signal))
       .catch((error: unknown) => this.#options.log.debug({ err: error }, 'people of other zones are not followed'));
   }
 
@@ -465,11 +488,36 @@ export class Node implements AsyncDisposable {
     return this.#listener.port;
   }
 
-  /** `host:port` at which others may try this node. */
+  /** `host:port` at which others may try this node: of its interfaces, and the last one where its router lets them in. */
   get addresses(): string[] {
     const { host } = this.#options;
-    const everywhere = host === undefined || host === '::' || host === '0.0.0.0';
-    return (everywhere ? interfaceIps() : [host]).map((ip) => formatAddress({ host: ip, port: this.port }));
+    const own = (isEverywhere(host) ? interfaceIps() : [host]).map((ip) =>
+      formatAddress({ host: ip, port: this.port }),
+    );
+    const mapped = this.mapping?.address;
+    return mapped === undefined ? own : [...own.slice(0, MOST_ADDRESSES - 1), mapped];
+  }
+
+  /** A router that maps a port maps it to an address that it sees. */
+  #maps(): boolean {
+    const { host, portMapping = false } = this.#options;
+    return portMapping && (isEverywhere(host) || scopeOf(host) === 'private');
+  }
+
+  /**
+   * The router lets others in elsewhere than before. A tracker that has tried just there before, in vain, tries again when it has
+   * forgotten that.
+   */
+  async #mapped(signal: AbortSignal): Promise<void> {
+    for (const waitMs of [0, BAD_MS + SLACK_MS]) {
+      try {
+        await sleep(waitMs, signal);
+        await this.directory.announceNow({ signal });
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.log.info({ err: error }, 'trackers hear of the address when they take the next record');
+      }
+    }
   }
 
   /**
@@ -552,7 +600,7 @@ export class Node implements AsyncDisposable {
     return other ? { node: other.id, addresses: other.addresses } : { node: known?.node ?? '', addresses };
   }
 
-  /** What is said of this node on its networks: nothing where only those may see it to whom the user has written. [R-58] */
+  /** What is said of this node on its networks: nothing where only those may see it to whom the user has written. [N-58] */
   #adverts(): Advert[] {
     const { software, presence, alsoHere } = this.#options;
     const { account, handle, id, port } = this;
@@ -577,7 +625,7 @@ export class Node implements AsyncDisposable {
     return introduced;
   }
 
-  /** Whom no tracker knows says it themselves, where no tracker is to know them, or where they were heard of nearby. [R-57] */
+  /** Whom no tracker knows says it themselves, where no tracker is to know them, or where they were heard of nearby. [N-57] */
   async #whoIs(link: Link, account: string): Promise<void> {
     await this.lookUp(account, link.signal, link.account?.handle);
     if (this.directory.get(account)) return;
@@ -676,5 +724,8 @@ export class Node implements AsyncDisposable {
     await this.#resources.disposeAsync();
   }
 }
+
+const isEverywhere = (host: string | undefined): host is undefined | '::' | '0.0.0.0' =>
+  host === undefined || host === '::' || host === '0.0.0.0';
 
 const pinText = (node: string): string => `sha256//${pinOf(node) ?? ''}`;

@@ -1,4 +1,4 @@
-/** What is said of a node or a tracker on its network: DNS-SD records of `_netapp._tcp` (RFC 6763). [R-50] */
+/** What is said of a node or a tracker on its network: DNS-SD records of `_netapp._tcp` (RFC 6763). [N-50] */
 import { isIPv4 } from 'node:net';
 import { type Answer, decode, encode, type Packet, type StringAnswer } from 'dns-packet';
 
@@ -89,7 +89,7 @@ export const concernsUs = (packet: Buffer): boolean => packet.includes(MARK);
 
 /**
  * What a packet says; undefined for one that cannot be read. Of each advert PTR, SRV and TXT must stand in this one packet
- * [R-50]; what is not of its form is left out, as if it had not been said.
+ * [N-50]; what is not of its form is left out, as if it had not been said.
  */
 export function decodePacket(packet: Buffer): Heard | undefined {
   const read = tryDecode(packet);

@@ -1,4 +1,4 @@
-/** The router through which this machine goes out: the only one that is ever asked for a mapping. */
+/** The router through which this machine goes out: the only one that is ever asked for a mapping. [N-60] */
 import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { readFile } from 'node:fs/promises';

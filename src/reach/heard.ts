@@ -1,4 +1,4 @@
-/** What was heard of others on the networks of this machine, each claim by itself, and all of it bounded. [R-55] */
+/** What was heard of others on the networks of this machine, each claim by itself, and all of it bounded. [N-55] */
 import { formatAddress } from '../link/address.ts';
 import type { Advert } from './advert.ts';
 
@@ -21,7 +21,7 @@ const MOST_PER_SOURCE = 16;
 const MOST_ADDRESSES = 8;
 
 export class HeardTable {
-  /** By who is claimed, and from where: what one address says neither changes nor ends what another one said. [R-54] */
+  /** By who is claimed, and from where: what one address says neither changes nor ends what another one said. [N-54] */
   readonly #claims = new Map<string, Claim>();
 
   /** Gives `new` where nobody said this before, `full` where there is no place for it. */

@@ -95,7 +95,7 @@ async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((done) => setTimeout(done, 10));
 }
 
-test('a node and a tracker find each other, and a goodbye is heard [R-50] [R-56]', async () => {
+test('a node and a tracker find each other, and a goodbye is heard [N-50] [N-56]', async () => {
   const port = await freePort();
   const tracker: Advert = { id: idOf('t'), role: 'tracker', port: 22_236, zone: 'lab', software: 'netapp/test' };
   const alice = await listen(port, [nodeOf('a', 33_357)]);
@@ -132,7 +132,7 @@ test('whoever is there already answers one who asks later', async () => {
   expect((await late.hears(() => true)).id).toBe(idOf('a'));
 });
 
-test('what any resolver of DNS-SD needs stands in one packet: PTR, SRV, TXT and addresses [R-50]', () => {
+test('what any resolver of DNS-SD needs stands in one packet: PTR, SRV, TXT and addresses [N-50]', () => {
   const packet = decode(Buffer.from(encodeAdverts([nodeOf('a')], ['192.0.2.7', 'fe80::7'])));
   const instance = `${idOf('a')}.${SERVICE}`;
   expect(packet.answers?.map(({ type, name }) => [type, name])).toEqual([
@@ -154,7 +154,7 @@ test('what any resolver of DNS-SD needs stands in one packet: PTR, SRV, TXT and 
   ]);
 });
 
-test('a stranger cannot send anybody elsewhere: the address is the one that the packet came from [R-53]', async () => {
+test('a stranger cannot send anybody elsewhere: the address is the one that the packet came from [N-53]', async () => {
   const port = await freePort();
   const alice = await listen(port);
   const mallory = await stranger(port, '127.0.0.9');
@@ -162,7 +162,7 @@ test('a stranger cannot send anybody elsewhere: the address is the one that the 
   expect((await alice.hears(() => true)).addresses).toEqual(['127.0.0.9:4444']);
 });
 
-test('what one says of another neither replaces nor ends what that one says itself [R-54]', async () => {
+test('what one says of another neither replaces nor ends what that one says itself [N-54]', async () => {
   const port = await freePort();
   const alice = await listen(port);
   const [bob, mallory] = [await stranger(port, '127.0.0.8'), await stranger(port, '127.0.0.9')];
@@ -175,7 +175,7 @@ test('what one says of another neither replaces nor ends what that one says itse
   expect(alice.lan.found()).toMatchObject([{ account: idOf('z'), addresses: ['127.0.0.8:1111'] }]);
 });
 
-test('somebody who speaks in a node’s own name is not believed, and the node says what is true [R-54]', async () => {
+test('somebody who speaks in a node’s own name is not believed, and the node says what is true [N-54]', async () => {
   const port = await freePort();
   const alice = await listen(port, [nodeOf('a', 1111)]);
   const [heard, mallory] = [await ear(port), await stranger(port, '127.0.0.9')];
@@ -199,7 +199,7 @@ test('somebody who speaks in a node’s own name is not believed, and the node s
   expect(alice.lan.state.refused.forbidden).toBe(1);
 }, 20_000);
 
-test('a thousand names from one address, a huge text and a flood are bounded, and the others are still heard [R-55]', async () => {
+test('a thousand names from one address, a huge text and a flood are bounded, and the others are still heard [N-55]', async () => {
   const port = await freePort();
   const alice = await listen(port);
   const [mallory, bob] = [await stranger(port, '127.0.0.9'), await stranger(port, '127.0.0.8')];
@@ -236,7 +236,7 @@ test('who asks without end is answered once a second', async () => {
   for (const gap of gaps) expect(gap).toBeGreaterThan(900);
 }, 20_000);
 
-test('what cannot be read, or is not of the form, is nothing [R-51]', async () => {
+test('what cannot be read, or is not of the form, is nothing [N-51]', async () => {
   const text = (data: string[], of = {}): Buffer => {
     const name = `${idOf('a')}.${SERVICE}`;
     const answers: Answer[] = [

@@ -1,6 +1,6 @@
 /**
  * Nodes and trackers on one network find each other by multicast DNS, without anybody in between. What is heard is a hint, for
- * anybody may say anything there: who it is shows in the handshake. [R-50]
+ * anybody may say anything there: who it is shows in the handshake. [N-50]
  */
 import { type Clock, systemClock } from '../base/clock.ts';
 import { watchInterfaces } from '../base/interfaces.ts';
@@ -61,7 +61,7 @@ const FIRST_MS = [0, 1000, 3000, 7000];
 const ASK_MS = (TTL_SECONDS / 3) * 1000;
 /** An answer waits so long, so that not all speak at once (RFC 6762, section 6), and is said so often at most. */
 const ANSWER_MS = { least: 20, most: 120, pause: 1000 };
-/** Packets that are read of one address and of all, at once and each second after: of 500 nodes, many times what they say. */
+/** Packets that are read of one address and of all, at once and each second after: of 500 nodes, many times what they say. [N-55] */
 const OF_ONE = { burst: 40, perSecond: 5 };
 const OF_ALL = { burst: 400, perSecond: 100 };
 /** Addresses whose packets are counted by themselves; past it, the newest share one count, until all are counted anew. */
@@ -255,7 +255,7 @@ export class Lan implements AsyncDisposable {
     };
   }
 
-  /** Says that it is going, once. */
+  /** Says that it is going, once. [N-56] */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     clearInterval(this.#ticker);

@@ -1,4 +1,4 @@
-/** One port of this machine's kept reachable from outside, where its router maps ports: by PCP, NAT-PMP or UPnP. */
+/** One port of this machine's kept reachable from outside, where its router maps ports: by PCP, NAT-PMP or UPnP. [N-60] */
 import { Backoff, deadline, sleep } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { type Fault, toFault } from '../base/fault.ts';
@@ -43,7 +43,7 @@ export type MappingState = {
 
 /** Milliseconds for all that a router is asked at once: PCP is silent after 3.75 s, UPnP after 3.6. */
 const ASK_MS = 20_000;
-/** A lease is renewed at half of its time (RFC 6887, section 11.2.1), and sooner: a router that was restarted has forgotten it. */
+/** A lease is renewed at half of its time (RFC 6887, section 11.2.1), and sooner: a router that was restarted has forgotten it. [N-62] */
 const MOST_RENEW_MS = 15 * 60_000;
 const LEAST_RENEW_MS = 10_000;
 /** Milliseconds until a router that offers nothing is asked again. */
@@ -161,7 +161,7 @@ export class PortMapping implements AsyncDisposable {
     if (this.#state.outside !== before) onChange();
   }
 
-  /** Gives back what was granted. */
+  /** Gives back what was granted. [N-62] */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#running;
@@ -174,6 +174,6 @@ export class PortMapping implements AsyncDisposable {
   }
 }
 
-/** Not loopback, nor an address that stands for none or for many: a router that says so has none yet, or lies. */
+/** Not loopback, nor an address that stands for none or for many: a router that says so has none yet, or lies. [N-63] */
 const isSomebodys = (host: string): boolean =>
   scopeOf(host) !== 'loopback' && !/^(?:22[4-9]|2[3-5]\d)\.|^ff/i.test(host);

@@ -105,7 +105,7 @@ export class Multicast implements AsyncDisposable {
     }
   }
 
-  /** What comes from elsewhere than the link on which it says to be is nobody's answer (RFC 6762, section 11). */
+  /** What comes from elsewhere than the link on which it says to be is nobody's answer (RFC 6762, section 11). [N-52] */
   #heard(packet: Buffer, from: string): void {
     if (packet.length > MOST_BYTES) return;
     const [ip = '', zone] = from.split('%');

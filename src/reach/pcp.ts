@@ -166,7 +166,7 @@ function ipAt(packet: Buffer, at: number): string {
   return groups.join(':');
 }
 
-/** Questions to the router, one at a time; only what comes from its address and port is an answer. */
+/** Questions to the router, one at a time; only what comes from its address and port is an answer. [N-61] */
 class Asking implements AsyncDisposable {
   readonly #socket: Socket;
   readonly #place: PcpPlace;

@@ -32,7 +32,7 @@ const FREE_PORTS = { from: 20_000, count: 40_000 };
 
 /** Throws `peer_unreachable` where the router offers none, `forbidden` where it refuses, `malformed` for what cannot be read. */
 export async function leaseByUpnp(place: UpnpPlace, wish: Wish, signal: AbortSignal): Promise<Lease> {
-  // Nobody on a public network is to be asked by multicast, and none of it is behind a router of ours. [R-60]
+  // Nobody on a public network is to be asked by multicast, and none of it is behind a router of ours. [N-60]
   if (scopeOf(place.own) === 'public') {
     throw new Fault('wrong_state', `asking for a router by UPnP: "${place.own}" is no address of a private network`);
   }
@@ -48,7 +48,7 @@ async function find(place: UpnpPlace, signal: AbortSignal): Promise<URL> {
   const over = new AbortController();
   socket.on('error', (error) => reject(toFault(error, 'asking for a router by UPnP', 'peer_unreachable')));
   socket.on('message', (packet, { address }) => {
-    const location = address === place.ip ? locationIn(packet, place) : undefined; // others may say what they like [R-61]
+    const location = address === place.ip ? locationIn(packet, place) : undefined; // others may say what they like [N-61]
     if (location) resolve(location);
   });
   socket.bind(0, place.own, () => {

@@ -99,7 +99,7 @@ function often(recent: readonly string[], all: typeof EMOJI): typeof EMOJI {
 /** Arrows go from button to button, a row at a time up and down; Home and End to the first and the last. */
 const walk = (columns: number) => (event: KeyboardEvent<HTMLElement>) => {
   const buttons = [...event.currentTarget.querySelectorAll('button')];
-  const at = buttons.findIndex((button) => button === document.activeElement);
+  const at = buttons.indexOf(document.activeElement as HTMLButtonElement) /* -1 for what is none of them */;
   const to = {
     ArrowRight: at + 1,
     ArrowLeft: at - 1,
