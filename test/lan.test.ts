@@ -141,8 +141,13 @@ test('a tracker is told of and joined by what was heard; its name on the network
       `${at} ${process.execPath} ${MAIN} up --name frank --port 0 --no-open --home ${home}; sh`,
       { columns: 200, env: { ...ON, NETAPP_PORT_MAPPING: 'off' } },
     );
-    const key = tracker.text('peer').slice(0, 16).replaceAll(/(.{4})(?=.)/g, '$1 ');
-    await terminal.shows(`The tracker of "office" is on this network, at 10.214.0.10:${tracker.says.port}, with the key ${key}. Join it? [y/N]`);
+    const key = tracker
+      .text('peer')
+      .slice(0, 16)
+      .replaceAll(/(.{4})(?=.)/g, '$1 ');
+    await terminal.shows(
+      `The tracker of "office" is on this network, at 10.214.0.10:${tracker.says.port}, with the key ${key}. Join it? [y/N]`,
+    );
     terminal.type('y');
     terminal.press('Enter');
     await terminal.shows('frank@office is up');

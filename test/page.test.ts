@@ -83,6 +83,39 @@ describe.skipIf(noBrowser)('two people', () => {
     await entry(hers, 'Taken back').waitFor();
   });
 
+  test('any emoji is found, by words, in groups and with the keyboard alone, and the last ones stand first', async () => {
+    const box = hers.getByRole('combobox', { name: 'Message bob' });
+    const open = () => hers.getByRole('button', { name: 'Put in an emoji' }).click();
+    await box.fill('');
+    await open();
+    const find = hers.getByRole('textbox', { name: 'Find an emoji' });
+    await hers.getByRole('button', { name: 'Animals and nature', disabled: false }).waitFor(); // all are here
+    await find.fill('giraffe');
+    await hers.getByRole('button', { name: /^giraffe/ }).waitFor();
+    await find.press('Enter');
+    await until(
+      () => box.inputValue(),
+      (text) => text === '🦒',
+    );
+    await open();
+    await hers.getByRole('button', { name: 'Food and drink', disabled: false }).click();
+    await hers.getByRole('button', { name: /^grapes/ }).waitFor();
+    expect(
+      await hers.getByRole('toolbar', { name: 'Emoji to choose from' }).getByRole('button').count(),
+    ).toBeGreaterThan(100);
+    await hers.getByRole('button', { name: 'Often used' }).click();
+    await find.press('ArrowDown'); // into the grid: what was used last stands there first
+    expect(await hers.evaluate('document.activeElement.textContent')).toBe('🦒');
+    await hers.keyboard.press('ArrowRight');
+    await hers.keyboard.press('ArrowLeft');
+    await hers.keyboard.press('Enter');
+    await until(
+      () => box.inputValue(),
+      (text) => text === '🦒🦒',
+    );
+    await box.fill('');
+  });
+
   test('a draft is kept over a reload, and a name is completed', async () => {
     const box = () => hers.getByRole('combobox', { name: 'Message bob' });
     await box().fill('not yet');
@@ -298,6 +331,7 @@ test.skipIf(noBrowser)(
       () => hers.getByRole('img', { name: /^You, / }).getAttribute('aria-label'),
       (words) => /linked to lab \(.*linked to bob@lab \(/.test(words ?? '') && !words?.includes('not linked'),
     );
+    await hers.getByText(/the tracker of lab sees this node at 127/).waitFor({ timeout: 120_000 });
     await hers.getByText(/this node answers at 127\.0\.0\.1/).waitFor({ timeout: 120_000 }); // it looks at much
   },
 );

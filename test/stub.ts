@@ -363,13 +363,26 @@ export class StubBackend implements Backend {
     }
   }
 
-  network: Backend['network'] = { lan: async () => [] };
-
   links: Backend['links'] = {
     list: async () => [],
     connect: async (target) => {
       this.#person(target);
       throw new Fault('peer_unreachable', `connecting to "${target}": no address answers`);
+    },
+  };
+
+  network: Backend['network'] = {
+    lan: async () => [],
+    check: async () => ({
+      interfaces: [],
+      listening: [],
+      trackers: [],
+      nat: { kind: 'unknown', seen: [], hosts: 0 },
+      multicast: [],
+    }),
+    peer: async (handle) => {
+      const { handle: shown, id, status, lastSeen } = this.#person(handle);
+      return { handle: shown, id, status, lastSeen, link: null, ways: [], waiting: { queued: 0, held: 0, files: 0 } };
     },
   };
 

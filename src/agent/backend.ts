@@ -13,6 +13,7 @@ import { fileControlOf } from './files.ts';
 import { JobStore } from './job-store.ts';
 import { Jobs } from './jobs.ts';
 import { worldOf } from './needs.ts';
+import { networkOf } from './network.ts';
 import { talkOf } from './talk.ts';
 
 type Wait = { signal?: AbortSignal | undefined };
@@ -254,16 +255,7 @@ export function backendOf(
       },
     },
 
-    network: {
-      lan: async () =>
-        node.neighbours.list().map(({ since, until, account = null, zone = null, port: _port, ...rest }) => ({
-          ...rest,
-          account,
-          zone,
-          since: new Date(since).toISOString(),
-          until: new Date(until).toISOString(),
-        })),
-    },
+    network: networkOf(node, account),
 
     events: { last: () => events.last, follow: followEvents },
     ...doorsOf(node, resolved),

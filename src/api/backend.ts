@@ -1,6 +1,7 @@
 /** What the operations need from whoever stands behind them; the composition root of a node fulfils it. */
 import type { Access } from './caller.ts';
 import type { Job, JobRequest, JobState } from './job.ts';
+import type { NetworkInfo, PeerReach } from './network.ts';
 import type {
   AgentEvent,
   BackupInfo,
@@ -239,6 +240,9 @@ export interface Backend {
   };
 
   network: {
+    check(options: Wait): Promise<NetworkInfo>;
+    /** Tries every way to somebody's node to its end. */
+    peer(handle: string, options: Wait): Promise<PeerReach>;
     /** Throws `wrong_state` where nobody listens. */
     lan(): Promise<Heard[]>;
   };

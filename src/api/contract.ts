@@ -104,7 +104,7 @@ export const contract = {
   },
   handles: { list: handles.list, revoke: handles.revoke, rename: handles.rename, free: handles.free },
   links: { list: links.list, connect: links.connect },
-  network: { lan: network.lan },
+  network: { check: network.check, peer: network.peer, lan: network.lan },
   events: { follow: events.follow, last: events.last },
   webhooks: {
     create: webhooks.create,

@@ -57,7 +57,9 @@ const traceStep = z.object({
   stale: z.boolean().describe('what was known longer ago than it holds, because nobody answered'),
 });
 
-const rung = z.enum(['lan', 'direct', 'punched', 'relay', 'local']).describe('which step of the ladder it stands on');
+export const rung = z
+  .enum(['lan', 'direct', 'punched', 'relay', 'local'])
+  .describe('which step of the ladder it stands on');
 
 export const linkInfo = z.object({
   peer: z.string().describe('peer id of the other node'),

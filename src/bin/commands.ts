@@ -1,7 +1,7 @@
 /** The commands that are processes of their own. What they need is loaded when they run. */
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { naming, targetInput } from '../api/operation.ts';
+import { handleInput, naming, targetInput } from '../api/operation.ts';
 import type { Log } from '../base/log.ts';
 import type { Verified } from '../chat/export.ts';
 import { type ProcessCommand, processCommand } from '../cli/process-command.ts';
@@ -10,6 +10,7 @@ import { parseSpan } from '../cli/units.ts';
 import type { RunTrackerOptions } from '../tracker/main.ts';
 import type { DoorOptions } from './im.ts';
 import { doorFlags, imCommands } from './im-commands.ts';
+import { pathCommands } from './path-commands.ts';
 import { port } from './port.ts';
 
 const mailbox = z.boolean().optional().meta({
@@ -396,7 +397,7 @@ const doctor = processCommand({
   name: 'doctor',
   summary: 'Look whether all is well, and say what to do where it is not',
   description:
-    'Program, home, disk, store, agent, port, trackers with their keys and clocks, people. The exit code is 0 where nobody has to act, else that of the first thing to do.',
+    'Program, home, disk, store, agent, port, networks, trackers with their keys and clocks, people. With a handle: that person, and every way to their node, tried now. The exit code is 0 where nobody has to act, else that of the first thing to do.',
   example: 'netapp doctor --json',
   faults: [
     'unsupported_version',
@@ -414,11 +415,19 @@ const doctor = processCommand({
     'bad_invite',
     'clock_ahead',
     'key_changed',
+    'unknown_handle',
+    'unknown_zone',
+    'wrong_state',
   ],
-  input: z.object({}),
-  async run(_input, shell) {
+  input: z.object({
+    handle: handleInput
+      .optional()
+      .meta({ positional: true, description: 'somebody whom to look at: name@zone, or a name in your own zone' })
+      .register(naming, { of: 'person' }),
+  }),
+  async run({ handle }, shell) {
     const [{ doctor }, { readVersion }] = await Promise.all([import('../doctor/doctor.ts'), import('./version.ts')]);
-    return doctor(shell, await readVersion());
+    return doctor(shell, await readVersion(), handle);
   },
 });
 
@@ -450,4 +459,5 @@ export const processCommands: readonly ProcessCommand[] = [
   restore,
   verifyExport,
   ...imCommands,
+  ...pathCommands,
 ];

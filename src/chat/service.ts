@@ -566,6 +566,11 @@ export class ChatService implements AsyncDisposable {
     return this.#ledger.outbox.size();
   }
 
+  /** Entries that wait for one account: `held` by a mailbox, `queued` here alone. */
+  waitingFor(account: string): { queued: number; held: number } {
+    return this.#ledger.outbox.count(account);
+  }
+
   /** Stops delivery; what waits is kept. The store stays open. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#log.debug('chat stops');

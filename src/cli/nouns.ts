@@ -58,6 +58,7 @@ import { jobName, jobStanding } from './job-progress.ts';
 import { type Noun, noun, state, styles } from './noun.ts';
 import { adminNouns } from './nouns-admin.ts';
 import { doorNouns } from './nouns-doors.ts';
+import { networkNouns } from './nouns-network.ts';
 import type { Cell } from './term.ts';
 import { stepLine } from './trace.ts';
 import { showAgo, showBytes, showTime } from './units.ts';
@@ -544,6 +545,7 @@ const nouns = new Map<unknown, Noun>([
   [status, me],
   ...adminNouns,
   ...doorNouns,
+  ...networkNouns,
 ]);
 
 export function nounOf(schema: unknown): Noun | undefined {

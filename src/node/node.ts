@@ -32,8 +32,11 @@ import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { Sessions } from '../link/sessions.ts';
 import type { AscentPace } from '../reach/ascents.ts';
+import { hear } from '../reach/hearing.ts';
 import type { Advert } from '../reach/lan.ts';
 import { PortMapping } from '../reach/mapping.ts';
+import { natSeenBy } from '../reach/nat-seen.ts';
+import { networks } from '../reach/networks.ts';
 import { Punch } from '../reach/punch.ts';
 import { Relay, type RelayTracker } from '../reach/relay.ts';
 import { Signals } from '../reach/signals.ts';
@@ -44,6 +47,7 @@ import { EventLog } from './events.ts';
 import { createHome, homePaths } from './home.ts';
 import { Marks } from './marks.ts';
 import { Neighbours } from './neighbours.ts';
+import { NetworkDesk } from './network.ts';
 import { Peers, type Whereabouts } from './peers.ts';
 import { Presence } from './presence.ts';
 import { type InsideTracker, TrackerDesk } from './trackers.ts';
@@ -120,6 +124,7 @@ export class Node implements AsyncDisposable {
   readonly doorkeeper: Doorkeeper;
   readonly webhooks: Webhooks;
   readonly zones: ZoneDesk;
+  readonly network: NetworkDesk;
   readonly trackers: TrackerDesk;
   /** What nodes ask each other by way of trackers. */
   readonly signals: Signals;
@@ -345,6 +350,20 @@ export class Node implements AsyncDisposable {
       log: log.child({ room: 'files' }),
       blocked,
       emit: (type, transfer) => this.events.emit(type, this.fileView(transfer)),
+    });
+    this.network = new NetworkDesk({
+      directory: this.directory,
+      peers: this.peers,
+      chat: this.chat,
+      files: this.files,
+      addresses: () => this.addresses,
+      hear: (wait) => hear({ networks: options.lan ? networks(options.host) : [], log, ...wait }),
+      nat: ({ signal = new AbortController().signal }) => {
+        const trackers = this.directory
+          .ownLinks()
+          .map((link) => ({ ...this.directory.placeOf(link), peer: link.peer }));
+        return natSeenBy(trackers, { identity, log, signal });
+      },
     });
     this.contacts = new Contacts({
       self: account.id,

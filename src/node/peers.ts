@@ -19,6 +19,7 @@ import { isBetter, type Rung } from '../link/rung.ts';
 import { type AscentPace, Ascents, type Tried } from '../reach/ascents.ts';
 import { type Climbed, climb, type Failure, type Way, waysTo } from '../reach/ladder.ts';
 import { winsOver } from '../reach/rivals.ts';
+import { type Tried as Surveyed, survey } from '../reach/survey.ts';
 import { Bulks } from './bulks.ts';
 
 /** Where an account's node is: the key that must answer there, and the addresses to try. */
@@ -305,6 +306,21 @@ export class Peers {
       ...way,
       attempt: async (signal) => make({ stream: await way.attempt(signal), rung: way.rung }, way.label, signal),
     }));
+  }
+
+  /** Every way to the account's node, each tried now to its end, and ended where it came about. Throws the directory's faults. */
+  async survey(account: string, options: { signal?: AbortSignal | undefined } = {}): Promise<Surveyed[]> {
+    this.#refuseBlocked(account);
+    const { node, addresses } = await this.#options.locate(account, options);
+    const { identity } = this.#options;
+    // Both keys are proved, and nothing is said: what carries that carries all else.
+    const make = (address: string, signal: AbortSignal, over?: Over): Promise<TLSSocket> =>
+      dial({ address, expect: node, identity, signal, over });
+    const detours = this.#detours({ account, node }, (over, label, signal) => make(label, signal, over));
+    return await survey([...waysTo(addresses, make), ...detours], {
+      signal: options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal,
+      discard: (socket) => socket.destroy(),
+    });
   }
 
   /** Links to a node at an address that the user names, and to whichever key answers there where none is named. */
