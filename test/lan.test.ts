@@ -1,7 +1,8 @@
 /** Nodes and trackers that find each other on a network of the test's own, as programs on machines of their own. */
+import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { MAIN, type Running, run, start } from './program.ts';
 import { runIn, Switch, within } from './switch.ts';
@@ -114,7 +115,7 @@ test('over IPv6 alone, and with link-local addresses alone', async ({ skip }) =>
 
 test('a tracker is told of and joined by what was heard; its name on the network ends with it', async ({ skip }) => {
   if (!lan) return skip(impossible);
-  const tracker = await start(join(folder, 'tracker'), ['tracker', '--zone', 'office', '--port', '0'], {
+  const tracker = await start(join(folder, 'tracker'), ['tracker', '--zone', 'office', '--port', '0', '--drain', 'off'], {
     host: null,
     within: within(lan.machine('tracker', '10.214.0.10/24')),
     env: ON,
@@ -138,22 +139,91 @@ test('a tracker is told of and joined by what was heard; its name on the network
     const at = within(lan.machine('frank', '10.214.0.12/24')).join(' ');
     const home = join(folder, 'frank');
     using terminal = new Terminal(
-      `${at} ${process.execPath} ${MAIN} up --name frank --port 0 --no-open --home ${home}; sh`,
+      `${at} ${process.execPath} ${MAIN} up --name frank --port 0 --no-open --home ${home}; echo it has ended; sleep 60`,
       { columns: 200, env: { ...ON, NETAPP_PORT_MAPPING: 'off' } },
     );
-    const key = tracker.text('peer').slice(0, 16).replaceAll(/(.{4})(?=.)/g, '$1 ');
-    await terminal.shows(`The tracker of "office" is on this network, at 10.214.0.10:${tracker.says.port}, with the key ${key}. Join it? [y/N]`);
+    const key = tracker
+      .text('peer')
+      .slice(0, 16)
+      .replaceAll(/(.{4})(?=.)/g, '$1 ');
+    await terminal.shows(
+      `The tracker of "office" is on this network, at 10.214.0.10:${tracker.says.port}, with the key ${key}. Join it? [y/N]`,
+    );
     terminal.type('y');
     terminal.press('Enter');
     await terminal.shows('frank@office is up');
     terminal.press('C-c');
-    await terminal.shows('$ ');
+    await terminal.shows('it has ended');
   }
   await tracker.stop();
   await until(
     () => erin.client.network.lan(),
     (list) => list.every(({ zone }) => zone !== 'office'),
   );
+});
+
+test('a fake that claims somebody’s account is found out by the handshake, and gets nothing [N-54] [N-55]', async ({
+  skip,
+}) => {
+  if (!lan) return skip(impossible);
+  const space = lan.machine('mallory', '10.214.0.40/24');
+  const mallory = await up(space, 'mallory', ['--lan', 'off']);
+  const [at, bobs] = [lan.machine('victim', '10.214.0.41/24'), 'grace'];
+  // Her keys, before anybody hears of them.
+  const made = await up(at, bobs, ['--lan', 'off']);
+  const account = made.text('id');
+  const { home } = made;
+  await made.stop();
+  const advert = {
+    id: mallory.text('node'),
+    role: 'node',
+    port: mallory.says.port,
+    account,
+    handle: `${bobs}@lab`,
+    software: 'x',
+  };
+  const script = `import('${resolve(import.meta.dirname, '../src/reach/advert.ts')}').then(({ encodeAdverts }) => {
+    const socket = require('node:dgram').createSocket({ type: 'udp4', reuseAddr: true });
+    socket.bind(5353, '10.214.0.40', () => {
+      setInterval(() => socket.send(encodeAdverts([${JSON.stringify(advert)}], []), 5353, '224.0.0.251'), 300);
+    });
+  })`;
+  const [command = '', ...words] = within(space);
+  const fake = spawn(command, [...words, process.execPath, '--eval', script], { stdio: 'ignore' });
+  opened.push({ [Symbol.asyncDispose]: async () => void fake.kill() });
+
+  const alice = await up(lan.machine('asker', '10.214.0.42/24'), 'asker');
+  await heard(alice, ({ handle }) => handle?.startsWith(`${bobs}@`) === true);
+  const handle = `${bobs}@${account.slice(0, 16)}.local`;
+  await expect(alice.client.messages.say({ handle, text: 'alone with the fake' })).rejects.toMatchObject({
+    code: 'wrong_key',
+  });
+  const grace = await start(home, ['up', '--name', bobs, '--port', '0', '--tracker-port', '0', '--lan', 'on'], {
+    host: null,
+    within: within(at),
+  });
+  opened.push(grace);
+  await until(
+    () => alice.client.network.lan(),
+    (list) => list.filter((each) => each.account === account).length === 2,
+  );
+  const first = await alice.client.messages.say({ handle: `${bobs}@local`, text: 'for her alone' });
+  await eventOf(grace.client, 'message.received', ({ id }) => id === first.id);
+  await grace.stop();
+  const second = await alice.client.messages.say({ handle, text: 'while she is away' });
+  await eventOf(alice.client, 'message.sent', ({ id }) => id === second.id);
+  await until(
+    () => alice.client.network.lan(),
+    (list) => list.filter((each) => each.account === account).length === 1,
+  );
+  const again = await start(home, ['up', '--name', bobs, '--port', '0', '--tracker-port', '0'], {
+    host: null,
+    within: within(at),
+    env: ON,
+  });
+  opened.push(again);
+  await eventOf(again.client, 'message.received', ({ id }) => id === second.id);
+  expect(await mallory.client.messages.list({})).toEqual([]);
 });
 
 test('with --lan off nothing is said and nothing is heard [N-58]', async ({ skip }) => {
