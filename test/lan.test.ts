@@ -73,6 +73,11 @@ test('two nodes that share no tracker hear of each other, and talk [N-50] [N-57]
   });
   expect((await alice.client.people.list()).map(({ handle }) => handle)).toEqual(['alice@lab']);
 
+  // Nobody vouches for the name: who is meant is said whole, or by the network's own word.
+  await expect(alice.client.messages.say({ handle: 'bob', text: 'who?' })).rejects.toMatchObject({
+    code: 'unknown_handle',
+    message: expect.stringContaining(`"${found.handle}"`),
+  });
   const { id, to } = await alice.client.messages.say({ handle: 'bob@local', text: 'found you' });
   expect(to).toBe(found.handle);
   const { data } = await eventOf(bob.client, 'message.received', (message) => message.id === id);
@@ -115,11 +120,15 @@ test('over IPv6 alone, and with link-local addresses alone', async ({ skip }) =>
 
 test('a tracker is told of and joined by what was heard; its name on the network ends with it', async ({ skip }) => {
   if (!lan) return skip(impossible);
-  const tracker = await start(join(folder, 'tracker'), ['tracker', '--zone', 'office', '--port', '0', '--drain', 'off'], {
-    host: null,
-    within: within(lan.machine('tracker', '10.214.0.10/24')),
-    env: ON,
-  });
+  const tracker = await start(
+    join(folder, 'tracker'),
+    ['tracker', '--zone', 'office', '--port', '0', '--drain', 'off'],
+    {
+      host: null,
+      within: within(lan.machine('tracker', '10.214.0.10/24')),
+      env: ON,
+    },
+  );
   opened.push(tracker);
   const erin = await up(lan.machine('erin', '10.214.0.11/24'), 'erin');
   const found = await heard(erin, ({ zone }) => zone === 'office');
