@@ -255,6 +255,32 @@ test('with --lan off nothing is said and nothing is heard [N-58]', async ({ skip
   expect(runIn(space, 'cat', '/proc/net/udp', '/proc/net/udp6')).not.toMatch(/:14E9 /);
 });
 
+test('whoever stands in two networks is found in each at the right address, and passes nothing on [N-52] [N-53]', async ({
+  skip,
+}) => {
+  if (!lan) return skip(impossible);
+  using second = Switch.create('lan2') ?? expect.fail(impossible);
+  const both = lan.machine('both', '10.214.0.50/24');
+  second.plug(both, 'eth1', '10.216.0.50/24');
+  const middle = await up(both, 'middle');
+  const one = await up(lan.machine('one', '10.214.0.51/24'), 'one');
+  const two = await up(second.machine('two', '10.216.0.51/24'), 'two');
+  const named = (name: string) => (each: { handle: string | null }) => each.handle?.startsWith(`${name}@`) === true;
+  const ipv4 = ({ addresses }: { addresses: string[] }) => addresses.filter((address) => !address.startsWith('['));
+  const { port } = middle.says;
+  expect(ipv4(await heard(one, named('middle')))).toEqual([`10.214.0.50:${port}`]);
+  expect(ipv4(await heard(two, named('middle')))).toEqual([`10.216.0.50:${port}`]);
+  expect(await heard(middle, named('one'))).toMatchObject({ networks: ['eth0'] });
+  expect(await heard(middle, named('two'))).toMatchObject({ networks: ['eth1'] });
+  for (const [who, other] of [
+    [one, 'two'],
+    [two, 'one'],
+  ] as const) {
+    expect((await who.client.network.lan()).filter(named(other))).toEqual([]);
+  }
+  for (const who of [one, two]) await who.stop();
+});
+
 test('an interface that comes later is used, and one that goes takes what was heard along [N-52]', async ({ skip }) => {
   if (!lan) return skip(impossible);
   const space = lan.machine('late');
