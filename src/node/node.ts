@@ -245,6 +245,7 @@ export class Node implements AsyncDisposable {
         this.neighbours.changed();
         this.events.emit('person.changed', this.personView(this.directory.me()));
       },
+      neighboursOf: (name) => this.neighbours.named(name),
       meetNearby: (wanted, wait) => this.neighbours.meet(wanted, wait),
     }).attach(router);
     this.signals = new Signals({
