@@ -496,6 +496,10 @@ describe.each(DOORS)('%s', (name) => {
     await expect(door().links.connect({ target: 'nobody' })).rejects.toMatchObject({ code: 'unknown_handle' });
   });
 
+  test('who is on this network, where nobody listens', async () => {
+    await expect(door().network.lan()).rejects.toMatchObject({ code: 'wrong_state' });
+  });
+
   test('events carry on from a cursor', async () => {
     const seen: number[] = [];
     const stop = new AbortController();

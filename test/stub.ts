@@ -166,6 +166,19 @@ export class StubBackend implements Backend {
     ],
     links: 1,
     queue: { messages: 0, files: 0 },
+    reach: {
+      mapping: {
+        state: 'off',
+        by: null,
+        outside: null,
+        isPublic: null,
+        until: null,
+        gateway: null,
+        error: null,
+        code: null,
+      },
+      lan: { on: false, networks: [], found: 0, refused: null },
+    },
     invite: 'netapp://t',
   });
 
@@ -349,6 +362,8 @@ export class StubBackend implements Backend {
       yield this.#file(id, step);
     }
   }
+
+  network: Backend['network'] = { lan: async () => [] };
 
   links: Backend['links'] = {
     list: async () => [],

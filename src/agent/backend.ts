@@ -26,6 +26,26 @@ const zoneView = ({ until, seen, ...rest }: Awaited<ReturnType<Node['zones']['re
 });
 
 /** `invite`: the one to give to others, where it differs from the one by which the node itself finds its tracker. */
+/** How others find this node and get to it. */
+function reachView({ mapping, neighbours }: Node): Status['reach'] {
+  const { error, until, ...rest } = mapping?.state ?? MAPPING_OFF;
+  const { networks, found, refused } = neighbours.state ?? { networks: [], found: 0, refused: null };
+  return {
+    mapping: { ...rest, until: timeOf(until), error: error?.message ?? null, code: error?.code ?? null },
+    lan: { on: refused !== null, networks, found, refused },
+  };
+}
+
+const MAPPING_OFF = {
+  state: 'off',
+  by: null,
+  outside: null,
+  isPublic: null,
+  until: null,
+  gateway: null,
+  error: null,
+} as const;
+
 export function backendOf(
   node: Node,
   options: {
@@ -117,6 +137,7 @@ export function backendOf(
         trackers,
         links: peers.links.size,
         queue: { messages: chat.waiting(), files: moving.length },
+        reach: reachView(node),
         invite: options.invite?.() ?? trackers[0]?.invite ?? null,
       };
     },
@@ -228,8 +249,20 @@ export function backendOf(
         const link = address
           ? await peers.connect(address, peer, wait)
           : await peers.reach(await account(target, wait), wait);
+        if (address) await node.neighbours.metBy(link, wait);
         return node.linkView(link);
       },
+    },
+
+    network: {
+      lan: async () =>
+        node.neighbours.list().map(({ since, until, account = null, zone = null, port: _port, ...rest }) => ({
+          ...rest,
+          account,
+          zone,
+          since: new Date(since).toISOString(),
+          until: new Date(until).toISOString(),
+        })),
     },
 
     events: { last: () => events.last, follow: followEvents },

@@ -20,6 +20,7 @@ import type {
   FreedHandle,
   GivenLink,
   HandleInfo,
+  Heard,
   InviteInfo,
   LinkInfo,
   Message,
@@ -235,6 +236,11 @@ export interface Backend {
     list(): Promise<LinkInfo[]>;
     /** Links to a handle, to `peerid@host:port`, or to `host:port` and whichever key answers there. (peer_connect) */
     connect(target: string, options: Wait): Promise<LinkInfo>;
+  };
+
+  network: {
+    /** Throws `wrong_state` where nobody listens. */
+    lan(): Promise<Heard[]>;
   };
 
   events: {

@@ -299,6 +299,7 @@ export const operations = os.router({
       backend.links.connect(input.target, { signal }),
     ),
   },
+  network: { lan: os.network.lan.handler(({ context: { backend } }) => backend.network.lan()) },
   events: {
     follow: os.events.follow.handler(async ({ context: { backend, signal }, input, lastEventId }) => {
       const from = input.from ?? cursorOf(lastEventId) ?? backend.events.last();

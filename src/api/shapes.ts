@@ -409,6 +409,25 @@ export const fileCheck = z.object({
   refetch: z.boolean().describe('it is fetched again now'),
 });
 
+/** A node or tracker of which this machine has heard on its networks. */
+export const heard = z.object({
+  role: z.enum(['node', 'tracker']),
+  handle: z
+    .string()
+    .nullable()
+    .describe('by which to speak to the account of a node: as it is known, else the name that it claims, and its key'),
+  zone: z.string().nullable().describe('that a tracker serves, as it says'),
+  id: z.string().describe('peer id of the node or tracker'),
+  account: z.string().nullable().describe('account id, as a node says; proved by the first link'),
+  known: z.boolean().describe('the account is known to me; the tracker is one of mine'),
+  addresses: z.array(z.string()).describe('host:port pairs from which it was heard'),
+  networks: z.array(z.string()).describe('interfaces of this machine on which it was heard'),
+  software: z.string(),
+  invite: z.string().nullable().describe('to join a tracker with; it has no token'),
+  since: time,
+  until: time.describe('until which it holds if nothing more is heard'),
+});
+
 /** A name of a zone, as its admins see it. */
 export const handleInfo = z.object({
   handle: z.string().describe('name@zone'),
@@ -455,6 +474,31 @@ const trackerInfo = z.object({
   invite: z.string(),
 });
 
+/** How others find this node, and whether they get in from outside. */
+const reachInfo = z.object({
+  mapping: z.object({
+    state: z
+      .enum(['asking', 'mapped', 'none', 'needless', 'off'])
+      .describe('whether the router lets others in; needless: this machine stands in no private network'),
+    by: z.enum(['pcp', 'nat-pmp', 'upnp']).nullable(),
+    outside: z.string().nullable().describe('host:port at which the router says that others reach this node'),
+    isPublic: z.boolean().nullable().describe('false: that is an address behind one more router'),
+    until: time.nullable().describe('when it ends unless it is renewed; null: none, or not by itself'),
+    gateway: z.string().nullable().describe('address of the router'),
+    error: z.string().nullable(),
+    code: z.string().nullable(),
+  }),
+  lan: z.object({
+    on: z.boolean().describe('whether nodes and trackers of these networks are listened for'),
+    networks: z.array(z.string()).describe('interfaces over which multicast is said and heard'),
+    found: z.number().int().describe('nodes and trackers that are heard of'),
+    refused: z
+      .record(z.enum(['too_many', 'malformed', 'queue_full', 'forbidden']), z.number().int())
+      .nullable()
+      .describe('packets that were not acted on, by why; null: nobody listens'),
+  }),
+});
+
 export const status = z.object({
   handle: z.string(),
   id: z.string(),
@@ -471,6 +515,7 @@ export const status = z.object({
     messages: z.number().int().describe('entries without a receipt yet'),
     files: z.number().int().describe('transfers accepted or moving'),
   }),
+  reach: reachInfo,
   invite: z.string().nullable().describe('invite link to this person’s tracker; null without a tracker'),
 });
 
@@ -591,5 +636,6 @@ export type FileCertificate = z.infer<typeof fileCertificate>;
 export type FileGarbage = z.infer<typeof fileGarbage>;
 export type FileCheck = z.infer<typeof fileCheck>;
 export type LinkInfo = z.infer<typeof linkInfo>;
+export type Heard = z.infer<typeof heard>;
 export type Status = z.infer<typeof status>;
 export type AgentEvent = z.infer<typeof event>;

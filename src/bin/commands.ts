@@ -28,6 +28,14 @@ const dnsFlag = z
   .default([])
   .describe('DNS server to ask for zones out in the world, IP or IP:port; none: ask none; default: the machine’s');
 
+const onOff = z.enum(['on', 'off'], 'expected on or off').transform((word) => word === 'on');
+const lanFlag = onOff
+  .optional()
+  .describe('find nodes and trackers on this network, and be found there: on or off; default: on');
+const portMappingFlag = onOff
+  .optional()
+  .describe('ask the router to let others in from outside: on or off; default: on');
+
 const upFlags = z.object({
   name: z.string().optional().describe('my name, such as alice; default: the one of the home, else the login name'),
   host: z.string().optional().describe('IP to listen at, for the node and a tracker inside; default: all'),
@@ -65,6 +73,8 @@ const upFlags = z.object({
     })
     .optional()
     .describe('be away after so long without a use, such as 10m, or off; remembered; default: 10m'),
+  lan: lanFlag,
+  portMapping: portMappingFlag,
   httpPort: port.optional().describe('serve the agent’s HTTP API on this loopback port too; 0: any'),
   open: z.boolean().optional().meta({
     negatable: true,
@@ -212,6 +222,7 @@ const tracker = processCommand({
       .array(z.string())
       .default([])
       .describe('host:port of another machine at which a tracker with its key answers; may stand several times'),
+    lan: lanFlag,
     drain: z
       .string()
       .transform((written, context): number | null => {
@@ -251,12 +262,12 @@ const tracker = processCommand({
     const given = givenToTracker(ofTrackerAlone);
     const read = async () => settle(given, env, await readConfig(home)).settings;
     const settings = await read();
-    const { zone, mailbox, engine, host, trackerPort: port, metrics, elsewhere, drainMs } = settings;
+    const { zone, mailbox, engine, host, trackerPort: port, metrics, elsewhere, drainMs, lan } = settings;
     const log = createLog({ name: 'netapp', level: settings.log });
     await runTracker({
       ...ofTracker(settings),
       behindProxy: behindProxyOf(settings),
-      ...{ zone, mailbox, engine, host, port, metrics, elsewhere, drainMs },
+      ...{ zone, mailbox, engine, host, port, metrics, elsewhere, drainMs, lan },
       zones: settings.zones,
       parents: settings.parents.map(parseInvite),
       primaries: settings.primaries.map(parseInvite),

@@ -73,6 +73,8 @@ const SETTINGS: { readonly [K in Key]-?: Setting<K> } = {
   presence: { flag: '--presence', env: 'NETAPP_PRESENCE', read: asIs, fallback: () => 'zone' },
   awayAfterMs: { flag: '--away-after', env: 'NETAPP_AWAY_AFTER', read: parseSpan, fallback: () => AWAY_AFTER_MS },
   httpPort: { flag: '--http-port', env: 'NETAPP_HTTP_PORT', read: asNumber, fallback: () => undefined },
+  lan: { flag: '--lan', env: 'NETAPP_LAN', read: asFlag, fallback: () => true },
+  portMapping: { flag: '--port-mapping', env: 'NETAPP_PORT_MAPPING', read: asFlag, fallback: () => true },
   webhookTargets: { env: 'NETAPP_WEBHOOK_TARGETS', read: asList, fallback: () => [] },
   log: { env: 'NETAPP_LOG', read: asIs, fallback: () => 'warn' },
 };
@@ -99,6 +101,8 @@ export type Settings = {
     | 'relayLimits'
     | 'elsewhere'
     | 'presence'
+    | 'lan'
+    | 'portMapping'
     | 'webhookTargets'
     | 'log']-?: Exclude<HomeConfig[K], undefined>;
 } & Pick<
@@ -195,6 +199,7 @@ export function givenToTracker(input: {
   relayLimit: string[];
   metrics?: string | undefined;
   elsewhere: string[];
+  lan?: boolean | undefined;
   drain?: number | null | undefined;
   behindProxy?: string | undefined;
   publicUrl: string[];

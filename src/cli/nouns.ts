@@ -26,6 +26,8 @@ import {
   found,
   type GivenLink,
   givenLink,
+  type Heard,
+  heard,
   type InviteInfo,
   invite,
   type LinkInfo,
@@ -463,11 +465,30 @@ function linkedBy({ rung, address, dialled, since, rttMs }: LinkInfo): string {
 
 const nearerOf = ({ rung, way, reason }: LinkInfo['missed'][number]): string =>
   `${rung} ${reason.includes(way) ? '' : `${way}: `}${reason}`;
+const neighbours = noun<Heard>(heard, {
+  head: ['WHO', 'ROLE', 'KNOWN', 'ADDRESS', 'ON', 'KEY', 'SOFTWARE'],
+  none: 'nobody is heard of on this network',
+  row: (h) => [
+    { text: h.handle ?? h.zone ?? '-', style: 'bold' },
+    h.role,
+    h.known ? { text: 'yes', style: 'green' } : 'no',
+    h.addresses[0] ?? '-',
+    h.networks.join(' '),
+    shortId(h.id),
+    h.software,
+  ],
+});
 
 function trackerLine({ zone, address, tier, state, rttMs, why, error }: Status['trackers'][number]): string {
   const delay = state === 'up' && rttMs !== null ? ` in ${rttMs.toFixed(1)} ms` : '';
   const trouble = error && !why.includes(error) ? `, ${error}` : '';
   return `${zone} at ${address}: tier ${tier}, ${state}${delay}${trouble}; ${why}`;
+}
+
+/** Where the router lets others in. */
+function outsideLine({ outside, by, gateway, until }: Status['reach']['mapping']): [string, Cell][] {
+  if (outside === null) return [];
+  return [['outside', `${outside}, by ${by} of ${gateway}${until === null ? '' : ` until ${showTime(until)}`}`]];
 }
 
 const me = noun<Status>(status, {
@@ -481,6 +502,7 @@ const me = noun<Status>(status, {
     ['account', s.id],
     ['node', s.node],
     ['listens', s.addresses.join(' ') || '-'],
+    ...outsideLine(s.reach.mapping),
     ...s.trackers.map((t): [string, Cell] => ['tracker', { text: trackerLine(t), style: styles[t.state] }]),
     ...(s.trackers.length === 0 ? [['tracker', 'none'] satisfies [string, Cell]] : []),
     ['links', String(s.links)],
@@ -518,6 +540,7 @@ const nouns = new Map<unknown, Noun>([
   [fileCheck, checks],
   [room, rooms],
   [linkInfo, links],
+  [heard, neighbours],
   [status, me],
   ...adminNouns,
   ...doorNouns,

@@ -19,6 +19,7 @@ import { parseHandle } from './handle.ts';
 import { type Hiding, MOST_HIDDEN_FROM, MOST_SHOWN_TO } from './hiding.ts';
 import type { ChosenTracker } from './invite.ts';
 import * as messages from './messages.ts';
+import { Nearby, nearOf } from './nearby.ts';
 import { OwnRecord } from './own.ts';
 import { People, type PeopleChange, type Person } from './people.ts';
 import { type PresentStatus, statusText } from './record.ts';
@@ -72,6 +73,11 @@ export type DirectoryClientOptions = {
   tierTimes?: TierTimes | undefined;
   /** An admin of the zone has renamed the own account. [A-21] */
   onRenamed?: (handle: string) => void;
+  /** Meets somebody without any tracker, and says who that is; undefined: nobody here goes by that. [N-57] */
+  meetNearby?: (
+    wanted: { account: string } | { name: string; key: string | undefined },
+    options: Wait,
+  ) => Promise<string | undefined>;
 };
 
 export class DirectoryClient implements AsyncDisposable {
@@ -82,6 +88,8 @@ export class DirectoryClient implements AsyncDisposable {
   #chosen: readonly ChosenTracker[];
   /** What an admin of the zone may ask of its trackers. */
   readonly administration: Administration;
+  /** People met by their link alone. */
+  readonly nearby: Nearby;
   readonly #listeners = new Set<(change: PeopleChange) => void>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #upstreams = new Map<string, Upstream>();
@@ -108,11 +116,13 @@ export class DirectoryClient implements AsyncDisposable {
       trackers: () => [...this.#upstreams.values()],
       zone: () => this.#zone,
     });
+    this.nearby = new Nearby({ own: this.#own, people: () => this.#table(), log: options.log });
     this.#ready.promise.catch(() => {}); // whoever waits for it hears of it; nobody has to wait
   }
 
   /** Takes what trackers push on links that share `router`. */
   attach(router: Router): this {
+    this.nearby.attach(router);
     router.on(messages.changed, (change, { link }) => {
       const upstream = this.#upstreams.get(link.peer);
       if (!upstream && this.#elsewhere?.changed(link, change.entries, change.gone)) return;
@@ -459,7 +469,9 @@ export class DirectoryClient implements AsyncDisposable {
       return this.me();
     }
     const known = local();
-    if (known && people.isFresh(known.account)) return known;
+    if (known && (people.isFresh(known.account) || nearOf(known.handle))) return known;
+    const near = 'handle' in wanted && !this.#isServed(wanted.handle) ? nearOf(wanted.handle) : undefined;
+    if (near) return await this.#findNearby(who, near, { signal });
     const elsewhere = await this.#handleElsewhere(wanted, known, signal);
     const met = known ? undefined : local();
     if (met) return met; // an own tracker was asked just now
@@ -468,13 +480,31 @@ export class DirectoryClient implements AsyncDisposable {
       else await this.#askOne(`finding "${who}"`, wanted, signal);
     } catch (error) {
       if (signal?.aborted) throw error;
-      const last = local();
+      const last = local() ?? ('account' in wanted ? await this.#metNearby(wanted, { signal }) : undefined);
       if (last) return last;
       throw error;
     }
     const found = local();
     if (found) return found;
     throw new Fault('unknown_handle', `finding "${who}": the tracker's answer was not signed by its account`);
+  }
+
+  async #metNearby(
+    wanted: { account: string } | { name: string; key: string | undefined },
+    wait: Wait,
+  ): Promise<Person | undefined> {
+    const account = await this.#options.meetNearby?.(wanted, wait);
+    return account === undefined ? undefined : this.#table().get(account);
+  }
+
+  /** Throws `unknown_handle`, and what meeting them throws. */
+  async #findNearby(who: string, near: { name: string; key: string | undefined }, wait: Wait): Promise<Person> {
+    const met = await this.#metNearby(near, wait);
+    if (met) return met;
+    throw new Fault(
+      'unknown_handle',
+      `finding "${who}": nobody on this network goes by this name; "netapp lan" shows who is there`,
+    );
   }
 
   /**
@@ -518,8 +548,12 @@ export class DirectoryClient implements AsyncDisposable {
 
   /** The zones of the own trackers: whoever is of one of these is asked for there. */
   #isOwnZone(handle: string): boolean {
+    return this.#chosen.length === 0 || this.#isServed(handle) || nearOf(handle) !== undefined;
+  }
+
+  #isServed(handle: string): boolean {
     const zone = zoneOf(handle);
-    return this.#chosen.length === 0 || this.#chosen.some((invite) => invite.zone === zone);
+    return this.#chosen.some((invite) => invite.zone === zone);
   }
 
   /** Whether somebody is known to be of a zone that no own tracker serves. */

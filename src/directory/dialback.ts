@@ -20,7 +20,7 @@ const MOST_AT_ONCE = 32;
 const MOST_PER_HOST = 120;
 /** Milliseconds that an answer counts, good or bad, before the same address is dialled again. */
 const GOOD_MS = 10 * 60_000;
-const BAD_MS = 60_000;
+export const BAD_MS = 60_000;
 /** Answers and hosts that are remembered. */
 const MOST_REMEMBERED = 50_000;
 

@@ -19,7 +19,7 @@ import { upgrade } from './upgrade.ts';
 export const DIAL_MS = 5000;
 
 export type DialOptions = {
-  /** `host:port`. */
+  /** `host:port`; a name is resolved with each dial. [N-59] */
   address: string;
   /** Peer id that must answer. */
   expect: string;
@@ -153,7 +153,7 @@ export async function dialLink(options: LinkDialOptions): Promise<Link> {
   const socket = await dial(options);
   const origin = originOf(socket);
   if (!options.over) origin.address = formatAddress(parseAddress(options.address));
-  const host = options.over ? 'node' : origin.address;
+  const host = options.over ? 'node' : origin.address.replace(/%[^\]]*/, ''); // which interface it is means nothing there
   const { stream } = await upgrade(socket, { ...options, url: `wss://${host}/link`, origin }).catch(
     (error: unknown) => {
       throw unanswered(toFault(error), options.address);

@@ -118,6 +118,10 @@ export const homeConfig = z
     awayAfterMs: z.number().int().min(1000).nullable(),
     /** Loopback port of the HTTP door; without one, there is none. */
     httpPort: aPort,
+    /** Whether nodes and trackers of this machine's networks are looked for by multicast, and hear of this one. */
+    lan: z.boolean(),
+    /** Whether the router is asked to let others in from outside. */
+    portMapping: z.boolean(),
     /** Hosts beside this machine to which webhooks may post: `hooks.example.org`, or with a port. */
     webhookTargets: z.array(z.string()),
     log: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),

@@ -1,5 +1,5 @@
 /** A node: its keys, its port, its links, and the protocols on them. The composition root; it alone knows everyone. */
-import { deadline } from '../base/async.ts';
+import { deadline, sleep } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { interfaceIps, watchInterfaces } from '../base/interfaces.ts';
@@ -11,8 +11,9 @@ import type { Message } from '../chat/message.ts';
 import { isPresent, type Room } from '../chat/rooms.ts';
 import { ChatService, type ChatSignal } from '../chat/service.ts';
 import { DirectoryClient, type Person } from '../directory/client.ts';
+import { BAD_MS } from '../directory/dialback.ts';
 import type { ChosenTracker } from '../directory/invite.ts';
-import type { PresentStatus } from '../directory/record.ts';
+import { MOST_ADDRESSES, type PresentStatus } from '../directory/record.ts';
 import type { TierTimes } from '../directory/tiers.ts';
 import { dialZonesWith, namesWith } from '../directory/zone-dial.ts';
 import { FileService } from '../files/service.ts';
@@ -31,6 +32,8 @@ import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { Sessions } from '../link/sessions.ts';
 import type { AscentPace } from '../reach/ascents.ts';
+import type { Advert } from '../reach/lan.ts';
+import { PortMapping } from '../reach/mapping.ts';
 import { Relay, type RelayTracker } from '../reach/relay.ts';
 import { Signals } from '../reach/signals.ts';
 import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
@@ -39,7 +42,8 @@ import { Doorkeeper } from './doorkeeper.ts';
 import { EventLog } from './events.ts';
 import { createHome, homePaths } from './home.ts';
 import { Marks } from './marks.ts';
-import { Peers } from './peers.ts';
+import { Neighbours } from './neighbours.ts';
+import { Peers, type Whereabouts } from './peers.ts';
 import { Presence } from './presence.ts';
 import { type InsideTracker, TrackerDesk } from './trackers.ts';
 import { conversationView, fileView, linkView, messageView, personView, roomEventView, roomView } from './views.ts';
@@ -72,6 +76,12 @@ export type NodeOptions = {
   awayAfterMs?: number | null | undefined;
   /** Hosts beside this machine to which webhooks may post: `hooks.example.org`, or with a port. */
   webhookTargets?: readonly string[] | undefined;
+  /** Whether nodes and trackers of its networks are looked for, and hear of this one; default: they do not. */
+  lan?: boolean | undefined;
+  /** Who else is to be found there in this process, such as a tracker inside. */
+  alsoHere?: (() => readonly Advert[]) | undefined;
+  /** Whether the router is asked to let others in from outside; default: it is not. */
+  portMapping?: boolean | undefined;
   /** Name and version, said in hello. */
   software: string;
   clock: Clock;
@@ -80,6 +90,9 @@ export type NodeOptions = {
 
 /** Another account that is hosted here, as whoever opens a channel to it meets it. */
 export type HostedEnd = ChannelEnd & { onLink(link: Link): void };
+
+/** Milliseconds by which two clocks may disagree about a minute. */
+const SLACK_MS = 2000;
 
 /** Milliseconds that the first request of an unknown account waits for the directory to say who it is. */
 const INTRODUCE_MS = 2000;
@@ -96,6 +109,9 @@ export class Node implements AsyncDisposable {
   readonly chat: ChatService;
   readonly files: FileService;
   readonly peers: Peers;
+  readonly neighbours: Neighbours;
+  /** Undefined where the router is not asked. */
+  readonly mapping: PortMapping | undefined;
   readonly events: EventLog;
   readonly marks: Marks;
   readonly contacts: Contacts;
@@ -117,6 +133,7 @@ export class Node implements AsyncDisposable {
   readonly accountKey: Key;
   #backingUp = false;
   readonly #resources: AsyncDisposableStack;
+  readonly #stop = new AbortController();
   readonly #introductions = new WeakMap<Link, Promise<void>>();
   readonly #trackersShown = new Map<string, string>();
   readonly #trackerListeners = new Set<() => void>();
@@ -181,20 +198,21 @@ export class Node implements AsyncDisposable {
       clock,
       log,
       blocked,
-      locate: async (who, { signal }) => {
-        const { node, addresses } = await this.directory.find(who, { signal });
-        return { node, addresses };
-      },
+      locate: (who, wait) => this.#locate(who, wait),
       detours: (to) => this.#relay.ways(to),
       pace: options.ascents,
       onUp: (link, who, before) => {
+        if (this.directory.nearby.isMet(who)) void this.neighbours.metBy(link).catch(() => {}); // the link has ended
         this.chat.linkUp(link);
         this.files.linkUp(link);
         const shown = { ...this.linkView(link), account: who };
         if (before && before.rung !== link.rung) this.events.emit('link.rung', { ...shown, before: before.rung });
         else this.events.emit('link.up', shown);
       },
-      onDown: (link, who) => this.events.emit('link.down', { ...this.linkView(link), account: who }),
+      onDown: (link, who) => {
+        this.directory.nearby.parted(who);
+        this.events.emit('link.down', { ...this.linkView(link), account: who });
+      },
     });
     this.directory = new DirectoryClient({
       trackers: options.trackers,
@@ -214,7 +232,11 @@ export class Node implements AsyncDisposable {
       clock,
       log: log.child({ room: 'directory' }),
       onTrackers: () => this.#trackersChanged(),
-      onRenamed: () => this.events.emit('person.changed', this.personView(this.directory.me())),
+      onRenamed: () => {
+        this.neighbours.changed();
+        this.events.emit('person.changed', this.personView(this.directory.me()));
+      },
+      meetNearby: (wanted, wait) => this.neighbours.meet(wanted, wait),
     }).attach(router);
     this.signals = new Signals({
       trackersOf: (who, wait) => this.directory.trackersOf(who, wait),
@@ -237,6 +259,27 @@ export class Node implements AsyncDisposable {
       sessions,
       log: log.child({ room: 'reach' }),
     });
+    this.neighbours = new Neighbours({
+      directory: this.directory,
+      peers: this.peers,
+      on: options.lan ?? false,
+      host: options.host,
+      adverts: () => this.#adverts(),
+      heard: (who) => {
+        this.chat.peerOnline(who);
+        this.files.peerOnline(who);
+      },
+      clock,
+      log: log.child({ room: 'lan' }),
+    });
+    this.mapping = this.#maps()
+      ? new PortMapping({
+          port: () => this.port,
+          onChange: () => void this.#mapped(this.#stop.signal),
+          clock,
+          log: log.child({ room: 'mapping' }),
+        })
+      : undefined;
     this.zones = new ZoneDesk(this.directory);
     this.trackers = new TrackerDesk({ home: options.home, directory: this.directory, inside: options.inside });
     this.chat = new ChatService({
@@ -391,13 +434,18 @@ export class Node implements AsyncDisposable {
     this.directory.present(status, text);
     await this.contacts.start();
     this.#resources.use(this.directory);
+    this.#resources.defer(() => this.#stop.abort());
+    if (this.mapping) {
+      this.#resources.use(this.mapping).start(); // before the first announce: most routers answer sooner than a tracker dials back
+    }
     this.directory.start();
-    const stop = new AbortController();
-    this.#resources.defer(() => stop.abort());
-    watchInterfaces({ onChange: (ips, why) => this.#moved(ips, why), signal: stop.signal });
+    const { signal } = this.#stop;
+    watchInterfaces({ onChange: (ips, why) => this.#moved(ips, why), signal, clock: this.#options.clock });
+    this.#resources.use(this.neighbours);
+    await this.neighbours.start();
     void this.directory
-      .ready({ signal: stop.signal })
-      .then(() => this.directory.followKnown(stop.signal))
+      .ready({ signal })
+      .then(() => this.directory.followKnown(signal))
       .catch((error: unknown) => this.#options.log.debug({ err: error }, 'people of other zones are not followed'));
   }
 
@@ -405,6 +453,7 @@ export class Node implements AsyncDisposable {
   #moved(ips: readonly string[], why: 'addresses' | 'slept'): void {
     this.#options.log.info({ ips, why }, 'this machine has moved: trackers and peers are told');
     const isHere = (ip: string): boolean => scopeOf(ip) === 'loopback' || /^fe80:/i.test(ip) || ips.includes(ip);
+    this.mapping?.renew();
     this.directory.moved(isHere);
     this.peers.moved(isHere);
   }
@@ -423,11 +472,36 @@ export class Node implements AsyncDisposable {
     return this.#listener.port;
   }
 
-  /** `host:port` at which others may try this node. */
+  /** `host:port` at which others may try this node: of its interfaces, and the last one where its router lets them in. */
   get addresses(): string[] {
     const { host } = this.#options;
-    const everywhere = host === undefined || host === '::' || host === '0.0.0.0';
-    return (everywhere ? interfaceIps() : [host]).map((ip) => formatAddress({ host: ip, port: this.port }));
+    const own = (isEverywhere(host) ? interfaceIps() : [host]).map((ip) =>
+      formatAddress({ host: ip, port: this.port }),
+    );
+    const mapped = this.mapping?.address;
+    return mapped === undefined ? own : [...own.slice(0, MOST_ADDRESSES - 1), mapped];
+  }
+
+  /** A router that maps a port maps it to an address that it sees. */
+  #maps(): boolean {
+    const { host, portMapping = false } = this.#options;
+    return portMapping && (isEverywhere(host) || scopeOf(host) === 'private');
+  }
+
+  /**
+   * The router lets others in elsewhere than before. A tracker that has tried just there before, in vain, tries again when it has
+   * forgotten that.
+   */
+  async #mapped(signal: AbortSignal): Promise<void> {
+    for (const waitMs of [0, BAD_MS + SLACK_MS]) {
+      try {
+        await sleep(waitMs, signal);
+        await this.directory.announceNow({ signal });
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.log.info({ err: error }, 'trackers hear of the address when they take the next record');
+      }
+    }
   }
 
   /**
@@ -502,6 +576,28 @@ export class Node implements AsyncDisposable {
       handle: this.handleOf(person.account),
     });
 
+  /** Where the directory knows that an account is, and where it was heard of on this node's networks. */
+  async #locate(who: string, wait: { signal?: AbortSignal | undefined }): Promise<Whereabouts> {
+    const known = await this.directory.find(who, wait).catch((error: unknown) => {
+      if (this.neighbours.of(who).length === 0) throw error;
+      return undefined;
+    });
+    const heard = this.neighbours.of(who);
+    const same = heard.filter(({ id }) => id === known?.node).flatMap(({ addresses }) => addresses);
+    const addresses = [...new Set([...same, ...(known?.addresses ?? [])])];
+    if (known && addresses.length > 0) return { node: known.node, addresses };
+    const [other] = heard; // its node has another key than before, or somebody says so: the account shows in the handshake
+    return other ? { node: other.id, addresses: other.addresses } : { node: known?.node ?? '', addresses };
+  }
+
+  /** What is said of this node on its networks: nothing where only those may see it to whom the user has written. [N-58] */
+  #adverts(): Advert[] {
+    const { software, presence, alsoHere } = this.#options;
+    const { account, handle, id, port } = this;
+    const own: Advert[] = presence === 'contacts' ? [] : [{ id, role: 'node', port, account, handle, software }];
+    return [...own, ...(alsoHere?.() ?? [])];
+  }
+
   /** All links: to trackers and to people. */
   links(): Link[] {
     return [...this.directory.links(), ...this.peers.links.values()];
@@ -513,10 +609,18 @@ export class Node implements AsyncDisposable {
     if (account === undefined || this.directory.get(account)) return undefined;
     let introduced = this.#introductions.get(link);
     if (!introduced) {
-      introduced = this.lookUp(account, link.signal, link.account?.handle);
+      introduced = this.#whoIs(link, account);
       this.#introductions.set(link, introduced);
     }
     return introduced;
+  }
+
+  /** Whom no tracker knows says it themselves, where no tracker is to know them, or where they were heard of nearby. [N-57] */
+  async #whoIs(link: Link, account: string): Promise<void> {
+    await this.lookUp(account, link.signal, link.account?.handle);
+    if (this.directory.get(account)) return;
+    const isNear = this.neighbours.of(account).some(({ id }) => id === link.peer);
+    if (isNear || this.directory.chosen.length === 0) await this.neighbours.metBy(link, { signal: link.signal });
   }
 
   /** Asks the trackers who an account is; what they do not know stays unknown. `claim`: the handle that it says of itself. */
@@ -610,5 +714,8 @@ export class Node implements AsyncDisposable {
     await this.#resources.disposeAsync();
   }
 }
+
+const isEverywhere = (host: string | undefined): host is undefined | '::' | '0.0.0.0' =>
+  host === undefined || host === '::' || host === '0.0.0.0';
 
 const pinText = (node: string): string => `sha256//${pinOf(node) ?? ''}`;

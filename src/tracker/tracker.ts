@@ -40,6 +40,7 @@ import { type HttpHandler, Listener } from '../link/listen.ts';
 import { MOST_BATCH } from '../link/message.ts';
 import { ProxiedListener } from '../link/proxied.ts';
 import { Router } from '../link/router.ts';
+import type { Advert } from '../reach/lan.ts';
 import { come } from '../reach/relay.ts';
 import { type RelayLimits, type RelayMode, RelayServer } from '../reach/relay-server.ts';
 import { RelayUsage } from '../reach/relay-usage.ts';
@@ -418,6 +419,12 @@ export class Tracker implements AsyncDisposable {
   inviteOf(): Invite {
     const addresses = [...new Set([...this.addresses, ...this.#elsewhere])].slice(0, MOST_ADDRESSES);
     return { peer: this.peer, addresses, zone: this.zone };
+  }
+
+  /** What is said of it on the networks of this machine. */
+  get advert(): Advert {
+    const { peer: id, port, zone } = this;
+    return { id, role: 'tracker', port, zone, software: this.#options.software ?? 'netapp' };
   }
 
   /** `host:port` at which health, readiness and metrics stand by plain HTTP; undefined without an address of their own. */
