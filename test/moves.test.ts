@@ -80,7 +80,9 @@ test.beforeEach(({ skip }) => {
   expect(possible, '"ip netns add" failed: run as root, with iproute2').toBe(true);
 });
 
-test('from a relay to the same network, and on from one address to another', { timeout: 3 * PATIENCE_MS }, async () => {
+test('from a relay to the same network, and on from one address to another [N-71] [N-74] [N-75] [N-78]', {
+  timeout: 3 * PATIENCE_MS,
+}, async () => {
   const [alice, bob] = [clientOf('alice'), clientOf('bob')];
   const linkOf = async (client: typeof alice) => (await client.links.list()).find(({ role }) => role === 'node');
   await until(

@@ -93,3 +93,31 @@ test('a file from several holders goes on by the nearer way to each [N-78]', asy
   expect((await readFile(done.path)).equals(await readFile(file))).toBe(true);
   expect(came()).toBeLessThan(24 * MIB + 2 * LOST_BYTES);
 });
+
+test('who fetches three files of a node that serves at a limit gets no more of it than who fetches one [N-80]', async () => {
+  const [alice, bob, carol] = await come(3);
+  if (!alice || !bob || !carol) return expect.unreachable();
+  alice.service.control.setLimits({ up: 3_000_000 });
+  const got = new Map<string, number>();
+  for (const person of [bob, carol]) {
+    person.onBulk = (_buffer, length) => got.set(person.id, (got.get(person.id) ?? 0) + length);
+  }
+  for (const [to, count] of [
+    [bob, 3],
+    [carol, 1],
+  ] as const) {
+    for (let n = 0; n < count; n++) {
+      const file = join(alice.home, 'own', `${to.id}-${n}`);
+      await writeFile(file, randomBytes(8 * MIB));
+      await alice.service.send(to.id, file);
+    }
+    await to.when(() => to.service.list().length === count);
+  }
+  await Promise.all([bob, carol].flatMap((to) => to.service.list().map(({ id }) => to.service.accept(id))));
+  const bytesOf = (person: Person): number => got.get(person.id) ?? 0;
+  await until(() => bytesOf(bob) > 0 && bytesOf(carol) > 0);
+  const before = [bytesOf(bob), bytesOf(carol)] as const; // what the kernel takes at the start is in no line
+  await until(() => bytesOf(bob) + bytesOf(carol) > before[0] + before[1] + 9 * MIB);
+  const [ofBob, ofCarol] = [bytesOf(bob) - before[0], bytesOf(carol) - before[1]];
+  expect(ofBob).toBeLessThan(1.6 * ofCarol);
+});

@@ -475,9 +475,9 @@ export class Node implements AsyncDisposable {
     }
     this.directory.start();
     const { signal } = this.#stop;
+    watchInterfaces({ onChange: (ips, why) => this.#moved(ips, why), signal, clock: this.#options.clock });
     this.#resources.use(this.neighbours);
     await this.neighbours.start();
-    watchInterfaces({ onChange: (ips, why) => this.#moved(ips, why), signal });
     void this.directory
       .ready({ signal })
       .then(() => this.directory.followKnown(signal))

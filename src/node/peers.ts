@@ -126,7 +126,7 @@ export class Peers {
     return link?.open ? link : undefined;
   }
 
-  /** Why the nearer ways to the other end are not used. */
+  /** Why the nearer ways to the other end are not used. [N-79] */
   missed(link: Link): Missed | undefined {
     const missed = this.#stands.get(link)?.missed;
     return missed && { ...missed, failures: missed.failures.filter(({ rung }) => isBetter(rung, link.rung)) };

@@ -29,7 +29,7 @@ test('addresses are classed by their network', () => {
   ]);
 });
 
-test('nearer rungs are tried first', async () => {
+test('nearer rungs are tried first [N-70]', async () => {
   const tried: string[] = [];
   const made = await climb({
     addresses: ['203.0.113.5:1', '192.168.1.2:1', '127.0.0.1:1'],
