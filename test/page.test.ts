@@ -294,7 +294,10 @@ test.skipIf(noBrowser)(
       },
       (links) => links > 1,
     );
-    await hers.getByRole('img', { name: /You, linked to lab .*linked to bob@lab/ }).waitFor();
+    await until(
+      () => hers.getByRole('img', { name: /^You, / }).getAttribute('aria-label'),
+      (words) => /linked to lab \(.*linked to bob@lab \(/.test(words ?? '') && !words?.includes('not linked'),
+    );
     await hers.getByText(/this node answers at 127\.0\.0\.1/).waitFor({ timeout: 120_000 }); // it looks at much
   },
 );

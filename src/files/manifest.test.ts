@@ -1,6 +1,7 @@
 import { mkdtemp, open, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { canonical, hash } from '../base/encoding.ts';
 import {
@@ -130,4 +131,60 @@ test('a file that was offered and has changed since is refused [F-14]', async ()
   await expect(Source.reopen(path, stamp)).rejects.toMatchObject({ code: 'changed' });
   await rm(path);
   await expect(Source.reopen(path, stamp)).rejects.toMatchObject({ code: 'changed' });
+});
+
+test('files are taken, and refused, alike whether they are all plain or one has members of a later version [F-2] [F-4]', () => {
+  const odd = fc.oneof(fc.string(), fc.double(), fc.boolean(), fc.constant(null), fc.constant([some]));
+  const file = fc.record(
+    {
+      path: fc.oneof({ weight: 4, arbitrary: fc.constantFrom('a', 'b/c', 'b/d', 'e/f/g') }, odd),
+      size: fc.oneof({ weight: 4, arbitrary: fc.constant(3) }, odd),
+      chunks: fc.oneof({ weight: 4, arbitrary: fc.constant([some]) }, fc.array(odd, { maxLength: 2 })),
+      mtime: fc.oneof({ weight: 2, arbitrary: fc.integer() }, odd),
+      exec: fc.oneof({ weight: 2, arbitrary: fc.boolean() }, odd),
+    },
+    { requiredKeys: ['path', 'size', 'chunks'] },
+  );
+  const outcome = (value: unknown): unknown => {
+    try {
+      return parse(JSON.stringify(value));
+    } catch (error) {
+      return String(error);
+    }
+  };
+  let taken = 0;
+  fc.assert(
+    fc.property(fc.uniqueArray(file, { minLength: 1, maxLength: 3, selector: ({ path }) => path }), (files) => {
+      const plain = { ...honest, folder: true, size: 3 * files.length, files };
+      const [first, ...others] = files;
+      const came = outcome(plain);
+      expect(outcome({ ...plain, files: [{ ...first, later: 1 }, ...others] })).toEqual(came);
+      if (typeof came === 'object') taken += 1;
+    }),
+    { numRuns: 500 },
+  );
+  expect(taken).toBeGreaterThan(20);
+});
+
+test.each([
+  ['twice', ['a/b', 'c', 'a/b']],
+  ['a folder, and is none', ['a/b', 'a']],
+  ['a folder, and is none', ['a', 'a/b']],
+  ['a folder, and is none', ['x/y/z/w', 'x/y']],
+])('a path that is %s is refused: %j [F-7]', (why, paths) => {
+  const files = paths.map((path) => ({ path, size: 3, chunks: [some] }));
+  expect(() => parse({ ...honest, folder: true, size: 3 * files.length, files })).toThrow(why);
+});
+
+test.each(['a//b', '/a', 'a/', '.', '..', 'a/./b', 'a/../b', '../a', 'a/..', 'a\\b', 'a\0'])(
+  'a path that leads elsewhere is refused: %j [F-6]',
+  (path) => {
+    const files = [{ path, size: 3, chunks: [some] }];
+    expect(() => parse({ ...honest, folder: true, files })).toThrow(expect.objectContaining({ code: 'bad_name' }));
+  },
+);
+
+test.each(['.a', '..a', 'a.', '...', 'a/.b', 'a/..b/c'])('a path that only looks odd is taken: %j [F-6]', (path) => {
+  const files = [{ path, size: 3, chunks: [some] }];
+  expect(parse({ ...honest, folder: true, files })).toMatchObject({ files });
 });

@@ -1,6 +1,6 @@
 import { ActionIcon, Menu, Popover } from '@mantine/core';
 import { Ban, EllipsisVertical, Reply, SmilePlus } from 'lucide-react';
-import { type KeyboardEvent, memo, useState } from 'react';
+import { type KeyboardEvent, memo, useEffect, useState } from 'react';
 import type { Message } from '../../../src/api/shapes.ts';
 import { client } from '../agent/client.ts';
 import { FileCard } from '../files/file-card.tsx';
@@ -14,6 +14,9 @@ import styles from './entry.module.css';
 import { Quote } from './quote.tsx';
 import { StateMark, wordsOf } from './state-mark.tsx';
 import { Words } from './words.tsx';
+
+/** Milliseconds that a message stands before its buttons are made: where a hundred come in a second, none would be used. */
+const TOOLS_MS = 600;
 
 type Props = {
   message: Message;
@@ -33,6 +36,11 @@ export const Entry = memo(function Entry({ message, me, inRoom, first, last, fla
   const { id, from, text, at, edited, deleted, replyTo, file, reactions, mentions } = message;
   const mine = from === me;
   const name = showName(from, me);
+  const [ready, setReady] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setReady(true), TOOLS_MS);
+    return () => clearTimeout(timer);
+  }, []);
   const react = (emoji: string) =>
     attempt(() => client.messages.react({ id, emoji, off: reactions[emoji]?.includes(me) ?? false }));
   const keys = (event: KeyboardEvent) => {
@@ -54,6 +62,8 @@ export const Entry = memo(function Entry({ message, me, inRoom, first, last, fla
       aria-label={`${mine ? 'You' : name}, ${showClock(at)}${mine ? `. ${wordsOf(message)}` : ''}`}
       tabIndex={-1}
       onKeyDown={keys}
+      onPointerEnter={() => setReady(true)}
+      onFocus={() => setReady(true)}
     >
       {inRoom && !mine && <span className={styles.face}>{last && <Avatar name={from} size="sm" />}</span>}
       <div className={styles.column}>
@@ -106,7 +116,12 @@ export const Entry = memo(function Entry({ message, me, inRoom, first, last, fla
           </div>
         )}
       </div>
-      {!deleted && <Tools message={message} mine={mine} mayDelete={mayDelete} react={react} {...on} />}
+      {!deleted &&
+        (ready ? (
+          <Tools message={message} mine={mine} mayDelete={mayDelete} react={react} {...on} />
+        ) : (
+          <div className={styles.tools} />
+        ))}
     </article>
   );
 });
