@@ -32,7 +32,7 @@ export const udpGo = z.object({ ufrag: iceSide.shape.ufrag });
  * The side without the addresses to which nothing may be sent: left are those at the host that the tracker saw the node at, which
  * proved its key on a connection from there, and near ones where both are in one network. [N-41]
  */
-export function allowed(side: IceSide, outlook: Outlook, theirs: readonly Sighting[], node: string): IceSide {
+function allowed(side: IceSide, outlook: Outlook, theirs: readonly Sighting[], node: string): IceSide {
   const agreed = pairs(outlook.views, theirs, node);
   const hosts = new Set(agreed.map(({ theirs: { host } }) => host));
   const own = agreed.some(isSameHost) ? side.candidates.filter(({ host }) => !hosts.has(host)) : [];
