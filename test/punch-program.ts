@@ -22,6 +22,7 @@ await using node = await Node.start({
 await node.directory.ready({ signal });
 const to = await node.directory.find(handle, { signal });
 for (const way of node.punch.ways({ account: to.account, node: to.node })) {
+  const began = performance.now();
   const outcome = await way.attempt(signal).then(
     (stream) => {
       stream.destroy();
@@ -29,5 +30,7 @@ for (const way of node.punch.ways({ account: to.account, node: to.node })) {
     },
     (error: unknown) => ({ made: false, why: toFault(error).message }),
   );
-  process.stdout.write(`${JSON.stringify({ label: way.label, ...outcome })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ label: way.label, ...outcome, ms: Math.round(performance.now() - began) })}\n`,
+  );
 }

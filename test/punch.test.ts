@@ -81,6 +81,7 @@ inNats.each<[NatKind, NatKind, string]>([
   );
   expect((await readFile(done.path)).equals(bytes)).toBe(true);
   expect((await toNodes(bob)).map(({ rung }) => rung)).toEqual(['punched']);
+  expect(await anna.stop(), 'it ends when it is told to').toBe(0);
 });
 
 inNats(

@@ -440,6 +440,7 @@ test('the relay dies in the middle: links come back by it, no message is lost an
   await link.closed;
   await say(5);
   undo.use(await start(home, [...args, port]));
+  for (const { node } of [alice, bob]) node.directory.nudge();
   await say(5);
   for (const id of ids) await alice.event('message.delivered', (data) => data.id === id);
   const heard = await bob.client.messages.list({ handle: 'alice', limit: 100 });

@@ -57,14 +57,15 @@ function pair() {
 test('bytes come whole and in order, and the end after them [N-42]', async () => {
   const { streams, ended } = pair();
   const [here, there] = streams;
+  const closed = Promise.all([once(here, 'close'), once(there, 'close')]);
   const bytes = randomBytes(3 * WINDOW_BYTES + 17);
   here.end(bytes);
   there.end('and back');
   const [got, back] = await Promise.all([buffer(there), buffer(here)]);
   expect(got.equals(bytes)).toBe(true);
   expect(String(back)).toBe('and back');
-  await Promise.all([once(here, 'close'), once(there, 'close')]);
-  await expect.poll(() => ended.sort()).toEqual(['left', 'right']);
+  await closed;
+  await expect.poll(() => ended.toSorted(), { timeout: 10_000 }).toEqual(['left', 'right']);
 });
 
 test('who writes waits for who reads: no more than a window is under way [N-42]', async () => {

@@ -4,7 +4,7 @@ import { abortable, deadline } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import { type Address, formatAddress } from '../link/address.ts';
 import { DataStream } from './data-stream.ts';
-import { type IceSide, readSide, writeSide } from './ice-side.ts';
+import { type IceSide, readSide, writeCandidates, writeSide } from './ice-side.ts';
 
 type Library = typeof import('node-datachannel');
 
@@ -103,11 +103,19 @@ export class IceSession implements Disposable {
     return await this.#describe(signal);
   }
 
-  /** The side that was asked. */
+  /**
+   * The side that was asked. It sends nothing until it is told to begin: checks that come to the asker while that reads the
+   * answer would be through before the library knows which certificate to expect.
+   */
   async answer(theirs: IceSide, signal: AbortSignal): Promise<IceSide> {
     this.#connection.onDataChannel((channel) => this.#use(channel));
-    this.#understand(theirs, 'offer');
+    this.#understand({ ...theirs, candidates: [] }, 'offer');
     return await this.#describe(signal);
+  }
+
+  begin({ candidates }: IceSide): void {
+    if (this.#closed) return;
+    for (const line of writeCandidates(candidates)) this.#connection.addRemoteCandidate(line, '0');
   }
 
   /** What the asker was answered. */
@@ -142,7 +150,7 @@ export class IceSession implements Disposable {
 
   #understand(theirs: IceSide, type: 'offer' | 'answer'): void {
     try {
-      this.#connection.setRemoteDescription(writeSide(theirs, type === 'offer' ? 'active' : 'passive'), type);
+      this.#connection.setRemoteDescription(writeSide(theirs, type === 'offer' ? 'passive' : 'active'), type);
     } catch (error) {
       throw new Fault('malformed', `making a hole for UDP: ${toFault(error).message}`, { cause: error });
     }

@@ -24,7 +24,7 @@ const locals = z.array(addressText).max(MOST_LOCALS);
 const secretText = z.string().length(22);
 
 export const tcpOffer = z.object({ sightings, secret: secretText });
-export const tcpAnswer = z.object({
+const tcpAnswer = z.object({
   sightings,
   locals,
   /** Milliseconds that the answer was made in: they are no part of the way. */
