@@ -16,6 +16,8 @@ import { Signals } from '../src/reach/signals.ts';
 import { answer } from './child.ts';
 import type { Target } from './raw-link.ts';
 
+/** Milliseconds after which a tracker is told again that somebody is there. */
+const RENEW_MS = 20_000;
 /** Meetings under way at once. */
 const AT_ONCE = 8;
 const BLOCK = Buffer.alloc(64 * 1024, 7);
@@ -58,9 +60,13 @@ async function arrive(name: string): Promise<End> {
     clock: systemClock,
     log: silentLog(),
   });
-  const until = seq + 24 * 3600_000;
-  const said = { handle, node: identity.id, addresses: [], status: 'online' as const, text: '', seq, until };
-  await link.request(announce, { record: signRecord(account, said) });
+  const say = async (): Promise<unknown> => {
+    const [at, status] = [Date.now(), 'online' as const];
+    const said = { handle, node: identity.id, addresses: [], status, text: '', seq: at, until: at + 24 * 3600_000 };
+    return await link.request(announce, { record: signRecord(account, said) });
+  };
+  await say();
+  setInterval(() => void say().catch(() => {}), RENEW_MS).unref(); // it ends with the tracker
   return { account: account.id, node: identity.id, identity, link };
 }
 
