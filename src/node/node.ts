@@ -137,6 +137,7 @@ export class Node implements AsyncDisposable {
   readonly #introductions = new WeakMap<Link, Promise<void>>();
   readonly #trackersShown = new Map<string, string>();
   readonly #trackerListeners = new Set<() => void>();
+  readonly #moveListeners = new Set<() => void>();
   /** Who else is hosted here, beside the account that is this node's own. */
   hosts: (account: string) => HostedEnd | undefined = () => undefined;
 
@@ -456,6 +457,7 @@ export class Node implements AsyncDisposable {
     this.mapping?.renew();
     this.directory.moved(isHere);
     this.peers.moved(isHere);
+    for (const listener of this.#moveListeners) listener();
   }
 
   /** Name and version, said in hello. */
@@ -664,6 +666,12 @@ export class Node implements AsyncDisposable {
   onTrackers(listener: () => void): () => void {
     this.#trackerListeners.add(listener);
     return () => this.#trackerListeners.delete(listener);
+  }
+
+  /** Calls `listener` when this machine has other addresses, or has slept. The result ends it. */
+  onMoved(listener: () => void): () => void {
+    this.#moveListeners.add(listener);
+    return () => this.#moveListeners.delete(listener);
   }
 
   /** Writes all of this home to one file, while it is used. Throws `exists`, `unwritable`, `disk_full`, `too_many`. */

@@ -3,7 +3,7 @@
 import type { OnReadOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import { abortable, sleep } from '../base/async.ts';
+import { abortable } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -14,6 +14,7 @@ import { type DialOptions, dial, dialLink, keyAt } from '../link/dial.ts';
 import type { HelloInfo } from '../link/hello.ts';
 import { PROBE_MS } from '../link/keep.ts';
 import type { Ending, Link } from '../link/link.ts';
+import { retire } from '../link/retire.ts';
 import type { Router } from '../link/router.ts';
 import { isBetter, type Rung } from '../link/rung.ts';
 import { type AscentPace, Ascents, type Tried } from '../reach/ascents.ts';
@@ -62,10 +63,6 @@ export type Missed = { failures: readonly Failure[]; at: number };
 /** How a link came about. */
 type Stand = { label: string; missed: Missed };
 
-/** Milliseconds that a link which lost against a better one has to finish what is under way on it: at least, and at most. */
-const RETIRE_MS = 5000;
-const LONG_RETIRE_MS = 60_000;
-const RETIRE_LOOK_MS = 250;
 /** Milliseconds for which a link that died in silence is looked for again. */
 const LOST_MS = 10 * 60_000;
 /** Links to other nodes at once; past it the one that was silent longest is closed. */
@@ -452,21 +449,6 @@ export class Peers {
     for (const link of links) link.close();
     await Promise.all(links.map((link) => link.closed));
   }
-}
-
-/**
- * A link that lost against another one is ended once nothing is under way on it; where it is dead, at once, so that what waits on it
- * is said again. [N-77]
- */
-async function retire(link: Link): Promise<void> {
-  link.retiring = true;
-  const end = performance.now() + LONG_RETIRE_MS;
-  void link.probe(PROBE_MS);
-  await sleep(RETIRE_MS, link.signal).catch(() => {}); // it has ended
-  while (link.underWay > 0 && performance.now() < end && (await link.probe(PROBE_MS))) {
-    await sleep(RETIRE_LOOK_MS, link.signal).catch(() => {});
-  }
-  link.close();
 }
 
 const isAddress = (label: string): boolean => addressText.safeParse(label).success;
