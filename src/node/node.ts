@@ -192,7 +192,7 @@ export class Node implements AsyncDisposable {
       blocked,
       locate: (who, wait) => this.#locate(who, wait),
       onUp: (link, who) => {
-        if (this.directory.nearby.isMet(who)) void this.neighbours.metBy(link).catch(() => {}); // the link has ended
+        if (this.directory.nearby.isMet(who)) void this.neighbours.metBy(link);
         this.chat.linkUp(link);
         this.files.linkUp(link);
         this.events.emit('link.up', { ...this.linkView(link), account: who });
