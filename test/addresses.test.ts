@@ -15,7 +15,12 @@ let space: string;
 let own: string;
 
 const means = (names: Record<string, string>): Promise<void> =>
-  writeFile(join(own, 'hosts'), Object.entries(names).map(([name, ip]) => `${ip} ${name}\n`).join(''));
+  writeFile(
+    join(own, 'hosts'),
+    Object.entries(names)
+      .map(([name, ip]) => `${ip} ${name}\n`)
+      .join(''),
+  );
 
 const run = async (name: string, host: string, args: string[], port = '0'): Promise<Running> => {
   const program = await start(join(folder, name), [...args, '--port', port], { host, within: within(space) });

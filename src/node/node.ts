@@ -204,7 +204,7 @@ export class Node implements AsyncDisposable {
       detours: (to) => this.#relay.ways(to),
       pace: options.ascents,
       onUp: (link, who, before) => {
-        if (this.directory.nearby.isMet(who)) void this.neighbours.metBy(link).catch(() => {}); // the link has ended
+        if (this.directory.nearby.isMet(who)) void this.neighbours.metBy(link);
         this.chat.linkUp(link);
         this.files.linkUp(link);
         const shown = { ...this.linkView(link), account: who };
@@ -238,6 +238,7 @@ export class Node implements AsyncDisposable {
         this.neighbours.changed();
         this.events.emit('person.changed', this.personView(this.directory.me()));
       },
+      neighboursOf: (name) => this.neighbours.named(name),
       meetNearby: (wanted, wait) => this.neighbours.meet(wanted, wait),
     }).attach(router);
     this.signals = new Signals({
