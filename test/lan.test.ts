@@ -287,11 +287,16 @@ test('an interface that comes later is used, and one that goes takes what was he
   runIn(space, 'ip', 'link', 'set', 'eth0', 'down');
   const late = await up(space, 'late');
   expect(await late.client.network.lan()).toEqual([]);
-  const host = await up(lan.machine('early', '10.214.0.31/24'), 'early');
+  const two = lan.machine('early', '10.214.0.31/24');
+  lan.plug(two, 'eth1', '10.214.0.32/24'); // by cable and by radio, as it were
+  const host = await up(two, 'early');
   runIn(space, 'ip', 'link', 'set', 'eth0', 'up');
   runIn(space, 'ip', 'address', 'add', '10.214.0.30/24', 'dev', 'eth0');
   await heard(late, ({ handle }) => handle?.startsWith('early@') === true);
   await heard(host, ({ handle }) => handle?.startsWith('late@') === true);
+  // What a machine says on one interface and hears on another is nobody else's word.
+  const { networks, refused } = (await host.client.status.show()).reach.lan;
+  expect([networks, refused]).toEqual([['eth0', 'eth1'], { too_many: 0, malformed: 0, queue_full: 0, forbidden: 0 }]);
   runIn(space, 'ip', 'link', 'set', 'eth0', 'down');
   await until(
     () => late.client.network.lan(),

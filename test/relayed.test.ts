@@ -41,9 +41,10 @@ const open = (options: Parameters<TestNet['tracker']>[0] = {}): Promise<Tracker>
 /** Nothing listens there: as behind a firewall that lets nobody in. */
 const NOWHERE = '127.0.0.1:9';
 
-/** A node that nobody reaches by an address, in the eyes of `others`. */
+/** A node that nobody reaches by an address, nor by a hole. */
 async function walled(member: Member): Promise<Member> {
   Object.defineProperty(member.node, 'addresses', { value: [NOWHERE] });
+  Object.defineProperty(member.node.punch, 'ways', { value: () => [] });
   await member.node.directory.announceNow();
   return member;
 }

@@ -1,4 +1,4 @@
-/** A transfer that began by a far way goes on by a nearer one, and asks for nothing twice that was verified. */
+/** A transfer that began by a far way goes on by a nearer one, and asks for nothing twice that was verified; and who gets how much. */
 import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';

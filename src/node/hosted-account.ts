@@ -189,6 +189,11 @@ export class HostedAccount implements AsyncDisposable {
     await end(awake);
   }
 
+  /** The node has other addresses now. */
+  moved(): void {
+    this.#awake?.presence.moved();
+  }
+
   trackersChanged(): void {
     this.#awake?.presence.trackersChanged();
   }

@@ -146,6 +146,7 @@ export class Node implements AsyncDisposable {
   readonly #trackersShown = new Map<string, string>();
   #announcedTo: ReadonlySet<string> = new Set();
   readonly #trackerListeners = new Set<() => void>();
+  readonly #moveListeners = new Set<() => void>();
   /** Who else is hosted here, beside the account that is this node's own. */
   hosts: (account: string) => HostedEnd | undefined = () => undefined;
 
@@ -211,7 +212,7 @@ export class Node implements AsyncDisposable {
       detours: (to) => [...this.punch.ways(to), ...this.#relay.ways(to)],
       pace: options.ascents,
       onUp: (link, who, before) => {
-        if (this.directory.nearby.isMet(who)) void this.neighbours.metBy(link).catch(() => {}); // the link has ended
+        if (this.directory.nearby.isMet(who)) void this.neighbours.metBy(link);
         this.chat.linkUp(link);
         this.files.linkUp(link);
         const shown = { ...this.linkView(link), account: who };
@@ -491,6 +492,7 @@ export class Node implements AsyncDisposable {
     this.mapping?.renew();
     this.directory.moved(isHere);
     this.peers.moved(isHere);
+    for (const listener of this.#moveListeners) listener();
   }
 
   /** Name and version, said in hello. */
@@ -708,6 +710,12 @@ export class Node implements AsyncDisposable {
   onTrackers(listener: () => void): () => void {
     this.#trackerListeners.add(listener);
     return () => this.#trackerListeners.delete(listener);
+  }
+
+  /** Calls `listener` when this machine has other addresses, or has slept. The result ends it. */
+  onMoved(listener: () => void): () => void {
+    this.#moveListeners.add(listener);
+    return () => this.#moveListeners.delete(listener);
   }
 
   /** Writes all of this home to one file, while it is used. Throws `exists`, `unwritable`, `disk_full`, `too_many`. */

@@ -1,42 +1,31 @@
 /** The node's links to other nodes: one for each account, dialled when wanted, shared by all that is said on it. */
 
 import type { OnReadOpts } from 'node:net';
-import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import { abortable, sleep } from '../base/async.ts';
-import type { Clock } from '../base/clock.ts';
+import { abortable } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
-import type { Log } from '../base/log.ts';
 import { addressText } from '../link/address.ts';
-import type { Identity } from '../link/certificate.ts';
 import { openChannel } from '../link/channel.ts';
-import { type DialOptions, dial, dialLink, keyAt } from '../link/dial.ts';
-import type { HelloInfo } from '../link/hello.ts';
+import { keyAt } from '../link/dial.ts';
 import { PROBE_MS } from '../link/keep.ts';
 import type { Ending, Link } from '../link/link.ts';
-import type { Router } from '../link/router.ts';
+import { retire } from '../link/retire.ts';
 import { isBetter, type Rung } from '../link/rung.ts';
 import { type AscentPace, Ascents, type Tried } from '../reach/ascents.ts';
-import { type Climbed, climb, type Failure, type Way, waysTo } from '../reach/ladder.ts';
+import { type Climbed, climb, type Failure, type Way } from '../reach/ladder.ts';
 import { winsOver } from '../reach/rivals.ts';
 import { type Tried as Surveyed, survey } from '../reach/survey.ts';
 import { Bulks } from './bulks.ts';
+import { Ways, type WaysOptions } from './ways.ts';
 
 /** Where an account's node is: the key that must answer there, and the addresses to try. */
 export type Whereabouts = { node: string; addresses: readonly string[] };
 
-export type PeersOptions = {
-  identity: Identity;
-  router: Router;
-  self: () => HelloInfo;
-  clock: Clock;
-  log: Log;
+export type PeersOptions = WaysOptions & {
   /** Accounts with which no link and no connection is kept. [D-60] */
   blocked?(account: string): boolean;
   /** Asks the directory; throws its faults. */
   locate(account: string, options: { signal?: AbortSignal | undefined }): Promise<Whereabouts>;
-  /** Ways to a node that are no addresses: the streams that they give carry TLS to it. */
-  detours?(to: { account: string; node: string }): Way<Duplex>[];
   /** A link to the node that channels can go over; default: one that is there, or is dialled. */
   carrier?(to: Whereabouts, options: { signal: AbortSignal; account: string }): Promise<Link>;
   /** Told of each link to an account that is now the one to use; `before`: the open one whose place it takes. */
@@ -55,18 +44,12 @@ export type BulkOptions = {
   onBetter?: (() => void) | undefined;
 };
 
-type Over = NonNullable<DialOptions['over']>;
-
 /** Why the nearer ways to the other end of a link are not used, and when they were tried last (Unix ms). */
 export type Missed = { failures: readonly Failure[]; at: number };
 
 /** How a link came about. */
 type Stand = { label: string; missed: Missed };
 
-/** Milliseconds that a link which lost against a better one has to finish what is under way on it: at least, and at most. */
-const RETIRE_MS = 5000;
-const LONG_RETIRE_MS = 60_000;
-const RETIRE_LOOK_MS = 250;
 /** Milliseconds for which a link that died in silence is looked for again. */
 const LOST_MS = 10 * 60_000;
 /** Links to other nodes at once; past it the one that was silent longest is closed. */
@@ -74,6 +57,7 @@ const MOST_LINKS = 2000;
 
 export class Peers {
   readonly #options: PeersOptions;
+  readonly #ways: Ways;
   readonly #links = new Map<string, Link>();
   readonly #dialling = new Map<string, Promise<Link>>();
   /** Links that are no channels, by node: over them go the channels to whom else it hosts. */
@@ -93,6 +77,7 @@ export class Peers {
 
   constructor(options: PeersOptions) {
     this.#options = options;
+    this.#ways = new Ways(options, (node) => this.#carriers.get(node)?.open ?? false);
     const { pace, log } = options;
     this.#ascents = new Ascents({ attempt: (who, signal) => this.#ascend(who, signal), pace, most: MOST_LINKS, log });
     this.#bulks = new Bulks({ rungOf: (account) => this.#openLink(account)?.rung, pace, log });
@@ -195,7 +180,7 @@ export class Peers {
     const { node } = to;
     let climbing = this.#climbing.get(node);
     if (!climbing) {
-      climbing = this.#climb(this.#waysTo(to)).finally(() => this.#climbing.delete(node));
+      climbing = this.#climb(this.#ways.links(to)).finally(() => this.#climbing.delete(node));
       this.#climbing.set(node, climbing);
       climbing.catch(() => {}); // each waiter hears of it
     }
@@ -218,19 +203,6 @@ export class Peers {
     return this.take(won) ?? won;
   }
 
-  #waysTo({ account, node, addresses }: Whereabouts & { account: string }): Way<Link>[] {
-    return [
-      ...waysTo(addresses, (address, ends) => this.#dialAt(address, node, ends)),
-      ...this.#detours({ account, node }, (over, label, ends) => this.#dialAt(label, node, ends, over)),
-    ];
-  }
-
-  #dialAt(address: string, expect: string, signal: AbortSignal, over?: Over): Promise<Link> {
-    const { identity, router, self, clock, log } = this.#options;
-    const instead = (): boolean => this.#carriers.get(expect)?.open ?? false;
-    return dialLink({ address, expect, identity, router, self, clock, log, signal, over, instead });
-  }
-
   /** Tries the ways to an account that are nearer than its link, or all where that has died. [N-73] */
   async #ascend(account: string, signal: AbortSignal): Promise<Tried> {
     const link = this.#openLink(account);
@@ -245,7 +217,7 @@ export class Peers {
     if (link.carrier || link.rung === 'local') return 'over';
     const { node, addresses } = await this.#options.locate(account, { signal });
     if (node !== link.peer) return 'again';
-    const ways = this.#waysTo({ account, node, addresses }).filter(({ rung }) => isBetter(rung, link.rung));
+    const ways = this.#ways.links({ account, node, addresses }).filter(({ rung }) => isBetter(rung, link.rung));
     if (ways.length === 0) return 'again'; // its record may name others some day
     const failures: Failure[] = [];
     try {
@@ -297,27 +269,12 @@ export class Peers {
     }
   }
 
-  /** The detours to a node, each with what is made of its stream. */
-  #detours<T>(
-    to: { account: string; node: string },
-    make: (over: Over, label: string, signal: AbortSignal) => Promise<T>,
-  ): Way<T>[] {
-    return (this.#options.detours?.(to) ?? []).map((way) => ({
-      ...way,
-      attempt: async (signal) => make({ stream: await way.attempt(signal), rung: way.rung }, way.label, signal),
-    }));
-  }
-
   /** Every way to the account's node, each tried now to its end, and ended where it came about. Throws the directory's faults. */
   async survey(account: string, options: { signal?: AbortSignal | undefined } = {}): Promise<Surveyed[]> {
     this.#refuseBlocked(account);
     const { node, addresses } = await this.#options.locate(account, options);
-    const { identity } = this.#options;
     // Both keys are proved, and nothing is said: what carries that carries all else.
-    const make = (address: string, signal: AbortSignal, over?: Over): Promise<TLSSocket> =>
-      dial({ address, expect: node, identity, signal, over });
-    const detours = this.#detours({ account, node }, (over, label, signal) => make(label, signal, over));
-    return await survey([...waysTo(addresses, make), ...detours], {
+    return await survey(this.#ways.bulks({ account, node, addresses }, undefined), {
       signal: options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal,
       discard: (socket) => socket.destroy(),
     });
@@ -331,7 +288,7 @@ export class Peers {
   ): Promise<Link> {
     const signal = options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal;
     const expect = node ?? (await keyAt({ address, identity: this.#options.identity, signal }));
-    const link = await this.#dialAt(address, expect, signal);
+    const link = await this.#ways.link(address, expect, signal);
     if (link.remote.role !== 'node' || !link.account) {
       link.close();
       throw new Fault(
@@ -352,20 +309,13 @@ export class Peers {
   async bulk(account: string, options: BulkOptions = {}): Promise<TLSSocket> {
     this.#refuseBlocked(account, 'peer_unreachable');
     const { node, addresses } = await this.#options.locate(account, options);
-    const { identity } = this.#options;
     const { signal, onread, than, onBetter } = options;
-    const make = (address: string, ends: AbortSignal, over?: Over): Promise<TLSSocket> =>
-      dial({ address, expect: node, identity, signal: ends, over, ...(onread && { onread }) });
-    const ways = [
-      ...waysTo(addresses, make),
-      ...this.#detours({ account, node }, (over, label, ends) => make(label, ends, over)),
-    ];
     const near = this.#openLink(account);
     const stand = near?.peer === node ? this.#stands.get(near) : undefined;
     // Where a link stands already is where a second connection is most likely to come about.
-    const isNew =
-      stand !== undefined && near?.carrier === undefined && !ways.some(({ label }) => label === stand.label);
-    if (isNew && near?.dialled && isAddress(stand.label)) ways.push(...waysTo([stand.label], make));
+    const isThere = stand !== undefined && near?.dialled === true && !near.carrier && isAddress(stand.label);
+    const known = isThere ? [...addresses, stand.label] : addresses;
+    const ways = this.#ways.bulks({ account, node, addresses: known }, onread);
     const { won: socket } = await climb({
       ways: than === undefined ? ways : ways.filter(({ rung }) => isBetter(rung, than)),
       first: stand?.label,
@@ -468,21 +418,6 @@ export class Peers {
     for (const link of links) link.close();
     await Promise.all(links.map((link) => link.closed));
   }
-}
-
-/**
- * A link that lost against another one is ended once nothing is under way on it; where it is dead, at once, so that what waits on it
- * is said again. [N-77]
- */
-async function retire(link: Link): Promise<void> {
-  link.retiring = true;
-  const end = performance.now() + LONG_RETIRE_MS;
-  void link.probe(PROBE_MS);
-  await sleep(RETIRE_MS, link.signal).catch(() => {}); // it has ended
-  while (link.underWay > 0 && performance.now() < end && (await link.probe(PROBE_MS))) {
-    await sleep(RETIRE_LOOK_MS, link.signal).catch(() => {});
-  }
-  link.close();
 }
 
 const isAddress = (label: string): boolean => addressText.safeParse(label).success;
