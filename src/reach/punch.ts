@@ -1,4 +1,4 @@
-/** Holes that two nodes make from both sides at once in what stands between them, arranged by way of a tracker. [N-30] to [N-45] */
+/** Holes that two nodes make from both sides at once in what stands between them, arranged by way of a tracker. [N-30] to [N-44] */
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
