@@ -16,7 +16,7 @@ import type { People, Person } from './people.ts';
 import { type DirectoryRecord, record, recordHolds, signRecord } from './record.ts';
 
 /** Who are you? What a node says of its own account to whoever has a link to it. [N-57] */
-export const self = method('directory.self', {
+const self = method('directory.self', {
   params: z.object({}),
   result: z.object({ record }),
 });

@@ -35,7 +35,7 @@ export const TTL_SECONDS = 120;
 /** Records that one packet may have: those of ten adverts and more. */
 const MOST_RECORDS = 64;
 /** Known ones that are named in a question: about as many as a packet of 1,400 bytes holds. */
-export const MOST_KNOWN = 16;
+const MOST_KNOWN = 16;
 
 const VERSION = '1';
 const ID = /^[a-z2-7]{52}$/;

@@ -3,7 +3,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import type { Log } from '../base/log.ts';
 import type { Network } from './networks.ts';
 
-export const MDNS_PORT = 5353;
+const MDNS_PORT = 5353;
 const GROUP = { udp4: '224.0.0.251', udp6: 'ff02::fb' } as const;
 /** RFC 6762, section 11: it says that the packet has passed no router. */
 const TTL = 255;

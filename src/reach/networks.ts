@@ -27,7 +27,7 @@ export function networks(host?: string | undefined): Network[] {
   return networksOf(networkInterfaces(), host);
 }
 
-export function networksOf(interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>, host?: string | undefined): Network[] {
+function networksOf(interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>, host?: string | undefined): Network[] {
   const found = Object.entries(interfaces).flatMap(([name, all = []]) => {
     const usable = all.filter(({ internal, address }) => !internal && isHeardAt(address, host));
     return usable.length > 0 ? [networkOf(name, usable)] : [];

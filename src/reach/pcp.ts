@@ -3,11 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { sleep } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
-import { formatAddress } from '../link/address.ts';
 import type { Gateway } from './gateway.ts';
 import { type Lease, WANTED_SECONDS, type Wish } from './lease.ts';
 
-export const PCP_PORT = 5351;
+const PCP_PORT = 5351;
 
 /**
  * Milliseconds until it is asked again, each twice the one before (RFC 6886, section 3.1, begins so, too; RFC 6887 would begin at
@@ -223,6 +222,3 @@ class Asking implements AsyncDisposable {
     await new Promise<void>((done) => this.#socket.close(done));
   }
 }
-
-/** For people. */
-export const outsideText = ({ outside }: Lease): string => formatAddress(outside);
