@@ -205,6 +205,16 @@ const tracker = processCommand({
       .array(z.string())
       .default([])
       .describe('a limit such as connectionsPerAddress=100; may stand several times; see docs/operations.md'),
+    relay: z
+      .enum(['off', 'zones', 'on'], 'expected off, zones or on')
+      .optional()
+      .describe(
+        'pass bytes on between nodes that reach each other in no other way: off, zones (both are of its zones) or on (one of them is); default: zones',
+      ),
+    relayLimit: z
+      .array(z.string())
+      .default([])
+      .describe('a limit of that such as bytesPerDay=1000000000; may stand several times; see docs/operations.md'),
     metrics: z
       .string()
       .optional()

@@ -65,6 +65,8 @@ const SETTINGS: { readonly [K in Key]-?: Setting<K> } = {
   },
   policy: { flag: '--policy', env: 'NETAPP_POLICY', read: asIs, fallback: () => undefined },
   limits: { flag: '--limit', env: 'NETAPP_LIMITS', read: asLimits, fallback: () => ({}) },
+  relay: { flag: '--relay', env: 'NETAPP_RELAY', read: asIs, fallback: () => 'zones' },
+  relayLimits: { flag: '--relay-limit', env: 'NETAPP_RELAY_LIMITS', read: asLimits, fallback: () => ({}) },
   metrics: { flag: '--metrics', env: 'NETAPP_METRICS', read: asIs, fallback: () => undefined },
   elsewhere: { flag: '--elsewhere', env: 'NETAPP_ELSEWHERE', read: asList, fallback: () => [] },
   drainMs: { flag: '--drain', env: 'NETAPP_DRAIN', read: parseSpan, fallback: () => DRAIN_MS },
@@ -95,6 +97,8 @@ export type Settings = {
     | 'trustedProxies'
     | 'forwardedHeader'
     | 'limits'
+    | 'relay'
+    | 'relayLimits'
     | 'elsewhere'
     | 'presence'
     | 'lan'
@@ -191,6 +195,8 @@ export function givenToTracker(input: {
   admin: string[];
   policy?: HomeConfig['policy'];
   limit: string[];
+  relay?: HomeConfig['relay'];
+  relayLimit: string[];
   metrics?: string | undefined;
   elsewhere: string[];
   lan?: boolean | undefined;
@@ -200,14 +206,17 @@ export function givenToTracker(input: {
   trustedProxy: string[];
   forwardedHeader?: HomeConfig['forwardedHeader'];
 }): HomeConfig {
-  const { port, admin, zone, parent, primary, dns, limit, elsewhere, drain, publicUrl, trustedProxy, ...given } = input;
+  const { port, admin, zone, parent, primary, dns, limit, elsewhere, drain, publicUrl, trustedProxy, ...rest } = input;
+  const { relayLimit, ...given } = rest;
   const [first, ...others] = zone;
   const some = <T>(list: T[]): T[] | undefined => (list.length > 0 ? list : undefined);
-  const text = limit.join(',');
-  const limits = limit.length > 0 ? homeConfig.shape.limits.safeParse(asLimits(text)) : undefined;
-  if (limits && !limits.success) {
-    throw new Fault('invalid_argument', `reading --limit "${text}": ${limits.error.issues[0]?.message}`);
-  }
+  const numbers = <K extends 'limits' | 'relayLimits'>(flag: string, key: K, said: string[]): HomeConfig[K] => {
+    if (said.length === 0) return undefined;
+    const text = said.join(',');
+    const parsed = homeConfig.shape[key].safeParse(asLimits(text));
+    if (parsed.success) return parsed.data;
+    throw new Fault('invalid_argument', `reading ${flag} "${text}": ${parsed.error.issues[0]?.message}`);
+  };
   return {
     ...given,
     zone: first,
@@ -217,7 +226,8 @@ export function givenToTracker(input: {
     dns: some(dns),
     trackerPort: port,
     admins: some(admin),
-    limits: limits?.data,
+    limits: numbers('--limit', 'limits', limit),
+    relayLimits: numbers('--relay-limit', 'relayLimits', relayLimit),
     elsewhere: some(elsewhere),
     publicUrls: some(publicUrl),
     trustedProxies: some(trustedProxy),

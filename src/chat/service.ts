@@ -159,9 +159,18 @@ export class ChatService implements AsyncDisposable {
   start(): void {
     this.#ledger.migrate();
     this.#mailbox?.start();
+    this.#wakeAll({ now: false });
+  }
+
+  /** What all who wait for something could be reached by is there again: none of them waits longer. */
+  wayBack(): void {
+    this.#wakeAll({ now: true });
+  }
+
+  #wakeAll(when: { now: boolean }): void {
     const { outbox, letters } = this.#ledger;
     const waiting = new Set([...outbox.recipients(), ...letters.recipients(), ...this.#marks.accounts()]);
-    for (const account of waiting) this.#courier.wake(account, { now: false });
+    for (const account of waiting) this.#courier.wake(account, when);
   }
 
   /** Adds the methods of chat to a node's table. */

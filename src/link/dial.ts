@@ -30,6 +30,8 @@ export type DialOptions = {
   onread?: OnReadOpts;
   /** The connection below, where there is one already; `address` is then what people read. */
   over?: { stream: Duplex; rung: Rung } | undefined;
+  /** Key exchanges to offer, as `ecdhCurve` of `node:tls`; default: Node's. */
+  curves?: string | undefined;
   /** Where sessions are kept to be resumed; without it each handshake is a whole one. [L-6] */
   sessions?: Sessions | undefined;
 };
@@ -77,6 +79,7 @@ async function handshake(
       ...(!over && isIP(host) === 0 && { servername: host }),
       ...(!over && onread && { onread }),
       ...(session && { session }),
+      ...(options.curves !== undefined && { ecdhCurve: options.curves }),
     };
     const socket = connect(wanted);
     if (over) {

@@ -94,7 +94,7 @@ export class Listener {
         if (options.guard) options.guard.refused.late += 1;
       },
     });
-    holdConnections(this.#server, options.guard, this.#arrivals);
+    holdConnections(this.#server, options.guard, this.#arrivals, handshakeMs);
     this.#upgrades = linkUpgrades();
     this.#server.on('request', (request, response) => {
       void this.#routes.serve(request, response, () => {
@@ -252,15 +252,25 @@ export class Listener {
 }
 
 /** Before a handshake is begun: what is refused costs an accept and a close, no more; what is not waits its turn. */
-function holdConnections(server: Server, guard: Guard | undefined, arrivals: Arrivals): void {
+function holdConnections(server: Server, guard: Guard | undefined, arrivals: Arrivals, silentMs: number): void {
   const begin = server.listeners('connection');
   server.removeAllListeners('connection');
   server.on('connection', (socket: Socket) => {
     const leave = guard ? guard.connect(plainIp(socket.remoteAddress)) : () => {};
     if (!leave) return void socket.destroy();
     socket.once('close', leave);
+    socket.setTimeout(silentMs, () => socket.destroy());
     arrivals.add(socket, () => {
-      for (const listener of begin) listener.call(server, socket);
+      // Read here, the first bytes make TLS begin with a small buffer instead of one of 64 KiB that it would keep for good.
+      socket.once('readable', () => {
+        const first: unknown = socket.read();
+        if (!Buffer.isBuffer(first)) return void socket.destroy();
+        socket.setTimeout(0);
+        socket.removeAllListeners('timeout');
+        socket.unshift(first);
+        for (const listener of begin) listener.call(server, socket);
+      });
+      socket.read(0);
     });
   });
 }

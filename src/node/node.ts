@@ -141,6 +141,7 @@ export class Node implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #introductions = new WeakMap<Link, Promise<void>>();
   readonly #trackersShown = new Map<string, string>();
+  #announcedTo: ReadonlySet<string> = new Set();
   readonly #trackerListeners = new Set<() => void>();
   /** Who else is hosted here, beside the account that is this node's own. */
   hosts: (account: string) => HostedEnd | undefined = () => undefined;
@@ -660,6 +661,7 @@ export class Node implements AsyncDisposable {
     for (const listener of this.#trackerListeners) listener();
     for (const link of this.directory.ownLinks()) this.chat.trackerUp(link);
     this.chat.trackersUp([...this.directory.links(), ...this.directory.foreignLinks()]);
+    this.#trackersBack();
     for (const { peer, address, zone, tier, state, used, error } of this.directory.states()) {
       const [words, code] = [error?.message ?? null, error?.code ?? null];
       const shown = { peer, address, zone, tier, state, used, error: words, code };
@@ -668,6 +670,14 @@ export class Node implements AsyncDisposable {
       this.#trackersShown.set(peer, text);
       this.events.emit('tracker.changed', shown);
     }
+  }
+
+  /** Who is reached by a tracker alone is tried as soon as it has taken the record. */
+  #trackersBack(): void {
+    const now = this.directory.states().flatMap(({ peer, announced }) => (announced ? peer : []));
+    const isMore = now.some((peer) => !this.#announcedTo.has(peer));
+    this.#announcedTo = new Set(now);
+    if (isMore) this.chat.wayBack();
   }
 
   /** Calls `listener` when a tracker came up or went down. The result ends it. */

@@ -56,7 +56,7 @@ const SWEEP_MS = 1000;
 const RETRY_MS = 5000;
 const TOPIC = 'relay';
 
-type Side = { endpoint: Endpoint; visit: Visit | undefined; came: boolean };
+type Side = { endpoint: Endpoint; visit: Visit | undefined; came: boolean; gone: () => void };
 type Given = { token: string; account: string; sides: readonly [Side, Side]; until: number };
 type Pair = { account: string; splice: Splice; quietMs: number };
 
@@ -182,7 +182,7 @@ export class RelayServer implements AsyncDisposable {
     if (from.node === to.node) throw new Fault('invalid_argument', `${what}: it is at the very node that asks`);
     const random = newNonce();
     const token = this.#siblings ? `${this.#siblings.self}.${random}` : random;
-    const side = (endpoint: Endpoint): Side => ({ endpoint, visit: undefined, came: false });
+    const side = (endpoint: Endpoint): Side => ({ endpoint, visit: undefined, came: false, gone: () => {} });
     this.#tokens.set(token, { token, account, sides: [side(from), side(to)], until: this.#clock.now() + MEET_MS });
     this.#mark(account, { tokens: 1 });
     const meeting: Meeting = { token, addresses: this.#addresses().slice(0, 8), withinMs: MEET_MS };
@@ -284,13 +284,15 @@ export class RelayServer implements AsyncDisposable {
     side.visit = visit;
     const [first, second] = given.sides;
     if (first.visit && second.visit) return this.#join(given, first.visit, second.visit);
-    visit.socket.once('close', () => {
-      if (side.visit === visit) this.#drop(token, new Fault('link_closed', `${what}: the other side went again`));
-    });
+    side.gone = () => this.#drop(token, new Fault('link_closed', `${what}: the other side went again`));
+    visit.socket.once('close', side.gone);
   }
 
   #join({ token, account, sides }: Given, first: Visit, second: Visit): void {
-    for (const side of sides) side.visit = undefined;
+    for (const side of sides) {
+      side.visit?.socket.off('close', side.gone);
+      side.visit = undefined;
+    }
     this.#tokens.delete(token);
     this.#mark(account, { tokens: -1, pairs: 1 });
     const splice = new Splice([first.accept(), second.accept()], {

@@ -241,6 +241,7 @@ export class Tracker implements AsyncDisposable {
         watchers: () => directory.watchers,
         dialBacks: () => dialBack.waiting,
         mail: () => letters?.totals('all'),
+        relay: () => relay.totals,
         zones: () => zones.map((zone) => ({ zone, policy: joining.policyOf(zone) })),
         ready: async () => (await readiness.look()).ready,
       },
