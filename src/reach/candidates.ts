@@ -39,7 +39,7 @@ export function pairs(
 
 /** Where `pairs` gives none. */
 export const nothingCommon = (): Fault =>
-  new Fault('peer_unreachable', 'making a hole: no tracker has seen both sides lately by one kind of address');
+  new Fault('wrong_state', 'making a hole: no tracker has seen both sides lately by one kind of address');
 
 /** Whether the tracker sees both at one address: then they may be in one network, and may tell each other their own addresses. [N-34] */
 export const isSameHost = ({ mine, theirs }: { mine: View; theirs: Address }): boolean =>

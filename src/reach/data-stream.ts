@@ -47,6 +47,7 @@ export class DataStream extends Duplex {
     super();
     this.#channel = channel;
     this.#ended = ended;
+    this.on('error', () => {}); // a close follows, and tells; until somebody uses it, nobody else listens
     channel.setBufferedAmountLowThreshold(LOW_BUFFERED);
     channel.onBufferedAmountLow(() => this.#goOn());
     channel.onMessage((message) => this.#take(message));
@@ -93,8 +94,9 @@ export class DataStream extends Duplex {
       this.#isWanted = this.push(bytes);
     }
     if (this.#untold >= TOLD_BYTES && this.#channel.isOpen()) {
-      this.#channel.sendMessage(String(this.#untold));
+      const read = this.#untold;
       this.#untold = 0;
+      this.#channel.sendMessage(String(read));
     }
     if (this.#isEnding && this.#arrived.length === 0 && !this.#isEnded) {
       this.#isEnded = true;

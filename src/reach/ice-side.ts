@@ -38,24 +38,17 @@ export function readSide(sdp: string): IceSide {
 }
 
 /**
- * The other side, as the own library reads it. The asker begins the handshake of DTLS: by then the other side knows of it, and
- * no first packet is lost.
+ * The other side, as the own library reads it. The side that was asked begins the handshake of DTLS: it is connected last, so that no
+ * first packet comes before the other end knows of it.
  */
 export function writeSide({ ufrag, pwd, fingerprint, candidates }: IceSide, setup: 'active' | 'passive'): string {
-  const lines = candidates.map(({ host, port, type }, at) => {
-    // RFC 8445, section 5.1.2.1, with the recommended preferences.
-    const priority = (type === 'host' ? 126 : 100) * 2 ** 24 + (65_535 - at) * 2 ** 8 + 255;
-    const any = isIPv6(host) ? '::' : '0.0.0.0';
-    const base = type === 'host' ? '' : ` raddr ${any} rport 0`;
-    return `a=candidate:${at + 1} 1 UDP ${priority} ${host} ${port} typ ${type}${base}`;
-  });
   return [
     'v=0',
     'o=netapp 1 0 IN IP4 127.0.0.1',
     's=-',
     't=0 0',
     'a=group:BUNDLE 0',
-    'a=ice-options:ice2',
+    'a=ice-options:ice2,trickle',
     `a=fingerprint:sha-256 ${fingerprint}`,
     'm=application 9 UDP/DTLS/SCTP webrtc-datachannel',
     'c=IN IP4 0.0.0.0',
@@ -66,8 +59,16 @@ export function writeSide({ ufrag, pwd, fingerprint, candidates }: IceSide, setu
     `a=setup:${setup}`,
     `a=ice-ufrag:${ufrag}`,
     `a=ice-pwd:${pwd}`,
-    ...lines,
-    'a=end-of-candidates',
+    ...writeCandidates(candidates).map((line) => `a=${line}`),
     '',
   ].join('\r\n');
+}
+
+export function writeCandidates(candidates: readonly Candidate[]): string[] {
+  return candidates.map(({ host, port, type }, at) => {
+    // RFC 8445, section 5.1.2.1, with the recommended preferences.
+    const priority = (type === 'host' ? 126 : 100) * 2 ** 24 + (65_535 - at) * 2 ** 8 + 255;
+    const base = type === 'host' ? '' : ` raddr ${isIPv6(host) ? '::' : '0.0.0.0'} rport 0`;
+    return `candidate:${at + 1} 1 UDP ${priority} ${host} ${port} typ ${type}${base}`;
+  });
 }

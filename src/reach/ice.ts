@@ -4,7 +4,7 @@ import { abortable, deadline } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import { type Address, formatAddress } from '../link/address.ts';
 import { DataStream } from './data-stream.ts';
-import { type IceSide, readSide, writeSide } from './ice-side.ts';
+import { type IceSide, readSide, writeCandidates, writeSide } from './ice-side.ts';
 
 type Library = typeof import('node-datachannel');
 
@@ -19,6 +19,19 @@ const SCTP_BYTES = 4 * 1024 * 1024;
 const MOST_SESSIONS = 256;
 
 let library: Promise<Library> | undefined;
+/** In this whole process. */
+let living = 0;
+
+/**
+ * After the last one: what the library keeps of channels that never opened is let go by this alone, and would keep the process
+ * alive. It takes a few milliseconds; the next use starts it anew.
+ */
+function cleanUp({ cleanup }: Library): void {
+  living -= 1;
+  setImmediate(() => {
+    if (living === 0) cleanup();
+  });
+}
 
 /** Throws `unknown_operation` where it is not installed: it is optional, and there is none for some systems. */
 async function load(): Promise<Library> {
@@ -43,14 +56,18 @@ export class Ice implements Disposable {
     if (this.#sessions.size >= MOST_SESSIONS) {
       throw new Fault('too_many', `making a hole for UDP: this node keeps ${MOST_SESSIONS} already`);
     }
-    const { PeerConnection } = await load();
+    const found = await load();
     const servers = stun ? [`stun:${formatAddress(stun)}`] : [];
-    const connection = new PeerConnection('netapp', {
+    const connection = new found.PeerConnection('netapp', {
       iceServers: servers,
       enableIceTcp: false,
       maxMessageSize: 262_144,
     });
-    const session = new IceSession(connection, () => this.#sessions.delete(session));
+    const session = new IceSession(connection, () => {
+      this.#sessions.delete(session);
+      cleanUp(found);
+    });
+    living += 1;
     this.#sessions.add(session);
     return session;
   }
@@ -86,11 +103,19 @@ export class IceSession implements Disposable {
     return await this.#describe(signal);
   }
 
-  /** The side that was asked. */
+  /**
+   * The side that was asked. It sends nothing until it is told to begin: checks that come to the asker while that reads the
+   * answer would be through before the library knows which certificate to expect.
+   */
   async answer(theirs: IceSide, signal: AbortSignal): Promise<IceSide> {
     this.#connection.onDataChannel((channel) => this.#use(channel));
-    this.#understand(theirs, 'offer');
+    this.#understand({ ...theirs, candidates: [] }, 'offer');
     return await this.#describe(signal);
+  }
+
+  begin({ candidates }: IceSide): void {
+    if (this.#closed) return;
+    for (const line of writeCandidates(candidates)) this.#connection.addRemoteCandidate(line, '0');
   }
 
   /** What the asker was answered. */
@@ -125,7 +150,7 @@ export class IceSession implements Disposable {
 
   #understand(theirs: IceSide, type: 'offer' | 'answer'): void {
     try {
-      this.#connection.setRemoteDescription(writeSide(theirs, type === 'offer' ? 'active' : 'passive'), type);
+      this.#connection.setRemoteDescription(writeSide(theirs, type === 'offer' ? 'passive' : 'active'), type);
     } catch (error) {
       throw new Fault('malformed', `making a hole for UDP: ${toFault(error).message}`, { cause: error });
     }

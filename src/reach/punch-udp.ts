@@ -5,7 +5,7 @@ import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { parseAddress, scopeOf } from '../link/address.ts';
 import { isSameHost, MOST_SIGHTINGS, nearby, nothingCommon, pairs } from './candidates.ts';
-import type { Ice } from './ice.ts';
+import type { Ice, IceSession } from './ice.ts';
 import { type Candidate, type IceSide, iceSide, MOST_CANDIDATES } from './ice-side.ts';
 import { natMapping } from './nat.ts';
 import type { Outlook } from './outlook.ts';
@@ -16,6 +16,7 @@ import type { SignalHandler } from './signals.ts';
 import { becauseOf, type Vantage } from './vantage.ts';
 
 export const UDP = 'punch.udp';
+export const UDP_GO = 'punch.udp.go';
 
 /** Both ways. */
 export const udpOffer = z.object({
@@ -23,6 +24,9 @@ export const udpOffer = z.object({
   side: iceSide,
   nat: natMapping,
 });
+
+/** From the asker, once it has read the answer: `ufrag` is its own. */
+export const udpGo = z.object({ ufrag: iceSide.shape.ufrag });
 
 /**
  * The side without the addresses to which nothing may be sent: left are those at the host that the tracker saw the node at, which
@@ -65,6 +69,7 @@ export async function punchUdp(options: {
     const theirs = allowed(answer.side, outlook, answer.sightings, to.node);
     if (theirs.candidates.length === 0) throw nothingCommon();
     session.accept(theirs);
+    await signals.ask(to, UDP_GO, { ufrag: mine.ufrag }, { signal });
     return await session.stream(signal).catch(async (error: unknown) => {
       const { code, message } = toFault(error);
       const why = becauseOf(await vantage.natBehind(outlook), answer.nat);
@@ -77,34 +82,67 @@ export async function punchUdp(options: {
 }
 
 /** The side that is asked. */
-export function udpAnswers(options: {
-  vantage: Vantage;
-  ice: Ice;
-  /** Takes each channel that came about. */
-  take(stream: Duplex, address: string): void;
-  /** A place among those that are answered, until it is disposed. Throws `too_many`. */
-  enter(from: Endpoint): Disposable;
-  stop: AbortSignal;
-  log: Log;
-}): SignalHandler<z.infer<typeof udpOffer>> {
-  const { vantage, ice, take, enter, stop, log } = options;
-  return async (from, { sightings, side }, { signal }) => {
+export class UdpAnswers {
+  readonly #options: {
+    vantage: Vantage;
+    ice: Ice;
+    take(stream: Duplex, address: string): void;
+    enter(from: Endpoint): Disposable;
+    stop: AbortSignal;
+    log: Log;
+  };
+  readonly #begin = new Map<string, () => void>();
+
+  constructor(options: {
+    vantage: Vantage;
+    ice: Ice;
+    /** Takes each channel that came about. */
+    take(stream: Duplex, address: string): void;
+    /** A place among those that are answered, until it is disposed. Throws `too_many`. */
+    enter(from: Endpoint): Disposable;
+    stop: AbortSignal;
+    log: Log;
+  }) {
+    this.#options = options;
+  }
+
+  readonly offered: SignalHandler<z.infer<typeof udpOffer>> = async (from, { sightings, side }, { signal }) => {
+    const { vantage, ice, enter } = this.#options;
     using held = new DisposableStack();
     held.use(enter(from));
     using outlook = await vantage.beside(sightings, signal);
+    const theirs = allowed(side, outlook, sightings, from.node);
+    if (theirs.candidates.length === 0) throw nothingCommon();
+    const key = `${from.node} ${side.ufrag}`;
+    if (this.#begin.has(key)) throw new Fault('exists', 'answering for a hole: it was asked for already');
     const session = held.adopt(await ice.open(outlook.stun), (made) => {
       if (!made.isOpen) made[Symbol.dispose]();
     });
-    const theirs = allowed(side, outlook, sightings, from.node);
-    if (theirs.candidates.length === 0) throw nothingCommon();
     const isNear = pairs(outlook.views, sightings, from.node).some(isSameHost);
     const mine = told(await session.answer(theirs, signal), outlook, isNear);
-    const until = held.move();
-    session
-      .stream(stop)
-      .then((stream) => take(stream, session.address ?? 'udp'))
-      .catch((error: unknown) => log.debug({ err: error, node: from.node }, 'no channel came about'))
-      .finally(() => until.dispose());
+    this.#begin.set(key, () => session.begin(theirs));
+    held.defer(() => this.#begin.delete(key));
+    void this.#wait(session, held.move());
     return { sightings: outlook.sightings, side: mine, nat: vantage.nat };
   };
+
+  readonly started: SignalHandler<z.infer<typeof udpGo>> = (from, { ufrag }) => {
+    const key = `${from.node} ${ufrag}`;
+    const begin = this.#begin.get(key);
+    if (!begin) throw new Fault('unknown_id', 'going through a hole: nobody has asked for it, or too long ago');
+    this.#begin.delete(key);
+    begin();
+    return {};
+  };
+
+  async #wait(session: IceSession, held: DisposableStack): Promise<void> {
+    using _held = held;
+    const { take, stop, log } = this.#options;
+    try {
+      const stream = await session.stream(stop);
+      take(stream, session.address ?? 'udp');
+    } catch (error) {
+      log.debug({ err: error }, 'no channel came about');
+    }
+  }
 }

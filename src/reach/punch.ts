@@ -8,7 +8,7 @@ import type { Origin } from '../link/rung.ts';
 import { Ice } from './ice.ts';
 import type { Way } from './ladder.ts';
 import { GO, go, punchTcp, TCP, TcpAnswers, tcpOffer } from './punch-tcp.ts';
-import { punchUdp, UDP, udpAnswers, udpOffer } from './punch-udp.ts';
+import { punchUdp, UDP, UDP_GO, UdpAnswers, udpGo, udpOffer } from './punch-udp.ts';
 import type { Endpoint } from './signal-wire.ts';
 import type { Signals } from './signals.ts';
 import { Vantage, type VantageOptions } from './vantage.ts';
@@ -38,7 +38,7 @@ export class Punch implements Disposable {
   readonly #options: PunchOptions;
   readonly #vantage: Vantage;
   readonly #tcp: TcpAnswers;
-  readonly #udp: ReturnType<typeof udpAnswers>;
+  readonly #udp: UdpAnswers;
   readonly #ice = new Ice();
   readonly #stop = new AbortController();
   readonly #answered = new Map<string, number>();
@@ -54,7 +54,7 @@ export class Punch implements Disposable {
       options.take(stream, { address, rung: 'punched' });
     };
     this.#tcp = new TcpAnswers({ vantage: this.#vantage, enter, take: take('tcp') });
-    this.#udp = udpAnswers({
+    this.#udp = new UdpAnswers({
       vantage: this.#vantage,
       ice: this.#ice,
       enter,
@@ -69,7 +69,8 @@ export class Punch implements Disposable {
     const { signals } = this.#options;
     signals.answer(TCP, tcpOffer, this.#tcp.offered);
     signals.answer(GO, go, this.#tcp.started);
-    signals.answer(UDP, udpOffer, this.#udp);
+    signals.answer(UDP, udpOffer, this.#udp.offered);
+    signals.answer(UDP_GO, udpGo, this.#udp.started);
     return this;
   }
 
