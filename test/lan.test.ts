@@ -1,7 +1,8 @@
 /** Nodes and trackers that find each other on a network of the test's own, as programs on machines of their own. */
+import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { MAIN, type Running, run, start } from './program.ts';
 import { runIn, Switch, within } from './switch.ts';
@@ -72,6 +73,11 @@ test('two nodes that share no tracker hear of each other, and talk [N-50] [N-57]
   });
   expect((await alice.client.people.list()).map(({ handle }) => handle)).toEqual(['alice@lab']);
 
+  // Nobody vouches for the name: who is meant is said whole, or by the network's own word.
+  await expect(alice.client.messages.say({ handle: 'bob', text: 'who?' })).rejects.toMatchObject({
+    code: 'unknown_handle',
+    message: expect.stringContaining(`"${found.handle}"`),
+  });
   const { id, to } = await alice.client.messages.say({ handle: 'bob@local', text: 'found you' });
   expect(to).toBe(found.handle);
   const { data } = await eventOf(bob.client, 'message.received', (message) => message.id === id);
@@ -114,11 +120,15 @@ test('over IPv6 alone, and with link-local addresses alone', async ({ skip }) =>
 
 test('a tracker is told of and joined by what was heard; its name on the network ends with it', async ({ skip }) => {
   if (!lan) return skip(impossible);
-  const tracker = await start(join(folder, 'tracker'), ['tracker', '--zone', 'office', '--port', '0'], {
-    host: null,
-    within: within(lan.machine('tracker', '10.214.0.10/24')),
-    env: ON,
-  });
+  const tracker = await start(
+    join(folder, 'tracker'),
+    ['tracker', '--zone', 'office', '--port', '0', '--drain', 'off'],
+    {
+      host: null,
+      within: within(lan.machine('tracker', '10.214.0.10/24')),
+      env: ON,
+    },
+  );
   opened.push(tracker);
   const erin = await up(lan.machine('erin', '10.214.0.11/24'), 'erin');
   const found = await heard(erin, ({ zone }) => zone === 'office');
@@ -138,7 +148,7 @@ test('a tracker is told of and joined by what was heard; its name on the network
     const at = within(lan.machine('frank', '10.214.0.12/24')).join(' ');
     const home = join(folder, 'frank');
     using terminal = new Terminal(
-      `${at} ${process.execPath} ${MAIN} up --name frank --port 0 --no-open --home ${home}; sh`,
+      `${at} ${process.execPath} ${MAIN} up --name frank --port 0 --no-open --home ${home}; echo it has ended; sleep 60`,
       { columns: 200, env: { ...ON, NETAPP_PORT_MAPPING: 'off' } },
     );
     const key = tracker
@@ -152,13 +162,77 @@ test('a tracker is told of and joined by what was heard; its name on the network
     terminal.press('Enter');
     await terminal.shows('frank@office is up');
     terminal.press('C-c');
-    await terminal.shows('$ ');
+    await terminal.shows('it has ended');
   }
   await tracker.stop();
   await until(
     () => erin.client.network.lan(),
     (list) => list.every(({ zone }) => zone !== 'office'),
   );
+});
+
+test('a fake that claims somebody’s account is found out by the handshake, and gets nothing [N-54] [N-55]', async ({
+  skip,
+}) => {
+  if (!lan) return skip(impossible);
+  const space = lan.machine('mallory', '10.214.0.40/24');
+  const mallory = await up(space, 'mallory', ['--lan', 'off']);
+  const [at, bobs] = [lan.machine('victim', '10.214.0.41/24'), 'grace'];
+  // Her keys, before anybody hears of them.
+  const made = await up(at, bobs, ['--lan', 'off']);
+  const account = made.text('id');
+  const { home } = made;
+  await made.stop();
+  const advert = {
+    id: mallory.text('node'),
+    role: 'node',
+    port: mallory.says.port,
+    account,
+    handle: `${bobs}@lab`,
+    software: 'x',
+  };
+  const script = `import('${resolve(import.meta.dirname, '../src/reach/advert.ts')}').then(({ encodeAdverts }) => {
+    const socket = require('node:dgram').createSocket({ type: 'udp4', reuseAddr: true });
+    socket.bind(5353, '10.214.0.40', () => {
+      setInterval(() => socket.send(encodeAdverts([${JSON.stringify(advert)}], []), 5353, '224.0.0.251'), 300);
+    });
+  })`;
+  const [command = '', ...words] = within(space);
+  const fake = spawn(command, [...words, process.execPath, '--eval', script], { stdio: 'ignore' });
+  opened.push({ [Symbol.asyncDispose]: async () => void fake.kill() });
+
+  const alice = await up(lan.machine('asker', '10.214.0.42/24'), 'asker');
+  await heard(alice, ({ handle }) => handle?.startsWith(`${bobs}@`) === true);
+  const handle = `${bobs}@${account.slice(0, 16)}.local`;
+  await expect(alice.client.messages.say({ handle, text: 'alone with the fake' })).rejects.toMatchObject({
+    code: 'wrong_key',
+  });
+  const grace = await start(home, ['up', '--name', bobs, '--port', '0', '--tracker-port', '0', '--lan', 'on'], {
+    host: null,
+    within: within(at),
+  });
+  opened.push(grace);
+  await until(
+    () => alice.client.network.lan(),
+    (list) => list.filter((each) => each.account === account).length === 2,
+  );
+  const first = await alice.client.messages.say({ handle: `${bobs}@local`, text: 'for her alone' });
+  await eventOf(grace.client, 'message.received', ({ id }) => id === first.id);
+  await grace.stop();
+  const second = await alice.client.messages.say({ handle, text: 'while she is away' });
+  await eventOf(alice.client, 'message.sent', ({ id }) => id === second.id);
+  await until(
+    () => alice.client.network.lan(),
+    (list) => list.filter((each) => each.account === account).length === 1,
+  );
+  const again = await start(home, ['up', '--name', bobs, '--port', '0', '--tracker-port', '0'], {
+    host: null,
+    within: within(at),
+    env: ON,
+  });
+  opened.push(again);
+  await eventOf(again.client, 'message.received', ({ id }) => id === second.id);
+  expect(await mallory.client.messages.list({})).toEqual([]);
 });
 
 test('with --lan off nothing is said and nothing is heard [N-58]', async ({ skip }) => {
@@ -181,17 +255,48 @@ test('with --lan off nothing is said and nothing is heard [N-58]', async ({ skip
   expect(runIn(space, 'cat', '/proc/net/udp', '/proc/net/udp6')).not.toMatch(/:14E9 /);
 });
 
+test('whoever stands in two networks is found in each at the right address, and passes nothing on [N-52] [N-53]', async ({
+  skip,
+}) => {
+  if (!lan) return skip(impossible);
+  using second = Switch.create('lan2') ?? expect.fail(impossible);
+  const both = lan.machine('both', '10.214.0.50/24');
+  second.plug(both, 'eth1', '10.216.0.50/24');
+  const middle = await up(both, 'middle');
+  const one = await up(lan.machine('one', '10.214.0.51/24'), 'one');
+  const two = await up(second.machine('two', '10.216.0.51/24'), 'two');
+  const named = (name: string) => (each: { handle: string | null }) => each.handle?.startsWith(`${name}@`) === true;
+  const ipv4 = ({ addresses }: { addresses: string[] }) => addresses.filter((address) => !address.startsWith('['));
+  const { port } = middle.says;
+  expect(ipv4(await heard(one, named('middle')))).toEqual([`10.214.0.50:${port}`]);
+  expect(ipv4(await heard(two, named('middle')))).toEqual([`10.216.0.50:${port}`]);
+  expect(await heard(middle, named('one'))).toMatchObject({ networks: ['eth0'] });
+  expect(await heard(middle, named('two'))).toMatchObject({ networks: ['eth1'] });
+  for (const [who, other] of [
+    [one, 'two'],
+    [two, 'one'],
+  ] as const) {
+    expect((await who.client.network.lan()).filter(named(other))).toEqual([]);
+  }
+  for (const who of [one, two]) await who.stop();
+});
+
 test('an interface that comes later is used, and one that goes takes what was heard along [N-52]', async ({ skip }) => {
   if (!lan) return skip(impossible);
   const space = lan.machine('late');
   runIn(space, 'ip', 'link', 'set', 'eth0', 'down');
   const late = await up(space, 'late');
   expect(await late.client.network.lan()).toEqual([]);
-  const host = await up(lan.machine('early', '10.214.0.31/24'), 'early');
+  const two = lan.machine('early', '10.214.0.31/24');
+  lan.plug(two, 'eth1', '10.214.0.32/24'); // by cable and by radio, as it were
+  const host = await up(two, 'early');
   runIn(space, 'ip', 'link', 'set', 'eth0', 'up');
   runIn(space, 'ip', 'address', 'add', '10.214.0.30/24', 'dev', 'eth0');
   await heard(late, ({ handle }) => handle?.startsWith('early@') === true);
   await heard(host, ({ handle }) => handle?.startsWith('late@') === true);
+  // What a machine says on one interface and hears on another is nobody else's word.
+  const { networks, refused } = (await host.client.status.show()).reach.lan;
+  expect([networks, refused]).toEqual([['eth0', 'eth1'], { too_many: 0, malformed: 0, queue_full: 0, forbidden: 0 }]);
   runIn(space, 'ip', 'link', 'set', 'eth0', 'down');
   await until(
     () => late.client.network.lan(),

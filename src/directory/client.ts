@@ -73,6 +73,8 @@ export type DirectoryClientOptions = {
   tierTimes?: TierTimes | undefined;
   /** An admin of the zone has renamed the own account. [A-21] */
   onRenamed?: (handle: string) => void;
+  /** The handles of those who say a name on this network. */
+  neighboursOf?: (name: string) => readonly string[];
   /** Meets somebody without any tracker, and says who that is; undefined: nobody here goes by that. [N-57] */
   meetNearby?: (
     wanted: { account: string } | { name: string; key: string | undefined },
@@ -482,7 +484,7 @@ export class DirectoryClient implements AsyncDisposable {
       if (signal?.aborted) throw error;
       const last = local() ?? ('account' in wanted ? await this.#metNearby(wanted, { signal }) : undefined);
       if (last) return last;
-      throw error;
+      throw 'handle' in wanted ? this.#withNeighbour(error, wanted.handle) : error;
     }
     const found = local();
     if (found) return found;
@@ -495,6 +497,16 @@ export class DirectoryClient implements AsyncDisposable {
   ): Promise<Person | undefined> {
     const account = await this.#options.meetNearby?.(wanted, wait);
     return account === undefined ? undefined : this.#table().get(account);
+  }
+
+  /** Whoever does not find somebody may mean one who is near, and whom nobody vouches for. */
+  #withNeighbour(error: unknown, handle: string): unknown {
+    const { code, message, data } = toFault(error);
+    const [near] = this.#options.neighboursOf?.(handle.slice(0, handle.indexOf('@'))) ?? [];
+    if (code !== 'unknown_handle' || near === undefined) return error;
+    return new Fault(code, `${message}; on this network somebody says that name: if you mean them, "${near}"`, {
+      data,
+    });
   }
 
   /** Throws `unknown_handle`, and what meeting them throws. */

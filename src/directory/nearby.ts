@@ -40,6 +40,9 @@ export function nearOf(handle: string): { name: string; key: string | undefined 
   return name === undefined ? undefined : { name, key };
 }
 
+/** Of a link, what it takes to ask who is there. */
+type Asked = Pick<Link, 'account' | 'peer' | 'dialled' | 'address' | 'request'>;
+
 export class Nearby {
   readonly #own: OwnRecord;
   readonly #people: () => People;
@@ -85,7 +88,7 @@ export class Nearby {
    * Learns by a link whose it is, where no tracker has said so. Never throws: gives undefined where the other side does not say, or
    * says what is not so.
    */
-  async meet(link: Link, signal?: AbortSignal): Promise<Person | undefined> {
+  async meet(link: Asked, signal?: AbortSignal): Promise<Person | undefined> {
     const account = link.account?.account;
     if (account === undefined || account === this.#own.account.id) return undefined;
     const known = this.#people().get(account);
@@ -105,7 +108,7 @@ export class Nearby {
   }
 
   /** [N-57] */
-  #isOf(link: Link, record: DirectoryRecord): boolean {
+  #isOf(link: Asked, record: DirectoryRecord): boolean {
     const { account, node, handle, until } = record;
     const near = nearOf(handle);
     const isItself = account === link.account?.account && node === link.peer;
@@ -134,7 +137,7 @@ const seen = (now: number): Pick<Entry, 'observed' | 'near' | 'online' | 'lastSe
 });
 
 /** Where it was reached, or of what it says of itself what is at the host that it spoke from: nobody is sent to a third one. [N-57] */
-function reachedAt(link: Link, { addresses }: DirectoryRecord): string[] {
+function reachedAt(link: Asked, { addresses }: DirectoryRecord): string[] {
   if (link.dialled) return [link.address];
   const { host } = parseAddress(link.address);
   return addresses.filter((address) => parseAddress(address).host === host);

@@ -108,6 +108,14 @@ export class Neighbours implements AsyncDisposable {
     return this.#options.directory.get(account)?.handle ?? nearHandle(parseHandle(handle, '').name, account);
   }
 
+  /** The handles of those who say a name here. */
+  named(name: string): string[] {
+    const accounts = this.#nodes().flatMap(({ handle, account }) =>
+      account !== undefined && handle?.startsWith(`${name}@`) ? [account] : [],
+    );
+    return [...new Set(accounts)].map((account) => nearHandle(name, account));
+  }
+
   /** The nodes that say that they host an account, those heard first first. */
   of(account: string): Found[] {
     return this.#nodes().filter((found) => found.account === account);

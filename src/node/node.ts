@@ -207,7 +207,7 @@ export class Node implements AsyncDisposable {
       locate: (who, wait) => this.#locate(who, wait),
       detours: (to) => [...this.punch.ways(to), ...this.#relay.ways(to)],
       onUp: (link, who) => {
-        if (this.directory.nearby.isMet(who)) void this.neighbours.metBy(link).catch(() => {}); // the link has ended
+        if (this.directory.nearby.isMet(who)) void this.neighbours.metBy(link);
         this.chat.linkUp(link);
         this.files.linkUp(link);
         this.events.emit('link.up', { ...this.linkView(link), account: who });
@@ -239,6 +239,7 @@ export class Node implements AsyncDisposable {
         this.neighbours.changed();
         this.events.emit('person.changed', this.personView(this.directory.me()));
       },
+      neighboursOf: (name) => this.neighbours.named(name),
       meetNearby: (wanted, wait) => this.neighbours.meet(wanted, wait),
     }).attach(router);
     this.signals = new Signals({

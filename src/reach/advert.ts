@@ -89,7 +89,7 @@ export const concernsUs = (packet: Buffer): boolean => packet.includes(MARK);
 
 /**
  * What a packet says; undefined for one that cannot be read. Of each advert PTR, SRV and TXT must stand in this one packet
- * [N-50]; what is not of its form is left out, as if it had not been said.
+ * [N-50]; what is not of its form is left out, as if it had not been said. [N-51]
  */
 export function decodePacket(packet: Buffer): Heard | undefined {
   const read = tryDecode(packet);

@@ -4,7 +4,7 @@ import type { Advert } from './advert.ts';
 
 /** Somebody heard of; nothing of it is proved before a handshake. */
 export type Found = Advert & {
-  /** `host:port`, where its packets came from, the first first; at most 8. */
+  /** `host:port`, where its packets came from, the first first; at most 8. [N-53] */
   addresses: string[];
   /** Names of the interfaces. */
   networks: string[];

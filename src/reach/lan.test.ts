@@ -179,15 +179,6 @@ test('somebody who speaks in a node’s own name is not believed, and the node s
   const port = await freePort();
   const alice = await listen(port, [nodeOf('a', 1111)]);
   const [heard, mallory] = [await ear(port), await stranger(port, '127.0.0.9')];
-  // Those of its start are over.
-  await new Promise<void>((done) => {
-    let timer = setTimeout(done, 1500);
-    heard.on('message', () => {
-      clearTimeout(timer);
-      timer = setTimeout(done, 1500);
-    });
-    setTimeout(done, 8500);
-  });
   const said = new Promise<Buffer>((resolve) => {
     heard.on('message', (packet, { address }) => {
       if (address === '127.0.0.1' && decodePacket(packet)?.said[0]) resolve(packet);
@@ -197,7 +188,7 @@ test('somebody who speaks in a node’s own name is not believed, and the node s
   expect(decodePacket(await said)?.said).toMatchObject([{ id: idOf('a'), port: 1111 }]);
   expect(alice.lan.found()).toEqual([]);
   expect(alice.lan.state.refused.forbidden).toBe(1);
-}, 20_000);
+});
 
 test('a thousand names from one address, a huge text and a flood are bounded, and the others are still heard [N-55]', async () => {
   const port = await freePort();
@@ -208,8 +199,6 @@ test('a thousand names from one address, a huge text and a flood are bounded, an
     ...nodeOf('c'),
     id: `${letters[n % 26]}${letters[Math.floor(n / 26) % 26]}${letters[Math.floor(n / 676)]}`.padEnd(52, 'q'),
   }));
-  const { refused } = alice.lan.state;
-  expect(refused).toMatchObject({ too_many: 0, queue_full: 0 });
   while (alice.lan.state.refused.too_many === 0) {
     for (let at = 0; at < many.length; at += 8) await mallory.say(encodeAdverts(many.slice(at, at + 8), []));
     await new Promise((done) => setImmediate(done));

@@ -209,7 +209,7 @@ export class Lan implements AsyncDisposable {
 
   #take(said: Said, source: string, network: Network): void {
     if (this.#options.adverts().some(({ id }) => id === said.id)) {
-      if (isOwn(network, source)) return;
+      if (this.#isOwn(source)) return;
       this.#refuse('forbidden', source);
       return this.#answer(network); // what is true is said after it
     }
@@ -222,6 +222,12 @@ export class Lan implements AsyncDisposable {
     const at = formatAddress({ host: source, port: advert.port });
     const found = this.#table.list().find(({ id, addresses }) => id === said.id && addresses.includes(at));
     if (found) this.#options.onFound?.(found);
+  }
+
+  /** Said by this machine, perhaps on another interface that stands in the same network. */
+  #isOwn(source: string): boolean {
+    const [ip = ''] = source.split('%');
+    return this.#networks().some(({ addresses }) => addresses.includes(ip));
   }
 
   #rateOf(source: string): Rate {
@@ -266,5 +272,3 @@ export class Lan implements AsyncDisposable {
 }
 
 const delay = (): number => ANSWER_MS.least + Math.random() * (ANSWER_MS.most - ANSWER_MS.least);
-
-const isOwn = ({ addresses }: Network, source: string): boolean => addresses.includes(source.split('%')[0] ?? '');
