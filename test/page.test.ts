@@ -200,6 +200,51 @@ describe.skipIf(noBrowser)('two people', () => {
     await hers.keyboard.press('Escape');
   });
 
+  test('a PDF opens in a tab of its own, at another origin, where it can fetch nothing; or it is saved', async () => {
+    const pdf = Buffer.from(
+      '%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n' +
+        '3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n',
+    );
+    await goTo(hers, '#/chat/bob%40lab');
+    await hers
+      .getByLabel('Files to send')
+      .setInputFiles([{ name: 'plan.pdf', mimeType: 'application/pdf', buffer: pdf }]);
+    const look = () => entry(hers, 'plan.pdf').getByRole('button', { name: 'Look at it' }).click();
+    await look();
+    const link = hers.getByRole('link', { name: /Open it in a tab of its own|Save it/ });
+    const address = (await link.getAttribute('href')) ?? '';
+    expect(new URL(address).origin).not.toBe(alice.agent.origin);
+    expect(await link.getAttribute('rel')).toContain('noopener');
+    const response = await fetch(address);
+    expect(Buffer.from(await response.arrayBuffer()).equals(pdf)).toBe(true);
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      'content-type': 'application/pdf',
+      'content-disposition': 'inline',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': expect.stringContaining("default-src 'none'"),
+      'cross-origin-opener-policy': 'same-origin',
+    });
+    const asked = hers.context().waitForEvent('request', (request) => request.url() === address);
+    const [tab] = await Promise.all([hers.context().waitForEvent('page'), link.click()]);
+    expect((await (await asked).response())?.status()).toBe(200);
+    expect(await tab.evaluate('window.opener')).toBeNull();
+    await tab.close();
+    await hers.keyboard.press('Escape');
+
+    for (const [has, name] of [
+      [true, 'Open it in a tab of its own'],
+      [false, 'Save it: this browser shows no PDF'],
+    ] as const) {
+      await hers.evaluate(
+        `Object.defineProperty(navigator, 'pdfViewerEnabled', { value: ${has}, configurable: true })`,
+      );
+      await look();
+      await hers.getByRole('link', { name }).waitFor();
+      await hers.keyboard.press('Escape');
+    }
+    await hers.evaluate('delete navigator.pdfViewerEnabled');
+  });
+
   test('verify each other', async () => {
     await goTo(hers, '#/people/bob%40lab');
     await hers.getByRole('button', { name: 'Verify' }).click();
