@@ -41,11 +41,21 @@ const open = (options: Parameters<TestNet['tracker']>[0] = {}): Promise<Tracker>
 /** Nothing listens there: as behind a firewall that lets nobody in. */
 const NOWHERE = '127.0.0.1:9';
 
-/** A node that nobody reaches by an address, nor by a hole. */
+/** A node that nobody reaches by an address, nor by a hole, in the eyes of `others`. */
 async function walled(member: Member): Promise<Member> {
   Object.defineProperty(member.node, 'addresses', { value: [NOWHERE] });
   Object.defineProperty(member.node.punch, 'ways', { value: () => [] });
   await member.node.directory.announceNow();
+  return member;
+}
+
+/** The same, and nobody remembers an address from before. */
+async function hidden(name: string, { invite }: { invite: string }): Promise<Member> {
+  const member = await net.member(name, undefined);
+  Object.defineProperty(member.node, 'addresses', { value: [NOWHERE] });
+  Object.defineProperty(member.node.punch, 'ways', { value: () => [] });
+  await member.client.trackers.join({ invite });
+  await member.node.directory.ready({ signal: AbortSignal.timeout(30_000) });
   return member;
 }
 
@@ -425,8 +435,8 @@ test('the relay dies in the middle: links come back by it, no message is lost an
   undo.use(first);
   const port = String(first.says.port);
   const invite = first.text('invite');
-  const alice = await walled(await net.member('alice', { invite }));
-  const bob = await walled(await net.member('bob', { invite }));
+  const alice = await hidden('alice', { invite });
+  const bob = await hidden('bob', { invite });
   await known(alice, bob);
   await known(bob, alice);
   const link = await alice.node.peers.reach(bob.node.account);
