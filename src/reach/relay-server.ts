@@ -351,6 +351,7 @@ export class RelayServer implements AsyncDisposable {
     }
     const { idleSeconds } = this.#limits;
     for (const [splice, pair] of this.#pairs) {
+      splice.tell();
       pair.quietMs = splice.isMoving ? 0 : pair.quietMs + SWEEP_MS;
       splice.isMoving = false;
       if (idleSeconds > 0 && pair.quietMs >= idleSeconds * 1000) this.#end(splice, 'timeout');

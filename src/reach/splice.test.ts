@@ -29,7 +29,11 @@ async function joined(): Promise<{ a: Socket; b: Socket; splice: Splice; moved: 
   const [[a, one], [b, two]] = [await wire(), await wire()];
   let bytes = 0;
   const splice = new Splice([one, two], { sit: (go) => turns.join('x', go), moved: (n) => (bytes += n) });
-  return { a, b, splice, moved: () => bytes };
+  const moved = (): number => {
+    splice.tell();
+    return bytes;
+  };
+  return { a, b, splice, moved };
 }
 
 async function read(socket: Socket, bytes: number): Promise<Buffer> {

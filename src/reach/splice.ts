@@ -14,6 +14,8 @@ class Flow {
   readonly #moved: (bytes: number) => void;
   readonly #seat: Seat;
   #left = 0;
+  /** Bytes that went through and were not told yet. */
+  #untold = 0;
   #isFull = false;
 
   constructor(from: Duplex, to: Duplex, moved: (bytes: number) => void, sit: (go: (bytes: number) => void) => Seat) {
@@ -24,18 +26,30 @@ class Flow {
     from.pause();
     from.on('data', (chunk: Buffer) => this.#take(chunk));
     to.on('drain', () => this.#drained());
-    this.#seat.ask();
+    this.#ask();
+  }
+
+  #ask(): void {
+    this.tell();
+    const bytes = this.#seat.ask();
+    if (bytes > 0) this.#go(bytes);
+    else this.#from.pause();
+  }
+
+  /** Not for each chunk: counting would cost as much as passing it on. */
+  tell(): void {
+    if (this.#untold > 0) this.#moved(this.#untold);
+    this.#untold = 0;
   }
 
   #take(chunk: Buffer): void {
-    this.#moved(chunk.length);
+    this.#untold += chunk.length;
     this.#left -= chunk.length;
     if (!this.#to.write(chunk) && this.#to.writableLength > MOST_WAITING) {
       this.#isFull = true;
       this.#from.pause();
     } else if (this.#left <= 0) {
-      this.#from.pause();
-      this.#seat.ask();
+      this.#ask();
     }
   }
 
@@ -43,15 +57,16 @@ class Flow {
     if (!this.#isFull) return;
     this.#isFull = false;
     if (this.#left > 0) this.#from.resume();
-    else this.#seat.ask();
+    else this.#ask();
   }
 
   #go(bytes: number): void {
     this.#left += bytes;
-    if (!this.#isFull) this.#from.resume();
+    if (!this.#isFull && this.#from.isPaused()) this.#from.resume();
   }
 
   leave(): void {
+    this.tell();
     this.#seat.leave();
   }
 }
@@ -100,6 +115,11 @@ export class Splice {
   #finish(other: Duplex): void {
     if (!other.writableEnded) other.end();
     this.#timer ??= setTimeout(() => this.cut(), LAST_MS).unref();
+  }
+
+  /** Has `moved` hear of what went through since the last turn. */
+  tell(): void {
+    for (const flow of this.#flows) flow.tell();
   }
 
   cut(): void {

@@ -21,14 +21,13 @@ function greedy(name: string): Seat {
     given.set(name, (given.get(name) ?? 0) + bytes);
     seat.ask();
   });
-  seat.ask();
   return seat;
 }
 
 test('of two parties one with many connections gets no more than one with a single one [N-22]', async () => {
   make({ each: 0, all: 0 });
-  for (let n = 0; n < 50; n++) greedy('many');
-  greedy('one');
+  const seats = [...Array.from({ length: 50 }, () => greedy('many')), greedy('one')];
+  for (const seat of seats) seat.ask();
   for (let n = 0; n < 100; n++) await turn();
   const [many = 0, one = 0] = [given.get('many'), given.get('one')];
   expect(one).toBeGreaterThan(1_000_000);
@@ -39,6 +38,7 @@ test('a rate of all is shared in equal parts, and one of each is kept [N-22]', (
   vi.useFakeTimers();
   make({ each: 0, all: 1_000_000 });
   const seats = [greedy('a'), greedy('a'), greedy('a'), greedy('b')];
+  for (const seat of seats) seat.ask();
   const run = (seconds: number): void => {
     for (let ms = 0; ms < seconds * 1000; ms += 10) {
       now += 10;
@@ -60,7 +60,7 @@ test('a rate of all is shared in equal parts, and one of each is kept [N-22]', (
   }
   for (const seat of seats) seat.leave();
   given.clear();
-  greedy('a'); // with a new connection it still owes what it owed
+  greedy('a').ask(); // with a new connection it still owes what it owed
   vi.advanceTimersByTime(0);
   expect(given.get('a') ?? 0).toBeLessThan(50_000);
 });
@@ -68,7 +68,9 @@ test('a rate of all is shared in equal parts, and one of each is kept [N-22]', (
 test('whoever has left is given nothing', async () => {
   make({ each: 0, all: 0 });
   const seat = turns.join('a', (bytes) => given.set('a', bytes));
-  seat.ask();
+  expect(seat.ask()).toBeGreaterThan(0); // there is nobody else
+  const other = turns.join('b', () => {});
+  expect([seat.ask(), other.ask()]).toEqual([0, 0]);
   seat.leave();
   await turn();
   expect(given.size).toBe(0);

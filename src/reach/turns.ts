@@ -45,10 +45,10 @@ type Party = { readonly name: string; bucket: Bucket | undefined; seats: number;
 /** One direction of a connection, as far as its turns go. */
 export class Seat {
   readonly #go: (bytes: number) => void;
-  readonly #ask: (seat: Seat) => void;
+  readonly #ask: (seat: Seat) => number;
   readonly #leave: (seat: Seat) => void;
 
-  constructor(go: (bytes: number) => void, ask: (seat: Seat) => void, leave: (seat: Seat) => void) {
+  constructor(go: (bytes: number) => void, ask: (seat: Seat) => number, leave: (seat: Seat) => void) {
     this.#go = go;
     this.#ask = ask;
     this.#leave = leave;
@@ -58,9 +58,9 @@ export class Seat {
     this.#go(bytes);
   }
 
-  /** Waits for its turn; once at a time. */
-  ask(): void {
-    this.#ask(this);
+  /** The bytes of a turn that it has at once, for there is nobody else; or 0: it waits for one. Once at a time. */
+  ask(): number {
+    return this.#ask(this);
   }
 
   leave(): void {
@@ -99,9 +99,11 @@ export class Turns implements Disposable {
     return new Seat(
       go,
       (seat) => {
+        if (this.#parties.size === 1 && this.#rates.each === 0 && this.#rates.all === 0) return this.#turn();
         party.waiting.push(seat);
         this.#queue.add(party);
         this.#soon();
+        return 0;
       },
       (seat) => {
         party.seats -= 1;
