@@ -3,6 +3,7 @@
  * itself, and others may answer. It is of mDNS like any other, and asks for nothing of ours. [N-93]
  */
 import { randomBytes } from 'node:crypto';
+import { isIPv6 } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { encode } from 'dns-packet';
 import { reasonOf } from '../base/async.ts';
@@ -47,12 +48,13 @@ export async function hear({ networks, log, signal, listenMs = LISTEN_MS, port }
     ],
   });
   const heard = new Set<string>();
-  const others = new Map<string, Set<string>>(networks.map((network) => [network.name, new Set()]));
+  // Most machines speak by both families of addresses: each is counted by itself.
+  const others = new Map(networks.map(({ name }) => [name, { ipv4: new Set<string>(), ipv6: new Set<string>() }]));
   await using multicast = new Multicast({
     onPacket: (packet, { address, network }) => {
       if (packet.equals(question)) heard.add(network.name);
-      const known = others.get(network.name);
       const [ip = ''] = address.split('%');
+      const known = others.get(network.name)?.[isIPv6(ip) ? 'ipv6' : 'ipv4'];
       if (!known || known.size >= MOST_OTHERS || network.addresses.includes(ip)) return;
       known.add(address);
     },
@@ -68,7 +70,7 @@ export async function hear({ networks, log, signal, listenMs = LISTEN_MS, port }
   return networks.map((network) => ({
     network: network.name,
     heard: heard.has(network.name),
-    others: others.get(network.name)?.size ?? 0,
+    others: Math.max(others.get(network.name)?.ipv4.size ?? 0, others.get(network.name)?.ipv6.size ?? 0),
   }));
 }
 
