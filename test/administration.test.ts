@@ -59,6 +59,13 @@ test('whoever runs the tracker inside administers it; a zone by invite lets in s
   const carol = await joining('carol', String(personal));
   expect([carol.code, carol.stderr]).toEqual([38, expect.stringContaining('as often as it may be')]);
 
+  const { invite: lost } = await json('root', 'zones', 'invite', '--uses', '9');
+  expect(await json('root', 'zones', 'uninvite', String(lost))).toMatchObject({ zone: 'lab' });
+  const thief = await joining('thief', String(lost));
+  expect([thief.code, thief.stderr]).toEqual([38, expect.stringContaining('was taken back')]);
+  const [plain] = String(lost).split('&token=');
+  expect((await netapp('root', 'zones', 'uninvite', String(plain))).code).toBe(2);
+
   // What let bob in is his: the invite that he gives to others has none.
   expect((await json('bob', 'invite')).invite).not.toContain('token');
   expect(await bob.stop()).toBe(0);

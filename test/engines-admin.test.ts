@@ -110,6 +110,37 @@ describe.each(engines)('$engine', { timeout: PATIENCE_MS }, ({ servers }) => {
     late.close();
   });
 
+  test('an invitation that was taken back at one door lets nobody in at any, and others hold on [A-14] [K-12]', async () => {
+    const { doors, root, zone, a, b } = await open();
+    await using _doors = doors;
+    await a.request(admin.policy, { zone, policy: 'invite' });
+    const tokenOf = async (): Promise<string> => {
+      const { invite } = await b.request(admin.invite, { zone, uses: 5, ttlMs: 3_600_000 });
+      return parseInvite(invite).token ?? expect.fail('no token');
+    };
+    const [token, other] = [await tokenOf(), await tokenOf()];
+    const announce = async (name: string, door: number, brought: string): Promise<unknown> => {
+      using person = await doors.visitor(name);
+      const link = await person.to(doors.at(door));
+      return await answerOf(link, directory.announce, { record: person.record(), token: brought });
+    };
+    const isIn = (answer: unknown): boolean => typeof answer === 'object';
+    expect(isIn(await announce('early', 1, token))).toBe(true);
+    const { until: end } = await a.request(admin.uninvite, { zone, token });
+    expect(end).toBeGreaterThan(Date.now());
+    await until(
+      () => announce('late', 1, token),
+      (answer) => answer === 'not_invited',
+    );
+    expect(await announce('later', 0, token)).toBe('not_invited');
+    expect(isIn(await announce('welcome', 0, other))).toBe(true);
+    expect(await answerOf(a, admin.uninvite, { zone, token })).toEqual({ zone, until: end }); // once more changes nothing
+    expect(await answerOf(a, admin.uninvite, { zone, token: 'abcd' })).toBe('invalid_argument');
+    root.close();
+    await doors.restart();
+    expect(await announce('latest', 0, token)).toBe('not_invited');
+  });
+
   test('who was revoked at one door is off the list of both, and refused at both, for good [A-20] [A-22] [K-11] [K-13]', async () => {
     const { doors, root, zone, a, b } = await open();
     await using _doors = doors;

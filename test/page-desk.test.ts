@@ -98,7 +98,7 @@ describe.skipIf(noBrowser)('files', () => {
     expect(await readFile(join(there, '2026/empty.txt'), 'utf8')).toBe('');
   });
 
-  test('200 MB go from the page to the other’s disk, and the page shows how far they are', async () => {
+  test('200 MB go from the page to the disk of the other, and the page shows how far they are', async () => {
     const path = join(net.folder, 'large.bin');
     {
       await using file = await open(path, 'w');

@@ -31,6 +31,7 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   'zones.revoke': 'as zones.delegate',
   'zones.policy': 'as zones.delegate',
   'zones.invite': 'as zones.delegate',
+  'zones.uninvite': 'as zones.delegate',
   'zones.acceptKey': 'with the new key in hand, at the command line: whoever is asked on a page clicks yes',
   'handles.list': 'as zones.delegate',
   'handles.revoke': 'as zones.delegate',

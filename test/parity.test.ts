@@ -453,6 +453,9 @@ describe.each(DOORS)('%s', (name) => {
     expect(await zones.policy({ zone: 'lab', policy: 'invite' })).toEqual({ zone: 'lab', policy: 'invite' });
     const made = await zones.invite({ uses: 2, ttl: '1h' });
     expect(made).toMatchObject({ zone: 'lab', uses: 2, invite: expect.stringMatching(/^netapp:.*&token=/) });
+    const other = await zones.invite({});
+    expect(await zones.uninvite({ invite: other.invite })).toEqual({ zone: 'lab', until: other.until });
+    await expect(zones.uninvite({ invite: 'netapp://x' })).rejects.toMatchObject({ code: 'bad_invite' });
     const short = name.replaceAll(' ', '-');
     const guest = await net.member(`guest-${short}`, made);
     expect((await handles.list({})).find(({ handle }) => handle === guest.node.handle)).toMatchObject({

@@ -399,6 +399,7 @@ export class StubBackend implements Backend {
   administration: Backend['administration'] = {
     policy: async (zone, policy = 'open') => ({ zone, policy }),
     invite: async (zone = 'lab', { uses }) => ({ zone, uses, until: at, invite: 'netapp://k@h:1/?zone=lab&token=t' }),
+    uninvite: async () => ({ zone: 'lab', until: at }),
     handles: async () => [this.#handle],
     revoke: async (handle) => ({ ...this.#handle, handle, state: 'revoked' }),
     rename: async (_handle, to) => ({ ...this.#handle, handle: to }),

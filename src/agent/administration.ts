@@ -13,6 +13,10 @@ export function administrationOf({ directory }: Node): Backend['administration']
       const { until, ...made } = await administration.invite(zone, options);
       return { ...made, until: new Date(until).toISOString() };
     },
+    async uninvite(invite, wait) {
+      const { zone, until } = await administration.uninvite(invite, wait);
+      return { zone, until: new Date(until).toISOString() };
+    },
     handles: async (zone, wait) => (await administration.handles(zone, wait)).map(handleView),
     revoke: async (handle, wait) => handleView(await administration.revoke(handle, wait)),
     rename: async (handle, to, wait) => handleView(await administration.rename(handle, to, wait)),

@@ -37,6 +37,7 @@ import type {
   SessionLink,
   Staged,
   Status,
+  TakenBackInvite,
   Token,
   TokenMade,
   Webhook,
@@ -226,6 +227,7 @@ export interface Backend {
     /** Without `policy` nothing is set. */
     policy(zone: string, policy: ZonePolicy['policy'] | undefined, options: Wait): Promise<ZonePolicy>;
     invite(zone: string | undefined, options: Wait & { uses: number; ttlMs: number }): Promise<ZoneInvite>;
+    uninvite(invite: string, options: Wait): Promise<TakenBackInvite>;
     handles(zone: string | undefined, options: Wait): Promise<HandleInfo[]>;
     revoke(handle: string, options: Wait): Promise<HandleInfo>;
     /** Answers with the new name. */

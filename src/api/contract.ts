@@ -101,6 +101,7 @@ export const contract = {
     acceptKey: zones.acceptKey,
     policy: joining.policy,
     invite: joining.invite,
+    uninvite: joining.uninvite,
   },
   handles: { list: handles.list, revoke: handles.revoke, rename: handles.rename, free: handles.free },
   links: { list: links.list, connect: links.connect },

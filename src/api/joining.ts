@@ -1,7 +1,7 @@
 /** Whom a zone takes in: its policy, and invites for newcomers. For its admins. */
 import { z } from 'zod';
 import { operation } from './operation.ts';
-import { zoneInvite, zonePolicy } from './shapes.ts';
+import { takenBackInvite, zoneInvite, zonePolicy } from './shapes.ts';
 import { spanInput } from './tokens.ts';
 
 const tag = 'zones';
@@ -68,3 +68,24 @@ export const invite = operation(
     }),
   )
   .output(zoneInvite);
+
+export const uninvite = operation(
+  {
+    method: 'POST',
+    path: '/v1/zones/uninvite',
+    summary: 'Take an invite link into a zone back',
+    description: 'For its admins. It lets nobody in any more; whom it let in stays. Other invites hold on.',
+    tag,
+  },
+  {
+    faults: [...ofAdmins, 'bad_invite', 'disk_full'],
+    example: "netapp zones uninvite 'netapp://…&token=…'",
+    command: { words: ['zones', 'uninvite'], positionals: ['invite'] },
+  },
+)
+  .input(
+    z.object({
+      invite: z.string().max(8192, 'expected at most 8192 characters').describe('the link, as "zones invite" gave it'),
+    }),
+  )
+  .output(takenBackInvite);

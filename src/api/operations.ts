@@ -278,6 +278,9 @@ export const operations = os.router({
     invite: os.zones.invite.handler(({ context: { backend, signal }, input: { zone, uses, ttl } }) =>
       backend.administration.invite(zone, { uses, ttlMs: spanMs(ttl) ?? 0, signal }),
     ),
+    uninvite: os.zones.uninvite.handler(({ context: { backend, signal }, input: { invite } }) =>
+      backend.administration.uninvite(invite, { signal }),
+    ),
   },
   handles: {
     list: os.handles.list.handler(({ context: { backend, signal }, input }) =>

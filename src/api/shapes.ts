@@ -458,6 +458,11 @@ export const zoneInvite = z.object({
   until: time,
 });
 
+export const takenBackInvite = z.object({
+  zone: z.string(),
+  until: time.describe('when it would have ended by itself'),
+});
+
 const trackerInfo = z.object({
   peer: z.string(),
   address: z.string(),
@@ -600,6 +605,7 @@ export const replayed = z.object({
 export type HandleInfo = z.infer<typeof handleInfo>;
 export type FreedHandle = z.infer<typeof freedHandle>;
 export type ZonePolicy = z.infer<typeof zonePolicy>;
+export type TakenBackInvite = z.infer<typeof takenBackInvite>;
 export type ZoneInvite = z.infer<typeof zoneInvite>;
 export type Token = z.infer<typeof token>;
 export type TokenMade = z.infer<typeof tokenMade>;

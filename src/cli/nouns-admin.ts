@@ -4,6 +4,8 @@ import {
   freedHandle,
   type HandleInfo,
   handleInfo,
+  type TakenBackInvite,
+  takenBackInvite,
   type ZoneInvite,
   type ZonePolicy,
   zoneInvite,
@@ -38,9 +40,16 @@ const invites = noun<ZoneInvite>(zoneInvite, {
   row: (i) => [i.invite, String(i.uses), showTime(i.until)],
 });
 
+const takenBack = noun<TakenBackInvite>(takenBackInvite, {
+  head: ['ZONE', 'WOULD HAVE ENDED'],
+  none: '',
+  row: (t) => [{ text: t.zone, style: 'bold' }, showTime(t.until)],
+});
+
 export const adminNouns: readonly (readonly [unknown, Noun])[] = [
   [handleInfo, handles],
   [freedHandle, freed],
   [zonePolicy, policies],
   [zoneInvite, invites],
+  [takenBackInvite, takenBack],
 ];

@@ -18,6 +18,7 @@ export type SharedAdministration = {
   rename(handle: string, to: string): Promise<HandleRow>;
   free(handle: string): Promise<HandleRow>;
   setPolicy(zone: string, policy: Policy): Promise<void>;
+  takeBack(zone: string, text: string): Promise<{ until: number }>;
   /** Calls `listener` for the account of a handle that was revoked or renamed, at whichever process. */
   onMarked(listener: (change: { account: string }) => void): void;
 };
@@ -83,6 +84,16 @@ export class AdminServer {
           this.#log.info({ zone, uses, until: made.until, by: link.account?.account }, 'an invite was made');
           const invite = formatInvite({ ...this.#inviteOf(zone), zone, token: encodeInvitation(made) });
           return { invite, uses, until: made.until };
+        },
+        needs,
+      )
+      .handle(
+        wire.uninvite,
+        async ({ zone, token }, { link }) => {
+          this.#serves(zone);
+          const { until } = await policies.takeBack(zone, token);
+          this.#log.info({ zone, until, by: link.account?.account }, 'an invite was taken back');
+          return { zone, until };
         },
         needs,
       )

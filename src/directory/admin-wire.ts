@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { peerId } from '../link/identity.ts';
 import { method, notice } from '../link/message.ts';
 import { handle, zone } from './handle.ts';
-import { MOST_INVITE_MS, MOST_USES } from './invitation.ts';
+import { invitationText, MOST_INVITE_MS, MOST_USES } from './invitation.ts';
 import { POLICIES } from './joining.ts';
 
 /** Handles on one page: at most 700 bytes each, so that a page is far from the bound of a frame. */
@@ -22,6 +22,12 @@ export const invite = method('zones.invite', {
     ttlMs: z.number().int().min(1000).max(MOST_INVITE_MS),
   }),
   result: z.object({ invite: z.string().max(8192), uses: z.number().int(), until: z.number().int() }),
+});
+
+/** `token`: that of the invite link. [A-14] */
+export const uninvite = method('zones.uninvite', {
+  params: z.object({ zone, token: invitationText }),
+  result: z.object({ zone, until: z.number().int() }),
 });
 
 const row = z.object({

@@ -3,6 +3,7 @@ import { Fault } from '../base/fault.ts';
 import type { Link } from '../link/link.ts';
 import * as wire from './admin-wire.ts';
 import { parseHandle, parseZone } from './handle.ts';
+import { parseInvite } from './invite.ts';
 import type { Policy } from './joining.ts';
 import type { TrackerState } from './upstream.ts';
 
@@ -39,6 +40,18 @@ export class Administration {
     const wanted = this.#zoneOf(zone);
     const [link] = this.#linksOf(wanted);
     return { zone: wanted, ...(await link.request(wire.invite, { zone: wanted, uses, ttlMs }, wait)) };
+  }
+
+  /** Takes an invite link back, at each tracker of its zone. Throws `bad_invite`, `invalid_argument`. */
+  async uninvite(invite: string, wait: Wait): Promise<{ zone: string; until: number }> {
+    const { zone, token } = parseInvite(invite);
+    if (token === undefined) {
+      throw new Fault(
+        'invalid_argument',
+        `taking back an invite into "${zone}": this link only says where its tracker is`,
+      );
+    }
+    return await this.#each(zone, (link) => link.request(wire.uninvite, { zone, token }, wait));
   }
 
   async handles(zone: string | undefined, wait: Wait): Promise<wire.HandleEntry[]> {

@@ -13,9 +13,11 @@ export const MOST_INVITE_MS = 366 * 24 * 3600_000;
 const MOST_INVITATION_CHARACTERS = 1024;
 const ID_BYTES = 16;
 
+export const invitationId = z.string().regex(/^[a-z2-7]{26}$/);
+
 const invitation = z.strictObject({
   /** Random, so that no two are the same. */
-  id: z.string().regex(/^[a-z2-7]{26}$/),
+  id: invitationId,
   zone,
   uses: z.number().int().min(1).max(MOST_USES),
   /** Unix milliseconds. */

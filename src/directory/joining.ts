@@ -24,7 +24,7 @@ export const admission = z.object({
 export type Admission = z.infer<typeof admission>;
 
 /** Why an invite does not let somebody in. */
-type Flaw = 'missing' | 'unreadable' | 'other_zone' | 'not_an_admin' | 'expired' | 'used_up';
+type Flaw = 'missing' | 'unreadable' | 'other_zone' | 'not_an_admin' | 'expired' | 'used_up' | 'taken_back';
 
 const WORDS: Record<Flaw, string> = {
   missing: 'you brought none',
@@ -33,6 +33,7 @@ const WORDS: Record<Flaw, string> = {
   not_an_admin: 'yours was signed by somebody who does not administer it',
   expired: 'the time of yours is over',
   used_up: 'yours has been used as often as it may be',
+  taken_back: 'yours was taken back by one of its admins',
 };
 
 const SCHEMA = [
@@ -41,6 +42,8 @@ const SCHEMA = [
      invitation TEXT PRIMARY KEY, used INTEGER NOT NULL, until INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX joining_uses_until ON joining_uses (until);`,
+  `CREATE TABLE joining_taken_back (invitation TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+   CREATE INDEX joining_taken_back_until ON joining_taken_back (until);`,
 ];
 
 export class Joining {
@@ -52,6 +55,9 @@ export class Joining {
   readonly #used: Statement<{ used: number }>;
   readonly #use: Statement;
   readonly #sweep: Statement;
+  readonly #isBack: Statement<{ one: number }>;
+  readonly #back: Statement;
+  readonly #sweepBack: Statement;
   #given: Policy | undefined;
 
   /** `store` is open; its tables are made and read here. `key` is the tracker's; `given`: what its operator settled. */
@@ -69,6 +75,9 @@ export class Joining {
        ON CONFLICT (invitation) DO UPDATE SET used = used + 1`,
     );
     this.#sweep = store.prepare('DELETE FROM joining_uses WHERE until <= ?');
+    this.#isBack = store.prepare('SELECT 1 AS one FROM joining_taken_back WHERE invitation = ?');
+    this.#back = store.prepare('INSERT OR IGNORE INTO joining_taken_back (invitation, until) VALUES (?, ?)');
+    this.#sweepBack = store.prepare('DELETE FROM joining_taken_back WHERE until <= ?');
     type Kept = { zone: string; policy: string };
     for (const { zone, policy } of store.prepare<Kept>('SELECT zone, policy FROM joining_policies').all()) {
       const known = POLICIES.find((each) => each === policy);
@@ -109,6 +118,30 @@ export class Joining {
 
   invite(zone: string, { uses, ttlMs }: { uses: number; ttlMs: number }): Invitation {
     return signInvitation(this.#key, { zone, uses, until: this.#clock.now() + ttlMs });
+  }
+
+  /** Lets nobody in by it any more; durable when it answers. Throws `invalid_argument`. [A-14] */
+  takeBack(zone: string, text: string): { until: number } {
+    const { id, until } = this.checkTakeBack(zone, text);
+    this.takeTakenBack(id, until);
+    return { until };
+  }
+
+  /** Throws what `takeBack` does. */
+  checkTakeBack(zone: string, text: string): Invitation {
+    const brought = readInvitation(text);
+    const flaw = this.#flaw(zone, text, brought);
+    if (brought && (flaw === undefined || flaw === 'used_up' || flaw === 'taken_back')) return brought;
+    throw new Fault(
+      'invalid_argument',
+      `taking back an invite into "${zone}": it lets nobody in, for ${WORDS[flaw ?? 'unreadable']}`,
+    );
+  }
+
+  /** Writes down what an admin has taken back, or the processes of a cluster agreed upon. */
+  takeTakenBack(id: string, until: number): void {
+    this.#sweepBack.run(this.#clock.now());
+    this.#back.run(id, until);
   }
 
   /**
@@ -157,6 +190,7 @@ export class Joining {
     const policy = settled ?? this.#policies.get(zone) ?? 'open';
     if (policy === 'open' || admin) return true;
     if (policy === 'closed' || !invitation) return false;
+    if (this.#isBack.get(invitation.id)) return false;
     if ((this.#used.get(invitation.id)?.used ?? 0) >= invitation.uses) return false;
     this.#use.run(invitation.id, invitation.until);
     return true;
@@ -168,6 +202,7 @@ export class Joining {
     if (brought.zone !== zone) return 'other_zone';
     if (brought.by !== this.#key.id && !this.#admins.has(brought.by)) return 'not_an_admin';
     if (brought.until <= this.#clock.now()) return 'expired';
+    if (this.#isBack.get(brought.id)) return 'taken_back';
     if ((this.#used.get(brought.id)?.used ?? 0) >= brought.uses) return 'used_up';
     return undefined;
   }

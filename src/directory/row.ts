@@ -47,6 +47,8 @@ export class LiveRow implements Row {
   handle = '';
   node = '';
   changed = 0;
+  /** Its place in the table, while it is there. */
+  number = 0;
   /** Unix milliseconds at which it goes offline, if nothing is heard until then. */
   expires = 0;
   /** The link that announced it; undefined when that has ended. */
@@ -71,16 +73,22 @@ export class LiveRow implements Row {
   }
 
   static of(said: DirectoryRecord, state: Pick<Row, 'verified' | 'observed' | 'online' | 'lastSeen'>): LiveRow {
-    return new LiveRow({ ...state, record: textOf(said), verified: JSON.stringify(state.verified) }, copied);
+    return new LiveRow({ ...state, record: textOf(said), verified: JSON.stringify(state.verified) }, kept(said));
   }
 
   /**
    * What was written is what comes back where the sum says so, and undefined where it says that it is not; without one, as
-   * older versions wrote it, it is read word by word.
+   * older versions wrote it, it is read word by word. `copies`: nothing of it is to be a part of a longer text, which a part keeps
+   * in memory; many rows may be, for to make parts is quicker.
    */
-  static from(stored: Stored): LiveRow | undefined {
+  static from(stored: Stored, copies: boolean): LiveRow | undefined {
     const { sum } = stored;
-    if (sum !== undefined) return sum === crc32(stored.record) ? new LiveRow(stored, asRead) : undefined;
+    if (sum !== undefined) {
+      if (sum !== crc32(stored.record)) return undefined;
+      if (!copies) return new LiveRow(stored, asRead);
+      const [record, verified, observed] = [copied(stored.record), copied(stored.verified), copied(stored.observed)];
+      return new LiveRow({ ...stored, record, verified, observed }, copied);
+    }
     const said = record.safeParse(parseJson(stored.record));
     const verified = parseJson(stored.verified);
     if (!said.success || !Array.isArray(verified)) return undefined;
@@ -120,7 +128,7 @@ export class LiveRow implements Row {
   }
 
   set record(said: DirectoryRecord) {
-    this.#say(textOf(said), copied);
+    this.#say(textOf(said), kept(said));
   }
 
   get verified(): readonly string[] {
@@ -159,18 +167,28 @@ export class LiveRow implements Row {
     this.#eyes = '';
   }
 
-  /** What `tell` gave for these eyes, until the row changes: most who ask see the same. */
-  toldTo(eyes: string, tell: () => string): string {
-    if (this.#eyes !== eyes) {
-      this.#told = tell();
-      this.#eyes = eyes;
-    }
-    return this.#told;
+  /** What was told to these eyes last, unless the row has changed since: most who ask see the same. */
+  toldTo(eyes: string): string | undefined {
+    return this.#eyes === eyes ? this.#told : undefined;
+  }
+
+  tell(eyes: string, text: string): void {
+    this.#told = copied(text);
+    this.#eyes = eyes;
+    // They are compared with from now on, and of parts that takes longer.
+    this.#observed = copied(this.#observed);
+    this.handle = copied(this.handle);
   }
 }
 
 /** What is cut out of a text keeps all of that text in memory, and these outlive it. */
 const copied = (part: string): string => Buffer.from(part, 'latin1').toString('latin1');
+
+/** Ids as the record has them, which its link has, too. */
+const kept =
+  ({ account, node }: DirectoryRecord) =>
+  (part: string): string =>
+    part === account ? account : part === node ? node : copied(part);
 
 /** What a start reads stays in memory mostly, and parts of it cost less than copies. */
 const asRead = (part: string): string => part;

@@ -5,17 +5,18 @@ import { Fault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { Rate } from '../base/rate.ts';
 import { type Scope, scopeOf } from '../link/address.ts';
+import { Around } from '../link/answers.ts';
 import type { Link } from '../link/link.ts';
 import { Encoded, encodeNotice } from '../link/message.ts';
-import { needsAccount, type Router } from '../link/router.ts';
+import { needsAccount, type Quick, type Router } from '../link/router.ts';
 import { candidates, type DialBack } from './dialback.ts';
 import type { Asker } from './hiding.ts';
 import type { Joining } from './joining.ts';
 import * as messages from './messages.ts';
 import type { DirectoryRecord } from './record.ts';
-import type { Row } from './row.ts';
+import type { LiveRow, Row } from './row.ts';
 import type { DirectoryTable, DirectoryWriter } from './table.ts';
-import { audience, entryText, hostOf, pageFor, pages } from './view.ts';
+import { audience, besidesRecord, entryText, hostOf, pageFor, pages } from './view.ts';
 
 /** Milliseconds that the answer to an announce waits for dial-backs; later ones are pushed as changes. [D-11] */
 const ANSWER_AFTER_MS = 2000;
@@ -26,6 +27,8 @@ const MOST_READS = 600;
 /** Milliseconds from sweep to sweep: how late an expiry may show. */
 const SWEEP_MS = 1000;
 const FORGET_EVERY_MS = 3600_000;
+
+type RateOptions = ConstructorParameters<typeof Rate>[0];
 
 /** What is known of one link; it is the owner of what the link announced. */
 type Guest = {
@@ -51,27 +54,32 @@ const changedText = (version: string, entries: string, gone: readonly string[], 
     new Encoded(`{"version":"${version}","entries":${entries},"gone":${JSON.stringify(gone)},"more":${more}}`),
   );
 
-/** The `handle` of an object that has nothing else. */
-function handleAlone(params: unknown): string | undefined {
-  if (typeof params !== 'object' || params === null || !('handle' in params)) return undefined;
-  for (const key in params) if (key !== 'handle') return undefined;
-  return typeof params.handle === 'string' ? params.handle : undefined;
-}
-
 export class DirectoryServer implements Disposable {
   readonly zones: readonly string[];
   readonly #table: DirectoryTable;
   readonly #writer: DirectoryWriter;
   readonly #dialBack: DialBack;
   readonly #joining: Joining | undefined;
-  readonly #clock: Clock;
   readonly #log: Log;
-  readonly #mostReads: number;
+  /** Of each link. */
+  readonly #announces: RateOptions;
+  readonly #reads: RateOptions;
   readonly #returnWithinMs: () => number | undefined;
   readonly #guests = new WeakMap<Link, Guest>();
   readonly #watchers = new Set<Guest>();
   readonly #changed = new Set<string>();
   readonly #unlisten: () => void;
+  /** Most lookups: of somebody who goes by exactly this handle. Whether it is one needs no look, for only handles lead to rows. */
+  readonly #quickFind: Quick<Guest, LiveRow> = {
+    param: 'handle',
+    askerOf: (link) => this.#guest(link),
+    find: (bytes, from, to, { asker }) => this.#table.knownAs(bytes, from, to, asker),
+    take: (many, { reads }) => reads.take(many),
+    giveBack: (many, { reads }) => reads.giveBack(many),
+    around: new Around('{"entry":{"record":', '}'),
+    bodyOf: (row) => row.text,
+    tailOf: (row, { host, scope }) => besidesRecord(row, host, scope),
+  };
   #timers: NodeJS.Timeout[] = [];
   #flushing = false;
   /** Counter of the version up to which watchers were told. */
@@ -98,9 +106,10 @@ export class DirectoryServer implements Disposable {
     this.#dialBack = options.dialBack;
     this.#joining = options.joining;
     this.zones = options.zones;
-    this.#clock = options.clock;
     this.#log = options.log;
-    this.#mostReads = options.readsPerMinute ?? MOST_READS;
+    const perMinute = (most: number): RateOptions => ({ burst: most, perSecond: most / 60, clock: options.clock });
+    this.#announces = perMinute(MOST_ANNOUNCES);
+    this.#reads = perMinute(options.readsPerMinute ?? MOST_READS);
     this.#returnWithinMs = options.returnWithinMs ?? (() => undefined);
     this.#unlisten = this.#table.onChange((account) => this.#tellSoon(account));
   }
@@ -145,18 +154,15 @@ export class DirectoryServer implements Disposable {
         this.#limit(guest.reads, 'listing');
         return new Encoded(pageFor(this.#table, guest, since, after));
       })
-      .handle(
-        messages.find,
-        (wanted, { link }) => {
-          const guest = this.#guest(link);
-          this.#limit(guest.reads, 'finding');
-          return said(this.#find(wanted, guest.asker), guest);
-        },
-        { quick: (params, link) => this.#findQuickly(params, link) },
-      )
+      .handle(messages.find, (wanted, { link }) => {
+        const guest = this.#guest(link);
+        this.#limit(guest.reads, 'finding');
+        return said(this.#find(wanted, guest.asker), guest);
+      })
       .handle(messages.watch, ({ since, accounts }, { link }) =>
         accounts ? this.#watchSome(this.#guest(link), accounts) : this.#watch(this.#guest(link), since),
-      );
+      )
+      .quick(messages.find, this.#quickFind);
     return this;
   }
 
@@ -202,8 +208,8 @@ export class DirectoryServer implements Disposable {
       account: undefined,
       only: undefined,
       asker: link.account?.account,
-      announces: new Rate({ burst: MOST_ANNOUNCES, perSecond: MOST_ANNOUNCES / 60, clock: this.#clock }),
-      reads: new Rate({ burst: this.#mostReads, perSecond: this.#mostReads / 60, clock: this.#clock }),
+      announces: new Rate(this.#announces),
+      reads: new Rate(this.#reads),
     };
     this.#guests.set(link, guest);
     void link.closed.then(() => {
@@ -222,12 +228,14 @@ export class DirectoryServer implements Disposable {
   }
 
   async #announce(
-    record: DirectoryRecord,
+    said: DirectoryRecord,
     token: string | undefined,
     guest: Guest,
   ): Promise<ReturnType<typeof messages.announce.result.parse>> {
-    this.#limit(guest.announces, `announcing "${record.handle}"`);
-    this.#admit(record, guest.link);
+    this.#limit(guest.announces, `announcing "${said.handle}"`);
+    this.#admit(said, guest.link);
+    // The link has the same ids in memory already.
+    const record = { ...said, node: guest.link.peer, account: guest.asker ?? said.account };
     const { node, addresses } = record;
     const observed = guest.host;
     const reached = (): string[] => {
@@ -280,19 +288,6 @@ export class DirectoryServer implements Disposable {
     if (!this.zones.includes(zone)) {
       throw new Fault('unknown_zone', `${what}: this tracker serves ${this.zones.join(', ')}, not "${zone}"`);
     }
-  }
-
-  /**
-   * The answer to most lookups: of somebody who goes by exactly this handle. Whether it is one needs no look then, for only handles
-   * lead to rows; all other lookups, and all that are none, go the long way.
-   */
-  #findQuickly(params: unknown, link: Link): Encoded | undefined {
-    const handle = handleAlone(params);
-    const guest = this.#guest(link);
-    const row = handle === undefined ? undefined : this.#table.known(handle, guest.asker);
-    if (!row) return undefined;
-    this.#limit(guest.reads, 'finding');
-    return said(row, guest);
   }
 
   #find(wanted: { handle: string } | { account: string }, asker: Asker): Row {

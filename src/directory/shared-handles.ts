@@ -11,12 +11,14 @@ import type { Logged, SharedLog } from '../base/shared-log.ts';
 import { peerId } from '../link/identity.ts';
 import { handle as handleForm, zone as zoneForm } from './handle.ts';
 import type { HandleRow } from './handle-marks.ts';
+import { invitationId } from './invitation.ts';
 import { type Admission, admission, type Joining, POLICIES, type Policy } from './joining.ts';
 import type { DirectoryTable } from './table.ts';
 
 /** Times that a change is asked for anew where another one of the same handle or zone came first. */
 const MOST_TRIES = 16;
 const POLICY = 'policy.';
+const INVITATION = 'invitation.';
 
 const common = {
   id: z.string(),
@@ -33,6 +35,7 @@ const act = z.discriminatedUnion('act', [
   z.object({ ...common, act: z.literal('rename'), to: handleForm }),
   z.object({ ...common, act: z.literal('free') }),
   z.object({ ...common, act: z.literal('policy'), policy: z.enum(POLICIES) }),
+  z.object({ ...common, act: z.literal('take back'), until: z.number().int() }),
 ]);
 
 type Act = z.infer<typeof act>;
@@ -41,7 +44,8 @@ type Wanted =
   | { act: 'revoke' }
   | { act: 'rename'; to: string }
   | { act: 'free' }
-  | { act: 'policy'; policy: Policy };
+  | { act: 'policy'; policy: Policy }
+  | { act: 'take back'; until: number };
 
 /** A handle of this account was revoked, or renamed. */
 export type Marked = (change: { account: string; handle: string; state: 'revoked' | 'renamed' }) => void;
@@ -124,6 +128,15 @@ export class SharedHandles {
     });
   }
 
+  /** Throws `invalid_argument`. */
+  async takeBack(zone: string, text: string): Promise<{ until: number }> {
+    if (!this.#joining)
+      throw new Fault('wrong_state', `taking back an invite into "${zone}": everybody is let in here`);
+    const { id, until } = this.#joining.checkTakeBack(zone, text);
+    await this.#agree(zone, INVITATION + id, () => ({ act: 'take back', until }));
+    return { until };
+  }
+
   async #change(handle: string, look: () => Wanted): Promise<HandleRow> {
     const row = await this.#agree(handle, keyOf(handle), look);
     return typeof row === 'object' ? row : this.#table.handleRow(handle);
@@ -150,9 +163,14 @@ export class SharedHandles {
 
   #apply({ key, text, at }: Logged): void {
     const isHandle = key.includes('/');
-    if (text === null || !(isHandle || key.startsWith(POLICY))) return; // what says whose cluster this is
+    const isInvitation = key.startsWith(INVITATION);
+    if (text === null || !(isHandle || isInvitation || key.startsWith(POLICY))) return; // what says whose cluster this is
     try {
-      const name = isHandle ? handleForm.parse(handleOf(key)) : zoneForm.parse(dotted(key.slice(POLICY.length)));
+      const name = isHandle
+        ? handleForm.parse(handleOf(key))
+        : isInvitation
+          ? invitationId.parse(key.slice(INVITATION.length))
+          : zoneForm.parse(dotted(key.slice(POLICY.length)));
       // A claim as it was written before there were policies in the order.
       if (isHandle && !text.startsWith('{')) return this.#table.mergeBinding(name, peerId.parse(text));
       this.#applyAct(name, key, act.parse(JSON.parse(text)), at);
@@ -179,6 +197,10 @@ export class SharedHandles {
   #effect(name: string, asked: Act, place: number): HandleRow | true | undefined {
     if (asked.act === 'policy') {
       this.#joining?.takePolicy(name, asked.policy);
+      return true;
+    }
+    if (asked.act === 'take back') {
+      this.#joining?.takeTakenBack(name, asked.until);
       return true;
     }
     if (asked.act === 'claim') {

@@ -183,6 +183,10 @@ export class SharedDirectory implements DirectoryWriter {
     return this.#handles.setPolicy(zone, policy);
   }
 
+  takeBack(zone: string, text: string): Promise<{ until: number }> {
+    return this.#handles.takeBack(zone, text);
+  }
+
   /** Calls `listener` where an admin has revoked or renamed a handle, at whichever process. */
   onMarked(listener: Marked): void {
     this.#handles.onMarked(listener);

@@ -11,6 +11,7 @@ import { type Asker, type Hiding, Hidings } from './hiding.ts';
 import { TTL_MS } from './messages.ts';
 import { type DirectoryRecord, type Renewal, recordHolds, renewed } from './record.ts';
 import { LiveRow, type Row } from './row.ts';
+import { NumberedRows, RowIndex } from './row-index.ts';
 import { SortedRows } from './sorted-rows.ts';
 
 /** Milliseconds after the end of its link before somebody counts as gone: a redial takes less. [D-13] */
@@ -24,6 +25,9 @@ const MOST_ACCOUNTS = 2_000_000;
 const MOST_TEXT_BYTES = getHeapStatistics().heap_size_limit / 2;
 /** Departures that are remembered for those who ask what changed; who asks from before gets the whole list. */
 const MOST_GONE = 1000;
+
+/** Characters of an id that tell it from others: 65 bits. */
+const ID_CHARS = 13;
 
 /** What trackers that share a table tell each other of an account. */
 export type Merged = Pick<Row, 'record' | 'verified' | 'observed' | 'online' | 'lastSeen' | 'changed'>;
@@ -57,11 +61,12 @@ export class DirectoryTable {
   readonly #graceMs: number;
   readonly #bindings: Bindings;
   readonly #hidings: Hidings;
-  /** Accounts by the node that announced them last. */
-  readonly #nodes = new Map<string, string>();
-  readonly #rows = new Map<string, LiveRow>();
+  readonly #numbered = new NumberedRows();
+  /** Rows by the node that announced them last. */
+  readonly #nodes = new RowIndex(this.#numbered, ({ node }) => node, ID_CHARS);
+  readonly #rows = new RowIndex(this.#numbered, ({ account }) => account, ID_CHARS);
   /** Rows by the handle that they go by now: a lookup would otherwise ask the store. */
-  readonly #handles = new Map<string, LiveRow>();
+  readonly #handles = new RowIndex(this.#numbered, ({ handle }) => handle);
   /** All rows in the order of account ids. */
   readonly #order = new SortedRows();
   readonly #changes = new Changes();
@@ -98,8 +103,9 @@ export class DirectoryTable {
   }
 
   #put(row: LiveRow): void {
-    this.#rows.set(row.account, row);
-    this.#nodes.set(row.node, row.account);
+    this.#numbered.add(row);
+    this.#rows.set(row);
+    this.#nodes.set(row);
     this.#name(row);
     this.#order.add(row);
     this.#textBytes += row.text.length;
@@ -110,17 +116,17 @@ export class DirectoryTable {
   #name(row: LiveRow): void {
     const other = this.#handles.get(row.handle);
     if (other && other !== row && this.#bindings.ownerOf(row.handle) !== row.account) return;
-    this.#handles.set(row.handle, row);
+    this.#handles.set(row);
   }
 
   /** Puts what its account says now in the place of what it said. */
   #say(row: LiveRow, record: DirectoryRecord): void {
-    const { node, handle, text } = row;
+    const { text } = row;
+    if (row.node !== record.node) this.#nodes.delete(row);
+    if (row.handle !== record.handle) this.#handles.delete(row);
     row.record = record;
     this.#textBytes += row.text.length - text.length;
-    if (row.node !== node && this.#nodes.get(node) === row.account) this.#nodes.delete(node);
-    if (row.handle !== handle && this.#handles.get(handle) === row) this.#handles.delete(handle);
-    this.#nodes.set(row.node, row.account);
+    this.#nodes.set(row);
     this.#name(row);
   }
 
@@ -308,9 +314,9 @@ export class DirectoryTable {
   /** Who has not been here for half a year; at most a thousand at once, for a notice has a bound. */
   absent(now: number): string[] {
     const found: string[] = [];
-    for (const [account, row] of this.#rows) {
+    for (const row of this.#order.after(undefined)) {
       if (row.online || now - row.lastSeen < FORGET_MS) continue;
-      if (found.push(account) >= MOST_GONE) break;
+      if (found.push(row.account) >= MOST_GONE) break;
     }
     return found;
   }
@@ -318,9 +324,10 @@ export class DirectoryTable {
   /** It leaves the list, and all that leads to it, with a version. */
   #drop(row: LiveRow, at: number): void {
     const { account } = row;
-    this.#rows.delete(account);
-    if (this.#nodes.get(row.node) === account) this.#nodes.delete(row.node);
-    if (this.#handles.get(row.handle) === row) this.#handles.delete(row.handle);
+    this.#rows.delete(row);
+    this.#nodes.delete(row);
+    this.#handles.delete(row);
+    this.#numbered.remove(row);
     this.#order.remove(row);
     this.#textBytes -= row.text.length;
     this.#online.delete(row);
@@ -471,7 +478,8 @@ export class DirectoryTable {
   free(handle: string): HandleRow {
     const row = this.checkFree(handle);
     this.#bindings.marks.free(handle);
-    this.#handles.delete(handle); // whoever was away since they were renamed is on the list by it still, and found by it no more
+    const named = this.#handles.get(handle);
+    if (named) this.#handles.delete(named); // whoever was away since they were renamed is on the list by it still, and found by it no more
     return row;
   }
 
@@ -509,7 +517,7 @@ export class DirectoryTable {
 
   /** The account whose record names this node; undefined if none does. [D-55] */
   accountAt(node: string): Asker {
-    return this.#nodes.get(node);
+    return this.#nodes.get(node)?.account;
   }
 
   /** The record that goes by this handle, as `asker` may see it. Throws `unknown_handle`. */
@@ -521,6 +529,12 @@ export class DirectoryTable {
   known(handle: string, asker?: Asker): Row | undefined {
     const row = this.#handles.get(handle);
     return row && this.shown(row, asker) === row ? row : undefined;
+  }
+
+  /** As `known`, of a handle in bytes. */
+  knownAs(bytes: Uint8Array, from: number, to: number, asker: Asker): LiveRow | undefined {
+    const row = this.#handles.find(bytes, from, to);
+    return row && (!this.#hidings.any || this.shown(row, asker) === row) ? row : undefined;
   }
 
   #findOwner(handle: string, asker: Asker): Row {
@@ -549,7 +563,7 @@ export class DirectoryTable {
     return {
       full,
       rows: this.#shownOf(this.#changedSince(counter, after), asker, counter),
-      gone: gone.filter((account) => !this.#rows.has(account)),
+      gone: gone.filter((account) => !this.#rows.get(account)),
     };
   }
 

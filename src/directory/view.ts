@@ -31,14 +31,21 @@ export function entryFor(row: Row, host: string): Entry {
   };
 }
 
-/** `entryFor` in JSON. What it says besides the record is encoded once for all who see the same of it. */
+/** `entryFor` in JSON. */
 export function entryText(row: Row, host: string, scope: Scope = scopeOf(host)): string {
   if (!(row instanceof LiveRow)) return JSON.stringify(entryFor(row, host));
-  const told = row.toldTo(row.observed === host ? 'near' : scope, () => {
-    const { record, ...rest } = entryFor(row, host);
-    return JSON.stringify(rest).slice(1);
-  });
-  return `{"record":${row.text},${told}`;
+  return `{"record":${row.text}${besidesRecord(row, host, scope)}`;
+}
+
+/** What stands in `entryText` behind the record, encoded once for all who see the same of it. */
+export function besidesRecord(row: LiveRow, host: string, scope: Scope): string {
+  const eyes = row.observed === host ? 'near' : scope;
+  const known = row.toldTo(eyes);
+  if (known !== undefined) return known;
+  const { record, ...rest } = entryFor(row, host);
+  const text = `,${JSON.stringify(rest).slice(1)}`;
+  row.tell(eyes, text);
+  return text;
 }
 
 /** Askers with the same key see the same of these rows, so that what is pushed to many is encoded once. */

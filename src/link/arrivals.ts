@@ -12,7 +12,7 @@ const MOST_TURN_MS = 250;
 const MOST_EMPTY = 1024;
 
 /** One for all: a link is to keep as little as can be. */
-function cut(this: Socket): void {
+export function cut(this: Socket): void {
   this.destroy();
 }
 

@@ -17,6 +17,10 @@ export class Gathered {
     return this.#units;
   }
 
+  get most(): number {
+    return this.#most;
+  }
+
   /** Messages that may share a frame from now on; at first each has its own. */
   share(most: number): void {
     this.#shut();

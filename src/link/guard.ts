@@ -48,6 +48,8 @@ export class Guard {
   readonly #callers = new Map<string, Caller>();
   readonly #holders = new Map<string, Holder>();
   #limits: Limits;
+  /** By their number in a minute; there are three at a time. */
+  readonly #rates = new Map<number, ConstructorParameters<typeof Rate>[0]>();
 
   constructor(options: { limits?: Partial<Limits> | undefined; clock: Clock }) {
     this.#limits = { ...LIMITS, ...options.limits };
@@ -57,6 +59,7 @@ export class Guard {
   /** Others from now on; what stands already stays. */
   set limits(limits: Partial<Limits>) {
     this.#limits = { ...LIMITS, ...limits };
+    this.#rates.clear();
     for (const caller of this.#callers.values()) [caller.handshakes, caller.requests] = [undefined, undefined];
     for (const holder of this.#holders.values()) holder.calls = undefined;
   }
@@ -131,6 +134,17 @@ export class Guard {
     throw fault;
   }
 
+  /** As so many of `call`, all or none: false where that would refuse one of them. */
+  calls(link: { readonly peer: string }, many: number): boolean {
+    const { requestsPerKey } = this.#limits;
+    if (requestsPerKey === 0) return true;
+    const holder = this.#holderOf(link.peer);
+    holder.calls ??= this.#rate(requestsPerKey);
+    if (!holder.calls.take(many)) return false;
+    holder.inVain = 0;
+    return true;
+  }
+
   #callerAt(ip: string): Caller | undefined {
     if (!this.#limits.loopback && scopeOf(ip) === 'loopback') return undefined;
     return known(this.#callers, networkOf(ip), () => ({ open: 0, handshakes: undefined, requests: undefined }));
@@ -141,7 +155,12 @@ export class Guard {
   }
 
   #rate(perMinute: number): Rate {
-    return new Rate({ burst: perMinute, perSecond: perMinute / 60, clock: this.#clock });
+    let options = this.#rates.get(perMinute);
+    if (!options) {
+      options = { burst: perMinute, perSecond: perMinute / 60, clock: this.#clock };
+      this.#rates.set(perMinute, options);
+    }
+    return new Rate(options);
   }
 }
 

@@ -37,6 +37,24 @@ export type HelloInfo = z.infer<typeof helloInfo>;
 
 export const hello = method('hello', { params: helloInfo, result: helloInfo });
 
+/** What a link keeps of it, without what it has already. */
+export function keptOf({ protocol, software, role, account, batch }: HelloInfo, peer: string): HelloInfo {
+  const isOurs = protocol.min === PROTOCOL.min && protocol.max === PROTOCOL.max;
+  return {
+    protocol: isOurs ? PROTOCOL : protocol,
+    software,
+    role,
+    account: account && {
+      account: account.account,
+      handle: account.handle,
+      node: peer,
+      until: account.until,
+      sig: account.sig,
+    },
+    batch,
+  };
+}
+
 /** Throws where the other side's hello cannot be lived with. */
 export function checkHello(info: HelloInfo, peer: string, now: number): void {
   if (info.protocol.min > PROTOCOL.max || info.protocol.max < PROTOCOL.min) {

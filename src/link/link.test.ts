@@ -248,7 +248,7 @@ class DeadStream implements MessageStream {
   pings = 0;
   #close: ((code: number, reason: string) => void) | undefined;
   start(on: Parameters<MessageStream['start']>[0]): void {
-    this.#close = on.close;
+    this.#close = (code, reason) => on.close(code, reason);
     on.frame(JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'hello', params: helloOf() }));
   }
   share(): void {}

@@ -5,9 +5,10 @@ import { deadline, reasonOf, sleep } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { FAULTS, Fault, type FaultCode, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
+import type { Answers } from './answers.ts';
 import type { Binding } from './binding.ts';
 import { type Beating, keepBeating } from './heartbeat.ts';
-import { checkHello, type HelloInfo, hello, type LinkWay } from './hello.ts';
+import { checkHello, type HelloInfo, hello, keptOf, type LinkWay } from './hello.ts';
 import {
   bytesOf,
   encodeError,
@@ -36,9 +37,11 @@ export interface MessageStream {
   /** Bytes of frames that were given to the network. */
   readonly sentBytes: number;
   /** Frames arrive only after this. `close` comes once, also after an own `close`. */
-  start(on: { frame(text: string): void; pong(): void; close(code: number, reason: string): void }): void;
+  start(on: { frame(said: string | Buffer): void; pong(): void; close(code: number, reason: string): void }): void;
   /** From now on so many messages of one tick may share a frame. [L-35] */
   share(most: number): void;
+  /** Takes answers as bytes, behind all that was said before; undefined where messages are all that it takes. */
+  answering?(): Answers | undefined;
   /** Sends one message; what is said in one tick leaves together. */
   send(text: string): void;
   ping(): void;
@@ -73,6 +76,8 @@ export type LinkOptions = {
   proves?: ((proof: string) => boolean) | undefined;
   /** Where two nodes may have several links: whether this one is dialled although there is another. Asked when it is greeted. [N-72] */
   instead?: (() => boolean) | undefined;
+  /** Called once when it has ended. */
+  onEnd?: ((link: Link) => void) | undefined;
   /** Milliseconds of silence after which the other side is asked for a sign of life, and once more until it is given up. */
   keepAliveMs?: number;
 };
@@ -101,6 +106,12 @@ type Asked = Extract<Incoming, { kind: 'request' }>;
 type Bytes = number | undefined;
 
 type Waiting = { accept(result: unknown, bytes: Bytes): void; refuse(fault: Fault): void };
+
+type Settling = { resolve(): void; reject(fault: Fault): void };
+
+/** Nothing is ever put into these. */
+const NONE_WAIT = new Map<number, Waiting>();
+const NONE_RUN = new Map<number, Call>();
 
 export class Link implements Beating {
   readonly peer: string;
@@ -133,12 +144,15 @@ export class Link implements Beating {
   readonly #instead: (() => boolean) | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #waiting = new Map<number, Waiting>();
-  readonly #running = new Map<number, Call>();
+  /** Those that hold nothing are the one of all links: most are idle. */
+  #waiting: Map<number, Waiting> = NONE_WAIT;
+  #running: Map<number, Call> = NONE_RUN;
   /** Made when somebody asks for its signal: on most links nobody does. */
   #ended: AbortController | undefined;
-  readonly #ready = Promise.withResolvers<void>();
-  readonly #closed = Promise.withResolvers<Ending>();
+  /** Until it has settled. */
+  #ready: Settling | undefined;
+  readonly #close: (ending: Ending) => void;
+  readonly #onEnd: ((link: Link) => void) | undefined;
   #remote: HelloInfo | undefined;
   #ending: Ending | undefined;
   #nextId = 1;
@@ -165,10 +179,15 @@ export class Link implements Beating {
     this.#refuses = options.refuses;
     this.#proves = options.proves;
     this.#instead = options.instead;
+    this.#onEnd = options.onEnd;
     this.#clock = options.clock;
     this.#log = options.log;
-    this.ready = this.#ready.promise;
-    this.closed = this.#closed.promise;
+    const { promise, ...settling } = Promise.withResolvers<void>();
+    this.ready = promise;
+    this.#ready = settling;
+    const closed = Promise.withResolvers<Ending>();
+    this.closed = closed.promise;
+    this.#close = closed.resolve;
     this.ready.catch(() => {}); // whoever waits for it hears of it; nobody has to wait
     this.#keepAliveMs = options.keepAliveMs ?? KEEP_ALIVE_MS;
   }
@@ -221,18 +240,37 @@ export class Link implements Beating {
 
   /** Starts reading and greets; settles as `ready` does. */
   start(): Promise<void> {
-    this.#stream.start({
-      frame: (text) => this.#take(text),
-      pong: () => {
-        this.#hear();
-        if (this.#pingedAt > 0) this.rttMs = Math.max(0, performance.now() - this.#pingedAt);
-        this.#pingedAt = 0;
-      },
-      close: (code, reason) => this.#finish(endingOf(code, reason)),
-    });
+    this.#stream.start(new Link.#Ears(this));
     this.#limitHello();
     if (this.dialled) this.#greet();
     return this.ready;
+  }
+
+  /** What its stream tells. A class, for an idle link is to keep as little as can be. */
+  static readonly #Ears = class {
+    readonly #link: Link;
+
+    constructor(link: Link) {
+      this.#link = link;
+    }
+
+    frame(said: string | Buffer): void {
+      this.#link.#take(said);
+    }
+
+    pong(): void {
+      this.#link.#takePong();
+    }
+
+    close(code: number, reason: string): void {
+      this.#link.#finish(endingOf(code, reason));
+    }
+  };
+
+  #takePong(): void {
+    this.#hear();
+    if (this.#pingedAt > 0) this.rttMs = Math.max(0, performance.now() - this.#pingedAt);
+    this.#pingedAt = 0;
   }
 
   #limitHello(): void {
@@ -248,9 +286,9 @@ export class Link implements Beating {
     const way = this.#instead && { rung: this.rung, instead: this.#instead() };
     const text = encodeRequest(id, hello.name, way ? { ...this.#self, way } : this.#self);
     const asked = performance.now();
-    this.#waiting.set(id, {
+    this.#wait(id, {
       accept: (result) => {
-        this.#waiting.delete(id);
+        this.#waitNoMore(id);
         this.#trace('asked', hello.name, Buffer.byteLength(text), asked);
         const parsed = hello.result.safeParse(result);
         if (!parsed.success) throw new Fault('malformed', 'greeting: the answer to hello is not of its shape');
@@ -258,19 +296,30 @@ export class Link implements Beating {
         this.#meet(parsed.data);
       },
       refuse: (fault) => {
-        this.#waiting.delete(id);
+        this.#waitNoMore(id);
         this.#fail(fault);
       },
     });
     this.#send(text);
   }
 
+  #wait(id: number, answer: Waiting): void {
+    if (this.#waiting === NONE_WAIT) this.#waiting = new Map();
+    this.#waiting.set(id, answer);
+  }
+
+  #waitNoMore(id: number): void {
+    this.#waiting.delete(id);
+    if (this.#waiting.size === 0) this.#waiting = NONE_WAIT;
+  }
+
   #meet(info: HelloInfo): void {
     checkHello(info, this.peer, this.#clock.now());
-    this.#remote = info;
+    this.#remote = keptOf(info, this.peer);
     this.#stream.share(Math.min(info.batch ?? 1, MOST_BATCH));
     if (!this.carrier) this.#stopBeating = keepBeating(this, this.#keepAliveMs);
-    this.#ready.resolve();
+    this.#ready?.resolve();
+    this.#ready = undefined;
     this.#ping();
   }
 
@@ -296,16 +345,16 @@ export class Link implements Beating {
       const text = encodeRequest(id, spec.name, params);
       const asked = performance.now();
       const abort = (): void => {
-        this.#waiting.delete(id);
+        this.#waitNoMore(id);
         this.#send(encodeNotice(cancel.name, { id }));
         reject(signal ? reasonOf(signal) : new Fault('cancelled', 'the request was cancelled'));
       };
       const done = (): void => {
-        this.#waiting.delete(id);
+        this.#waitNoMore(id);
         signal?.removeEventListener('abort', abort);
         this.#trace('asked', spec.name, Buffer.byteLength(text), asked);
       };
-      this.#waiting.set(id, {
+      this.#wait(id, {
         accept: (result, bytes) => {
           done();
           const size = bytesOf(result, bytes, spec.answerBytes);
@@ -362,17 +411,23 @@ export class Link implements Beating {
   #send(text: string): void {
     if (this.#ending) return;
     this.#stream.send(text);
+    this.#checkUnsent();
+  }
+
+  #checkUnsent(): void {
     if (this.#stream.bufferedBytes > MOST_BUFFERED_BYTES) {
       this.#fail(new Fault('queue_full', `the other side does not read: over ${MOST_BUFFERED_BYTES} bytes wait`));
     }
   }
 
-  #take(text: string): void {
+  #take(said: string | Buffer): void {
     if (this.#ending) return;
     this.#hear();
-    const bytes = Buffer.byteLength(text);
+    const bytes = Buffer.byteLength(said);
     this.receivedBytes += bytes;
     try {
+      if (typeof said !== 'string' && this.#answerByHeart(said)) return;
+      const text = typeof said === 'string' ? said : said.toString();
       if (this.onChannel && isDigit(text.charCodeAt(0))) return this.onChannel(text);
       const frame = parseFrame(text, bytes, (this.#self.batch ?? 1) > 1);
       if (!Array.isArray(frame)) return this.#takeOne(frame, bytes);
@@ -381,6 +436,20 @@ export class Link implements Beating {
     } catch (error) {
       this.#fail(toFault(error, 'reading a frame'));
     }
+  }
+
+  /** Whether all of the frame was answered. What programmers watch goes the long way, where each request is named. */
+  #answerByHeart(frame: Buffer): boolean {
+    if (!this.#remote || this.#running.size > 0 || this.#log.isLevelEnabled('debug')) return false;
+    const done = this.#router.answerByHeart(frame, this, {
+      takesSeveral: (this.#self.batch ?? 1) > 1,
+      answers: () => this.#stream.answering?.(),
+      rest: (id, method, params) => {
+        if (!this.#ending) this.#answer({ kind: 'request', id, method, params }, undefined);
+      },
+    });
+    if (done) this.#checkUnsent();
+    return done;
   }
 
   #takeOne(one: Incoming, bytes: Bytes): void {
@@ -431,6 +500,7 @@ export class Link implements Beating {
       this.#send(encodeResult(id, result));
       return this.#trace('answered', method, bytes, since);
     }
+    if (this.#running === NONE_RUN) this.#running = new Map();
     this.#running.set(id, call);
     result
       .then(
@@ -439,6 +509,7 @@ export class Link implements Beating {
       )
       .then((text) => {
         this.#running.delete(id);
+        if (this.#running.size === 0) this.#running = NONE_RUN;
         this.#send(text);
         this.#trace('answered', method, bytes, since);
         this.#catchUp();
@@ -569,10 +640,12 @@ export class Link implements Beating {
     this.#ending = ending;
     this.#stopBeating();
     const fault = this.#closedFault();
-    this.#ready.reject(fault);
+    this.#ready?.reject(fault);
+    this.#ready = undefined;
     for (const waiting of [...this.#waiting.values()]) waiting.refuse(fault);
     this.#ended?.abort(fault);
-    this.#closed.resolve(ending);
+    this.#close(ending);
+    this.#onEnd?.(this);
   }
 
   #closedFault(): Fault {

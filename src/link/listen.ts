@@ -10,7 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { formatAddress, plainIp } from './address.ts';
-import { Arrivals } from './arrivals.ts';
+import { Arrivals, cut } from './arrivals.ts';
 import { type Identity, peerOf } from './certificate.ts';
 import type { Guard } from './guard.ts';
 import type { HelloInfo } from './hello.ts';
@@ -55,7 +55,8 @@ const ACCEPTING = {
   requestCert: true,
   rejectUnauthorized: false, // the key is the identity; no authority vouches for it
   minVersion: 'TLSv1.3' as const,
-  ALPNProtocols: ['http/1.1'],
+  // A list of them would be copied for each connection, into a pool of 64 KiB that stays as long as it does.
+  ALPNCallback: ({ protocols }: { protocols: string[] }) => protocols.find((offered) => offered === 'http/1.1'),
 };
 
 export class Listener {
@@ -66,6 +67,8 @@ export class Listener {
   readonly #visits = new Visits();
   readonly #arrivals: Arrivals;
   readonly #links = new Set<Link>();
+  /** One for all links. */
+  readonly #forget = (link: Link): void => void this.#links.delete(link);
   /** Connections that did not come by the port. */
   readonly #taken = new Set<TLSSocket>();
   #context: SecureContext | undefined;
@@ -196,7 +199,7 @@ export class Listener {
   }
 
   #upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer): void {
-    socket.on('error', () => socket.destroy());
+    socket.on('error', cut);
     const peer = peerOf(socket);
     if (this.#stopping) return void socket.destroy();
     const handler = this.#visits.find(request.url);
@@ -211,7 +214,7 @@ export class Listener {
     } catch (error) {
       return refuseUpgrade(socket, toFault(error));
     }
-    socket.once('close', leave);
+    socket.on('close', leave); // which is said once
     this.#upgrades.handleUpgrade(request, socket, head, (ws) => this.#welcome(ws, socket, peer));
   }
 
@@ -219,17 +222,17 @@ export class Listener {
   #welcome(ws: WebSocket, socket: TLSSocket, peer: string): void {
     const origin = originOf(socket);
     const link = new Link({
-      stream: new WebSocketStream(ws, socket, origin),
+      stream: new WebSocketStream(ws, socket, origin, { dialled: false }),
       router: this.#options.router,
       self: this.#options.self(),
       refuses: this.#options.refuses,
       peer,
       dialled: false,
+      onEnd: this.#forget,
       clock: this.#options.clock,
       log: this.#options.log,
     });
     this.#links.add(link);
-    void link.closed.then(() => this.#links.delete(link));
     link.start().then(
       () => this.#options.onLink(link),
       (error: unknown) => this.#options.log.debug({ err: error, from: origin.address }, 'a link was not greeted'),
@@ -258,7 +261,7 @@ function holdConnections(server: Server, guard: Guard | undefined, arrivals: Arr
   server.on('connection', (socket: Socket) => {
     const leave = guard ? guard.connect(plainIp(socket.remoteAddress)) : () => {};
     if (!leave) return void socket.destroy();
-    socket.once('close', leave);
+    socket.on('close', leave); // which is said once
     socket.setTimeout(silentMs, () => socket.destroy());
     arrivals.add(socket, () => {
       // Read here, the first bytes make TLS begin with a small buffer instead of one of 64 KiB that it would keep for good.

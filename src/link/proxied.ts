@@ -61,6 +61,8 @@ export class ProxiedListener implements AsyncDisposable {
   readonly #routes: Routes;
   readonly #visits = new Visits();
   readonly #links = new Set<Link>();
+  /** One for all links. */
+  readonly #forget = (link: Link): void => void this.#links.delete(link);
   /** What the answer to each request for a link carries besides. */
   readonly #answers = new WeakMap<IncomingMessage, string[]>();
   #stopping = false;
@@ -207,17 +209,17 @@ export class ProxiedListener implements AsyncDisposable {
       // The port is the proxy's own affair; one stands here for the form.
       const from = formatAddress({ host, port: socket.remotePort ?? 0 });
       const link = new Link({
-        stream: new WebSocketStream(ws, socket, { address: from, rung: rungOf(from) }),
+        stream: new WebSocketStream(ws, socket, { address: from, rung: rungOf(from) }, { dialled: false }),
         router,
         self: self(),
         peer: challenge.node,
         proves: (proof) => isProved('node', challenge, proof),
         dialled: false,
+        onEnd: this.#forget,
         clock,
         log,
       });
       this.#links.add(link);
-      void link.closed.then(() => this.#links.delete(link));
       link.start().then(
         () => this.#count(link),
         (error: unknown) => log.debug({ err: error, from }, 'a link was not greeted'),

@@ -1,8 +1,10 @@
 /** What an end answers to: a table of methods and notices, each with its shape, its size and its precondition. */
 import type { z } from 'zod';
 import { Fault, type FaultCode, toFault } from '../base/fault.ts';
+import type { Answers, Around } from './answers.ts';
 import type { Link } from './link.ts';
-import { bytesOf, type Encoded, type Method, type Notice } from './message.ts';
+import { BATCH_BYTES, bytesOf, type Encoded, type Method, type Notice } from './message.ts';
+import { PlainRequests, plainMiddle } from './plain.ts';
 
 /** Throws a `Fault` where the link may not use the method. */
 export type Precondition = (link: Link) => void;
@@ -10,24 +12,37 @@ export type Precondition = (link: Link) => void;
 export type Context = { readonly link: Link; readonly signal: AbortSignal };
 
 /**
- * Answers what it knows by heart, from params that nobody has looked at yet; undefined for all else, also for what is wrong
- * with them: then `run` answers. It must say what `run` would.
+ * Answers what it knows by heart, from the bytes of a request whose only param is a plain text; all else, also what is wrong
+ * with it, `run` answers. It must say what `run` would. `Asker`: who asks, looked at once for all requests of a frame.
  */
-type Quick = (params: unknown, link: Link) => unknown;
+export type Quick<Asker, Found> = {
+  readonly param: string;
+  askerOf(link: Link): Asker;
+  /** What an answer is made of; undefined for all else. */
+  find(bytes: Uint8Array, from: number, to: number, asker: Asker): Found | undefined;
+  /** Counts so many as asked for, all or none: false where `run` would refuse one of them. */
+  take(many: number, asker: Asker): boolean;
+  giveBack(many: number, asker: Asker): void;
+  /** The result in JSON: what is around, and two texts of ASCII in it. */
+  readonly around: Around;
+  bodyOf(found: Found): string;
+  tailOf(found: Found, asker: Asker): string;
+};
 
 /** Hears of each request and notice before it is looked at, and of how each request ended. */
 export type Overseer = {
   /** Throws the fault that refuses a request, or that ends the link of a notice. */
   admit(link: Link): void;
+  /** So many requests at once, all or none; false where `admit` would refuse one of them. */
+  admitAll(link: Link, many: number): boolean;
   /** `method` is one of the table's, or `unknown`. */
-  ended(method: string, outcome: FaultCode | 'ok'): void;
+  ended(method: string, outcome: FaultCode | 'ok', many?: number): void;
 };
 
 type Row = {
   params: z.ZodType;
   maxBytes: number;
   needs: Precondition | undefined;
-  quick: Quick | undefined;
   unmet: boolean;
   run(params: unknown, context: Context): unknown;
 };
@@ -37,10 +52,17 @@ export const needsAccount: Precondition = (link) => {
   if (!link.account) throw new Fault('unauthenticated', 'this needs an account: say which in hello');
 };
 
+/** What is read of a frame is answered before another is read. */
+const requests = new PlainRequests();
+
+const textOf = (bytes: Uint8Array, from: number, to: number): string =>
+  Buffer.from(bytes.subarray(from, to)).toString('latin1');
+
 /** One node's or tracker's table; all its links share it. */
 export class Router {
   readonly #requests = new Map<string, Row>();
   readonly #notices = new Map<string, Row>();
+  readonly #quick: { name: string; middle: Uint8Array; quick: Quick<unknown, unknown> }[] = [];
   readonly #admit: ((link: Link) => Promise<void> | undefined) | undefined;
   readonly #settled: () => Promise<void> | undefined;
   readonly #overseer: Overseer | undefined;
@@ -67,9 +89,63 @@ export class Router {
   handle<P, R>(
     spec: Method<P, R>,
     run: (params: P, context: Context) => R | Encoded | Promise<R>,
-    options: { needs?: Precondition; quick?: Quick; unmet?: boolean } = {},
+    options: { needs?: Precondition; unmet?: boolean } = {},
   ): this {
     return this.#add(this.#requests, spec, options, (params, context) => run(params as P, context)); // parsed below
+  }
+
+  /** Answers by heart what it can of a method that is in the table. */
+  quick<Asker, Found>(spec: { name: string }, quick: Quick<Asker, Found>): this {
+    const row = this.#requests.get(spec.name);
+    // Who needs something, or may say less than any frame holds, is looked at one by one.
+    if (!row || row.needs || row.maxBytes < BATCH_BYTES) throw new Error(`"${spec.name}" cannot be answered by heart`);
+    this.#quick.push({ name: spec.name, middle: plainMiddle(spec.name, quick.param), quick });
+    return this;
+  }
+
+  /**
+   * Answers what of a frame can be answered by heart, if all of it is of one such method; `rest` is called for each other request in
+   * it, in its place. False where all of it is to go the long way.
+   */
+  answerByHeart(
+    frame: Uint8Array,
+    link: Link,
+    options: {
+      takesSeveral: boolean;
+      /** Takes the next answer; undefined where none is taken so. */
+      answers(): Answers | undefined;
+      rest(id: number, name: string, params: unknown): void;
+    },
+  ): boolean {
+    const plain = this.#quick.find(({ middle }) => requests.read(frame, middle, options.takesSeveral));
+    if (!plain || this.#admit?.(link) || this.#settled() || !options.answers()) return false;
+    const { name, quick } = plain;
+    const asker = quick.askerOf(link);
+    const { count, from, to, idFrom, idTo } = requests;
+    const found: unknown[] = [];
+    let known = 0;
+    for (let n = 0; n < count; n++) {
+      const one = quick.find(frame, from[n] ?? 0, to[n] ?? 0, asker);
+      if (one !== undefined) known += 1;
+      found.push(one);
+    }
+    if (known === 0 || !quick.take(known, asker)) return false;
+    if (this.#overseer && !this.#overseer.admitAll(link, known)) {
+      quick.giveBack(known, asker);
+      return false;
+    }
+    this.#overseer?.ended(name, 'ok', known);
+    for (let n = 0; n < count; n++) {
+      const one = found[n];
+      const [idAt, idEnd] = [idFrom[n] ?? 0, idTo[n] ?? 0];
+      if (one !== undefined) {
+        options.answers()?.add(frame, idAt, idEnd, quick.around, quick.bodyOf(one), quick.tailOf(one, asker));
+      } else {
+        const value = textOf(frame, from[n] ?? 0, to[n] ?? 0);
+        options.rest(Number(textOf(frame, idAt, idEnd)), name, { [quick.param]: value });
+      }
+    }
+    return true;
   }
 
   /** Takes `notice`; what `run` throws closes the link. */
@@ -84,11 +160,11 @@ export class Router {
   #add(
     table: Map<string, Row>,
     spec: { name: string; params: z.ZodType; maxBytes: number },
-    { needs, quick, unmet = false }: { needs?: Precondition; quick?: Quick; unmet?: boolean },
+    { needs, unmet = false }: { needs?: Precondition; unmet?: boolean },
     run: Row['run'],
   ): this {
     if (table.has(spec.name)) throw new Error(`"${spec.name}" is already in the table`);
-    table.set(spec.name, { params: spec.params, maxBytes: spec.maxBytes, needs, quick, unmet, run });
+    table.set(spec.name, { params: spec.params, maxBytes: spec.maxBytes, needs, unmet, run });
     return this;
   }
 
@@ -132,7 +208,7 @@ export class Router {
   #perform(row: Row, name: string, params: unknown, bytes: number | undefined, context: Context): unknown {
     checkSize(row, name, params, bytes);
     row.needs?.(context.link);
-    const result = row.quick?.(params, context.link) ?? row.run(parse(row, name, params), context);
+    const result = row.run(parse(row, name, params), context);
     if (result instanceof Promise) return this.#whenSettled(result);
     const settled = this.#settled();
     return settled ? settled.then(() => result) : result;

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { plainIp } from './address.ts';
+import { Answers, type Outlet } from './answers.ts';
 import { Gathered } from './gathered.ts';
 import type { MessageStream } from './link.ts';
 import type { Origin, Rung } from './rung.ts';
@@ -9,22 +10,28 @@ import type { Origin, Rung } from './rung.ts';
 /** Milliseconds that the other side has to answer a close before the socket is cut. */
 const CLOSE_MS = 1000;
 
-export class WebSocketStream implements MessageStream {
+/** Of all links: one at a time is answered so. */
+const answers = new Answers();
+
+export class WebSocketStream implements MessageStream, Outlet {
   readonly address: string;
   readonly rung: Rung;
   readonly #ws: WebSocket;
   readonly #socket: Socket;
   readonly #gathered = new Gathered();
+  /** Whether its frames must be masked, as those of the side that dialled. */
+  readonly #masks: boolean;
   #flushing = false;
   #pinging = false;
   sentBytes = 0;
 
-  constructor(ws: WebSocket, socket: Socket, { address, rung }: Origin) {
+  constructor(ws: WebSocket, socket: Socket, { address, rung }: Origin, { dialled }: { dialled: boolean }) {
     this.#ws = ws;
     this.#socket = socket;
     this.address = address;
     this.rung = rung;
-    ws.on('error', () => {}); // a close event always follows, and tells
+    this.#masks = dialled;
+    ws.on('error', ignored); // a close event always follows, and tells
     ws.pause(); // until start()
   }
 
@@ -37,12 +44,12 @@ export class WebSocketStream implements MessageStream {
     return this.#gathered.units + this.#ws.bufferedAmount + this.#socket.writableLength;
   }
 
-  start(on: { frame(text: string): void; pong(): void; close(code: number, reason: string): void }): void {
+  start(on: { frame(said: Buffer): void; pong(): void; close(code: number, reason: string): void }): void {
     this.#ws.on('message', (data, isBinary) => {
       if (isBinary) this.close(1003, 'frames are text');
-      else on.frame(data.toString());
+      else on.frame(data as Buffer); // that is its binaryType, for whole frames
     });
-    this.#ws.on('pong', on.pong);
+    this.#ws.on('pong', () => on.pong());
     this.#ws.on('close', (code, reason) => on.close(code, reason.toString()));
     if (this.#ws.readyState === WebSocket.CLOSED) on.close(1006, '');
     this.#ws.resume();
@@ -50,6 +57,23 @@ export class WebSocketStream implements MessageStream {
 
   share(most: number): void {
     this.#gathered.share(most);
+  }
+
+  get most(): number {
+    return this.#gathered.most;
+  }
+
+  answering(): Answers | undefined {
+    if (this.#masks) return undefined;
+    if (this.#gathered.units > 0) this.#flush();
+    answers.begin(this);
+    return answers;
+  }
+
+  sendFrame(frame: Buffer, bytes: number, done: () => void): void {
+    if (this.#ws.readyState !== WebSocket.OPEN) return done();
+    this.sentBytes += bytes;
+    this.#socket.write(frame, done);
   }
 
   send(text: string): void {
@@ -89,13 +113,14 @@ export class WebSocketStream implements MessageStream {
 
   #flush(): void {
     this.#flushing = false;
+    answers.close(this);
     const frames = this.#gathered.take();
     if (this.#ws.readyState !== WebSocket.OPEN) return;
     this.#socket.cork();
     for (const frame of frames) {
       const bytes = Buffer.from(frame); // once: a string would be measured twice more on its way
       this.sentBytes += bytes.length;
-      this.#ws.send(bytes, SENDING, sent);
+      this.#ws.send(bytes, SENDING, ignored);
     }
     if (this.#pinging) this.#ws.ping();
     this.#pinging = false;
@@ -105,5 +130,5 @@ export class WebSocketStream implements MessageStream {
 
 const SENDING = { binary: false, compress: false };
 
-/** A failed write shows as a close. */
-const sent = (): void => {};
+/** What fails shows as a close. */
+const ignored = (): void => {};

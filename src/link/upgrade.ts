@@ -74,7 +74,7 @@ export async function upgrade(
     ws.once('open', () => {
       signal?.removeEventListener('abort', abort);
       ws.removeAllListeners('error');
-      resolve({ stream: new WebSocketStream(ws, socket, origin), headers });
+      resolve({ stream: new WebSocketStream(ws, socket, origin, { dialled: true }), headers });
     });
   });
 }

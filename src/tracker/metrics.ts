@@ -60,8 +60,12 @@ export class Metrics implements Overseer {
     this.#guard.call(link);
   }
 
-  ended(method: string, outcome: FaultCode | 'ok'): void {
-    count(this.#requests, method, outcome);
+  admitAll(link: Link, many: number): boolean {
+    return this.#guard.calls(link, many);
+  }
+
+  ended(method: string, outcome: FaultCode | 'ok', many?: number): void {
+    count(this.#requests, method, outcome, many);
   }
 
   /** Somebody was looked for across zones. */
@@ -82,11 +86,11 @@ export class Metrics implements Overseer {
   }
 }
 
-function count(map: Map<string, Map<string, number>>, first: string, second: string): void {
+function count(map: Map<string, Map<string, number>>, first: string, second: string, many = 1): void {
   let inner = map.get(first);
   if (!inner) {
     inner = new Map();
     map.set(first, inner);
   }
-  inner.set(second, (inner.get(second) ?? 0) + 1);
+  inner.set(second, (inner.get(second) ?? 0) + many);
 }
