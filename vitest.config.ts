@@ -6,6 +6,8 @@ export default defineConfig({
     // Real processes and sockets share two cores in CI: a hang must fail, slowness must not.
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // No program that a test starts looks at the network around this machine, unless the test says so.
+    env: { NETAPP_LAN: 'off', NETAPP_PORT_MAPPING: 'off' },
     pool: 'forks',
     maxWorkers: 2,
     // One that passes only the second time is printed with "(retry x1)": it is a bug to find, but tells nothing of the change at hand.

@@ -4,8 +4,8 @@
  *   node bench/run.ts [row...] [--runs 5] [--size N] [--files N] [--members N] [--messages N] [--minutes N]
  *
  * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100), of reads
- * for requests (20), of accounts for lookups (20) and records (1000), of links for idle (15), hundreds of lookups for zones (2), idle
- * clients for im (10000); `--files` small files (100000). `--members` (100) and `--messages` (200) are of a room; for im `--members` (1000)
+ * for requests (20), of accounts for lookups (20) and records (1000), of links for idle (15), of entries for scroll (100), hundreds of lookups for zones (2), idle
+ * clients for im (10000); `--files` small files (100000), or idle pairs for relay (1000). `--members` (100) and `--messages` (200) are of a room; for im `--members` (1000)
  * is of the larger room. `--minutes` (0.5) are of messages that arrive at the page.
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
@@ -26,9 +26,11 @@ import { messageRow } from './message.ts';
 import { othersRow } from './others.ts';
 import { pageRow } from './page.ts';
 import { recordsRow } from './records.ts';
+import { relayRow } from './relay.ts';
 import { requestsRow } from './requests.ts';
 import { resumeRow } from './resume.ts';
 import { roomRow } from './room.ts';
+import { scrollRow } from './scroll.ts';
 import { smallRow } from './small.ts';
 import { startRow } from './start.ts';
 import { swarmRow } from './swarm.ts';
@@ -60,9 +62,11 @@ const rows: Row[] = [
   othersRow,
   pageRow,
   recordsRow,
+  relayRow,
   requestsRow,
   resumeRow,
   roomRow,
+  scrollRow,
   smallRow,
   startRow,
   swarmRow,

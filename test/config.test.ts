@@ -74,6 +74,8 @@ test.each([
   ['NETAPP_LIMITS', 'connectionsPerAddress'],
   ['NETAPP_LIMITS', 'connectionsPerAdress=3'],
   ['NETAPP_LIMITS', 'requestsPerKey=-1'],
+  ['NETAPP_RELAY', 'perhaps'],
+  ['NETAPP_RELAY_LIMITS', 'bytesPerYear=3'],
   ['NETAPP_DRAIN', 'soon'],
 ])('%s "%s" is refused', async (name, value) => {
   const { code, stderr } = await run(['config', 'show', '--home', home], { env: { [name]: value } });
@@ -100,10 +102,14 @@ test('up takes its settings from the file, and remembers what flags said and not
 });
 
 test('limits are shown as they are written', async () => {
-  await configure('{"limits": {"connectionsPerAddress": 100, "loopback": true}, "drainMs": null}');
+  await configure(
+    '{"limits": {"connectionsPerAddress": 100, "loopback": true}, "drainMs": null, "relayLimits": {"pairs": 5}, "relay": "on"}',
+  );
   const { stdout } = await run(['config', 'show', '--home', home]);
   expect(stdout).toMatch(/^limits +connectionsPerAddress=100,loopback=true$/m);
   expect(stdout).toMatch(/^drainMs +-$/m);
+  expect(stdout).toMatch(/^relayLimits +pairs=5$/m);
+  expect(stdout).toMatch(/^relay +on$/m);
   const wrong = await run(['tracker', '--limit', 'connectionsPerAddress=many', '--home', home]);
   expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('reading --limit')]);
 });

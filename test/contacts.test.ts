@@ -66,7 +66,8 @@ describe('verifying', () => {
 });
 
 describe('blocking', () => {
-  const hostless = (text: string): string => text.replaceAll(/127\.0\.0\.1:\d+/g, 'HOST');
+  const hostless = (text: string): string =>
+    text.replaceAll(/127\.0\.0\.1:\d+/g, 'HOST').replaceAll(/\b[a-z2-7]{52}\b/g, 'ID');
 
   /** What bob's program shows him of alice from `after` on: all that it says by itself, and that he can ask for. */
   async function seenBy(bob: Member, after: number, id: string) {

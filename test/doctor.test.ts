@@ -12,6 +12,7 @@ import type { Finding } from '../src/doctor/check.ts';
 import { createIdentity } from '../src/link/certificate.ts';
 import { homePaths } from '../src/node/home.ts';
 import { run, start } from './program.ts';
+import { until } from './testnet.ts';
 
 let folder: string;
 let home: string;
@@ -27,8 +28,8 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function examined(): Promise<{ code: number; findings: Finding[]; bad: (FaultCode | null)[] }> {
-  const { code, stdout } = await run(['doctor', '--json', '--home', home]);
+async function examined(...words: string[]): Promise<{ code: number; findings: Finding[]; bad: (FaultCode | null)[] }> {
+  const { code, stdout } = await run(['doctor', ...words, '--json', '--home', home]);
   const findings: Finding[] = JSON.parse(stdout);
   return { code, findings, bad: findings.filter(({ level }) => level === 'bad').map(({ code }) => code) };
 }
@@ -59,9 +60,55 @@ test('where all is well, it says so, and the exit code is 0', async () => {
     new RegExp(`^lab at ${address} answers in [\\d.]+ ms .*key ${peer.slice(0, 8)}`),
   );
   expect(about(findings, 'clock')).toHaveLength(1);
+  expect(about(findings, 'reached')).toEqual([
+    `the tracker of lab sees this node at 127.0.0.1, and reaches it on this machine at 127.0.0.1:${node.says.port}`,
+  ]);
+  expect(about(findings, 'network')).toHaveLength(1);
   expect(about(findings, 'store')).toEqual(['netapp.db is whole']);
   const { stdout } = await run(['doctor', '--home', home]);
   expect(stdout.trimEnd().split('\n')).toHaveLength(findings.length);
+});
+
+test('somebody: whether they are there, each way to them, and what waits [N-91]', async () => {
+  const { tracker, node } = await up();
+  const bob = await start(join(folder, 'bob'), [
+    'up',
+    '--name',
+    'bob',
+    '--port',
+    '0',
+    '--join',
+    tracker.text('invite'),
+  ]);
+  open_.push(bob);
+  const there = await examined('bob');
+  expect(there).toMatchObject({ code: 0, bad: [] });
+  expect(about(there.findings, 'who')).toEqual(['bob@lab is online']);
+  expect(about(there.findings, 'local')).toEqual([expect.stringMatching(/^127\.0\.0\.1:\d+ works, within [\d.]+ ms$/)]);
+  expect(about(there.findings, 'waiting')).toEqual(['nothing waits for them']);
+
+  // No goodbye: the tracker goes on to say that bob is there, for a while.
+  bob.child.kill('SIGSTOP');
+  const hangs = await examined('bob');
+  expect(hangs).toMatchObject({ code: FAULTS.peer_unreachable.exit, bad: ['peer_unreachable'] });
+  expect(about(hangs.findings, 'local')).toEqual([
+    expect.stringMatching(/failed after \d+(\.\d)? ms: .*no answer within/),
+  ]);
+  expect(about(hangs.findings, 'reach')).toEqual(['bob@lab is there, and no way leads to them now']);
+  bob.child.kill('SIGCONT');
+  await bob.stop();
+  await node.client.messages.say({ handle: 'bob', text: 'for later' });
+  await until(
+    () => examined('bob'),
+    ({ findings }) => about(findings, 'waiting')[0] === '1 messages are held for them by a mailbox',
+  );
+  const gone = await examined('bob');
+  expect(gone).toMatchObject({ code: 0, bad: [] }); // nobody has to act
+  expect(about(gone.findings, 'who')[0]).toMatch(/^bob@lab is offline, seen /);
+
+  expect(await examined('nobody')).toMatchObject({ code: FAULTS.unknown_handle.exit, bad: ['unknown_handle'] });
+  await node.stop();
+  expect(await examined('bob')).toMatchObject({ code: FAULTS.agent_down.exit, bad: ['agent_down'] });
 });
 
 test('a tracker that is away, and an agent that is away, are told with what to do', async () => {

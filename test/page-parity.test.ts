@@ -25,6 +25,8 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   'files.certificate': 'for curl and others',
   'files.verify': 'for scripts: it reads again all that is here',
   'files.gc': 'for scripts',
+  'network.check': 'the doctor says the same in words',
+  'network.lan': 'a name without a tracker is to be made sure of before it is written to: at the command line',
   'zones.delegate': 'for those who run trackers, at the command line',
   'zones.revoke': 'as zones.delegate',
   'zones.policy': 'as zones.delegate',

@@ -83,6 +83,39 @@ describe.skipIf(noBrowser)('two people', () => {
     await entry(hers, 'Taken back').waitFor();
   });
 
+  test('any emoji is found, by words, in groups and with the keyboard alone, and the last ones stand first', async () => {
+    const box = hers.getByRole('combobox', { name: 'Message bob' });
+    const open = () => hers.getByRole('button', { name: 'Put in an emoji' }).click();
+    await box.fill('');
+    await open();
+    const find = hers.getByRole('textbox', { name: 'Find an emoji' });
+    await hers.getByRole('button', { name: 'Animals and nature', disabled: false }).waitFor(); // all are here
+    await find.fill('giraffe');
+    await hers.getByRole('button', { name: /^giraffe/ }).waitFor();
+    await find.press('Enter');
+    await until(
+      () => box.inputValue(),
+      (text) => text === '🦒',
+    );
+    await open();
+    await hers.getByRole('button', { name: 'Food and drink', disabled: false }).click();
+    await hers.getByRole('button', { name: /^grapes/ }).waitFor();
+    expect(
+      await hers.getByRole('toolbar', { name: 'Emoji to choose from' }).getByRole('button').count(),
+    ).toBeGreaterThan(100);
+    await hers.getByRole('button', { name: 'Often used' }).click();
+    await find.press('ArrowDown'); // into the grid: what was used last stands there first
+    expect(await hers.evaluate('document.activeElement.textContent')).toBe('🦒');
+    await hers.keyboard.press('ArrowRight');
+    await hers.keyboard.press('ArrowLeft');
+    await hers.keyboard.press('Enter');
+    await until(
+      () => box.inputValue(),
+      (text) => text === '🦒🦒',
+    );
+    await box.fill('');
+  });
+
   test('a draft is kept over a reload, and a name is completed', async () => {
     const box = () => hers.getByRole('combobox', { name: 'Message bob' });
     await box().fill('not yet');
@@ -165,6 +198,51 @@ describe.skipIf(noBrowser)('two people', () => {
     await hers.frameLocator('iframe').getByText('onload="top.hit=1"').waitFor();
     expect(await hers.evaluate('window.hit')).toBeUndefined();
     await hers.keyboard.press('Escape');
+  });
+
+  test('a PDF opens in a tab of its own, at another origin, where it can fetch nothing; or it is saved', async () => {
+    const pdf = Buffer.from(
+      '%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n' +
+        '3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n',
+    );
+    await goTo(hers, '#/chat/bob%40lab');
+    await hers
+      .getByLabel('Files to send')
+      .setInputFiles([{ name: 'plan.pdf', mimeType: 'application/pdf', buffer: pdf }]);
+    const look = () => entry(hers, 'plan.pdf').getByRole('button', { name: 'Look at it' }).click();
+    await look();
+    const link = hers.getByRole('link', { name: /Open it in a tab of its own|Save it/ });
+    const address = (await link.getAttribute('href')) ?? '';
+    expect(new URL(address).origin).not.toBe(alice.agent.origin);
+    expect(await link.getAttribute('rel')).toContain('noopener');
+    const response = await fetch(address);
+    expect(Buffer.from(await response.arrayBuffer()).equals(pdf)).toBe(true);
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      'content-type': 'application/pdf',
+      'content-disposition': 'inline',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': expect.stringContaining("default-src 'none'"),
+      'cross-origin-opener-policy': 'same-origin',
+    });
+    const asked = hers.context().waitForEvent('request', (request) => request.url() === address);
+    const [tab] = await Promise.all([hers.context().waitForEvent('page'), link.click()]);
+    expect((await (await asked).response())?.status()).toBe(200);
+    expect(await tab.evaluate('window.opener')).toBeNull();
+    await tab.close();
+    await hers.keyboard.press('Escape');
+
+    for (const [has, name] of [
+      [true, 'Open it in a tab of its own'],
+      [false, 'Save it: this browser shows no PDF'],
+    ] as const) {
+      await hers.evaluate(
+        `Object.defineProperty(navigator, 'pdfViewerEnabled', { value: ${has}, configurable: true })`,
+      );
+      await look();
+      await hers.getByRole('link', { name }).waitFor();
+      await hers.keyboard.press('Escape');
+    }
+    await hers.evaluate('delete navigator.pdfViewerEnabled');
   });
 
   test('verify each other', async () => {
@@ -298,6 +376,7 @@ test.skipIf(noBrowser)(
       () => hers.getByRole('img', { name: /^You, / }).getAttribute('aria-label'),
       (words) => /linked to lab \(.*linked to bob@lab \(/.test(words ?? '') && !words?.includes('not linked'),
     );
+    await hers.getByText(/the tracker of lab sees this node at 127/).waitFor({ timeout: 120_000 });
     await hers.getByText(/this node answers at 127\.0\.0\.1/).waitFor({ timeout: 120_000 }); // it looks at much
   },
 );

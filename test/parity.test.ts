@@ -499,6 +499,28 @@ describe.each(DOORS)('%s', (name) => {
     await expect(door().links.connect({ target: 'nobody' })).rejects.toMatchObject({ code: 'unknown_handle' });
   });
 
+  test('the networks, and every way to somebody', async () => {
+    const { network } = door();
+    const { trackers, listening, multicast } = await network.check();
+    expect(listening).toEqual(alice.node.addresses);
+    // It was announced anew, and dialled back. [N-90]
+    expect(trackers).toMatchObject([{ zone: 'lab', observed: '127.0.0.1', scope: 'loopback', reached: listening }]);
+    expect(multicast).toEqual([]); // loopback is no network
+
+    await door().links.connect({ target: 'bob' });
+    const links = bob.node.peers.links.size;
+    const reach = await network.peer({ handle: 'bob' });
+    expect(reach).toMatchObject({ handle: 'bob@lab', id: bob.node.account, status: 'online', link: { rung: 'local' } });
+    expect(reach.ways[0]).toMatchObject({ rung: 'local', label: bob.node.addresses[0], works: true, reason: null });
+    // Tried, and nothing said: no link is made or changed by it. [N-91]
+    expect(bob.node.peers.links.size).toBe(links);
+    await expect(network.peer({ handle: 'nobody' })).rejects.toMatchObject({ code: 'unknown_handle' });
+  });
+
+  test('who is on this network, where nobody listens', async () => {
+    await expect(door().network.lan()).rejects.toMatchObject({ code: 'wrong_state' });
+  });
+
   test('events carry on from a cursor', async () => {
     const seen: number[] = [];
     const stop = new AbortController();

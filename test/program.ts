@@ -5,7 +5,10 @@ import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Client, createClient } from '../src/api/client.ts';
 
-const MAIN = resolve(import.meta.dirname, '../src/bin/netapp.ts');
+export const MAIN = resolve(import.meta.dirname, '../src/bin/netapp.ts');
+
+/** Tests do not see each other on the network, and ask nothing of its router. */
+const ALONE = { NETAPP_LAN: 'off', NETAPP_PORT_MAPPING: 'off' };
 
 /** Milliseconds that a program has to come up on a busy machine. */
 const START_MS = 30_000;
@@ -21,7 +24,7 @@ export function run(
     const child = execFile(
       process.execPath,
       [...(options.node ?? []), MAIN, ...args],
-      { env: { ...process.env, NETAPP_HOME: '/nowhere', ...options.env }, maxBuffer: 64 * 1024 * 1024 },
+      { env: { ...process.env, NETAPP_HOME: '/nowhere', ...ALONE, ...options.env }, maxBuffer: 64 * 1024 * 1024 },
       (error, stdout, stderr) => done({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr }),
     );
     child.stdin?.end(options.input ?? '');
@@ -98,7 +101,7 @@ export async function start(
   const [command = process.execPath, ...words] = [...within, process.execPath];
   const child = spawn(command, [...words, ...(options.node ?? []), main, ...args, ...at, '--home', home, '--json'], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...options.env },
+    env: { ...process.env, ...ALONE, ...options.env },
   });
   let said = '';
   child.stderr.on('data', (data) => (said += data));

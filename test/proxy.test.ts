@@ -157,6 +157,7 @@ for (const name of Object.keys(commands)) {
     ]);
     const doctor = await run(['doctor', '--home', join(folder, 'alice')]);
     expect(doctor.stdout).toContain(`lab at ${url} answers`);
+    expect(doctor.stdout).toMatch(/with a trusted certificate of NetApp test authority, until 20\d\d-\d\d-\d\d/);
 
     expect(await get(port, '/netapp/healthz')).toMatchObject({ status: 200 });
     expect(await get(port, '/netapp/directory/list')).toMatchObject({ status: 401, fault: 'unauthenticated' });

@@ -166,13 +166,26 @@ export class StubBackend implements Backend {
     ],
     links: 1,
     queue: { messages: 0, files: 0 },
+    reach: {
+      mapping: {
+        state: 'off',
+        by: null,
+        outside: null,
+        isPublic: null,
+        until: null,
+        gateway: null,
+        error: null,
+        code: null,
+      },
+      lan: { on: false, networks: [], found: 0, refused: null },
+    },
     invite: 'netapp://t',
   });
 
   people: Backend['people'] = {
     announce: async () => alice,
     list: async () => [alice, bob],
-    find: async (handle) => ({ ...this.#person(handle), stale: false, trace: null }),
+    find: async (handle) => ({ ...this.#person(handle), stale: false, trace: null, link: null }),
     setStatus: async (status, text) => ({ ...alice, status, text }),
     setAutoAccept: async (handle, autoAccept) => ({ ...this.#person(handle), autoAccept }),
     verify: async (handle, { confirm }) => {
@@ -355,6 +368,21 @@ export class StubBackend implements Backend {
     connect: async (target) => {
       this.#person(target);
       throw new Fault('peer_unreachable', `connecting to "${target}": no address answers`);
+    },
+  };
+
+  network: Backend['network'] = {
+    lan: async () => [],
+    check: async () => ({
+      interfaces: [],
+      listening: [],
+      trackers: [],
+      nat: { kind: 'unknown', seen: [], hosts: 0 },
+      multicast: [],
+    }),
+    peer: async (handle) => {
+      const { handle: shown, id, status, lastSeen } = this.#person(handle);
+      return { handle: shown, id, status, lastSeen, link: null, ways: [], waiting: { queued: 0, held: 0, files: 0 } };
     },
   };
 

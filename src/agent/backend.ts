@@ -13,6 +13,7 @@ import { fileControlOf } from './files.ts';
 import { JobStore } from './job-store.ts';
 import { Jobs } from './jobs.ts';
 import { worldOf } from './needs.ts';
+import { networkOf } from './network.ts';
 import { talkOf } from './talk.ts';
 
 type Wait = { signal?: AbortSignal | undefined };
@@ -26,6 +27,26 @@ const zoneView = ({ until, seen, ...rest }: Awaited<ReturnType<Node['zones']['re
 });
 
 /** `invite`: the one to give to others, where it differs from the one by which the node itself finds its tracker. */
+/** How others find this node and get to it. */
+function reachView({ mapping, neighbours }: Node): Status['reach'] {
+  const { error, until, ...rest } = mapping?.state ?? MAPPING_OFF;
+  const { networks, found, refused } = neighbours.state ?? { networks: [], found: 0, refused: null };
+  return {
+    mapping: { ...rest, until: timeOf(until), error: error?.message ?? null, code: error?.code ?? null },
+    lan: { on: refused !== null, networks, found, refused },
+  };
+}
+
+const MAPPING_OFF = {
+  state: 'off',
+  by: null,
+  outside: null,
+  isPublic: null,
+  until: null,
+  gateway: null,
+  error: null,
+} as const;
+
 export function backendOf(
   node: Node,
   options: {
@@ -117,6 +138,7 @@ export function backendOf(
         trackers,
         links: peers.links.size,
         queue: { messages: chat.waiting(), files: moving.length },
+        reach: reachView(node),
         invite: options.invite?.() ?? trackers[0]?.invite ?? null,
       };
     },
@@ -161,9 +183,13 @@ export function backendOf(
         return [...people.map(node.personView), ...strangers.map(person)];
       },
       async find(handle, { mode, trace, ...wait }) {
-        if (mode === undefined && !trace) return { ...(await find(handle, wait)), stale: false, trace: null };
+        if (mode === undefined && !trace) {
+          const found = await find(handle, wait);
+          return { ...found, stale: false, trace: null, link: node.linkTo(found.id) };
+        }
         const { person, stale, steps } = await directory.trace(handle, { mode, ...wait });
-        return { ...node.personView(person), stale, trace: trace ? steps : null };
+        const link = node.linkTo(person.account);
+        return { ...node.personView(person), stale, trace: trace ? steps : null, link };
       },
       async setStatus(status, text, wait) {
         if (status === 'offline') {
@@ -224,9 +250,12 @@ export function backendOf(
         const link = address
           ? await peers.connect(address, peer, wait)
           : await peers.reach(await account(target, wait), wait);
+        if (address) await node.neighbours.metBy(link, wait);
         return node.linkView(link);
       },
     },
+
+    network: networkOf(node, account),
 
     events: { last: () => events.last, follow: followEvents },
     ...doorsOf(node, resolved),

@@ -182,10 +182,12 @@ function backendOf(account: HostedAccount, house: House, parts: Parts): HostedBa
       list: async () => house.people().map(account.personView),
       async find(handle, { mode, trace, ...wait }) {
         if (mode === undefined && !trace) {
-          return { ...account.personView(await account.directory.find(handle, wait)), stale: false, trace: null };
+          const found = account.personView(await account.directory.find(handle, wait));
+          return { ...found, stale: false, trace: null, link: account.linkTo(found.id) };
         }
         const { person, stale, steps } = await account.directory.trace(handle, { mode, ...wait });
-        return { ...account.personView(person), stale, trace: trace ? steps : null };
+        const link = account.linkTo(person.account);
+        return { ...account.personView(person), stale, trace: trace ? steps : null, link };
       },
       async setStatus(status, text) {
         if (status === 'offline') {

@@ -1,6 +1,7 @@
 /** What the operations need from whoever stands behind them; the composition root of a node fulfils it. */
 import type { Access } from './caller.ts';
 import type { Job, JobRequest, JobState } from './job.ts';
+import type { NetworkInfo, PeerReach } from './network.ts';
 import type {
   AgentEvent,
   BackupInfo,
@@ -20,6 +21,7 @@ import type {
   FreedHandle,
   GivenLink,
   HandleInfo,
+  Heard,
   InviteInfo,
   LinkInfo,
   Message,
@@ -237,6 +239,14 @@ export interface Backend {
     list(): Promise<LinkInfo[]>;
     /** Links to a handle, to `peerid@host:port`, or to `host:port` and whichever key answers there. (peer_connect) */
     connect(target: string, options: Wait): Promise<LinkInfo>;
+  };
+
+  network: {
+    check(options: Wait): Promise<NetworkInfo>;
+    /** Tries every way to somebody's node to its end. */
+    peer(handle: string, options: Wait): Promise<PeerReach>;
+    /** Throws `wrong_state` where nobody listens. */
+    lan(): Promise<Heard[]>;
   };
 
   events: {

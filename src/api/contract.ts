@@ -9,6 +9,7 @@ import * as jobs from './jobs.ts';
 import * as joining from './joining.ts';
 import * as links from './links.ts';
 import * as messages from './messages.ts';
+import * as network from './network.ts';
 import * as people from './people.ts';
 import * as rooms from './rooms.ts';
 import * as sessions from './sessions.ts';
@@ -104,6 +105,7 @@ export const contract = {
   },
   handles: { list: handles.list, revoke: handles.revoke, rename: handles.rename, free: handles.free },
   links: { list: links.list, connect: links.connect },
+  network: { check: network.check, peer: network.peer, lan: network.lan },
   events: { follow: events.follow, last: events.last },
   webhooks: {
     create: webhooks.create,

@@ -40,6 +40,8 @@ export const send = operation(
       'unknown_handle',
       'unknown_zone',
       'key_changed',
+      'peer_unreachable',
+      'wrong_key',
       'wrong_state',
       'unreadable',
       'bad_name',

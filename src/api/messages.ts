@@ -55,6 +55,8 @@ export const say = operation(
       'unknown_id',
       'tracker_down',
       'key_changed',
+      'peer_unreachable',
+      'wrong_key',
       'wrong_state',
       'disk_full',
       'queue_full',

@@ -302,6 +302,13 @@ export const operations = os.router({
       backend.links.connect(input.target, { signal }),
     ),
   },
+  network: {
+    check: os.network.check.handler(({ context: { backend, signal } }) => backend.network.check({ signal })),
+    peer: os.network.peer.handler(({ context: { backend, signal }, input }) =>
+      backend.network.peer(input.handle, { signal }),
+    ),
+    lan: os.network.lan.handler(({ context: { backend } }) => backend.network.lan()),
+  },
   events: {
     follow: os.events.follow.handler(async ({ context: { backend, signal }, input, lastEventId }) => {
       const from = input.from ?? cursorOf(lastEventId) ?? backend.events.last();

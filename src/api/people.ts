@@ -58,6 +58,7 @@ export const find = operation(
       'bad_referral',
       'malformed',
       'peer_unreachable',
+      'wrong_key',
     ],
     example: 'netapp people find bob@lab1.cse.hcmut --trace',
     command: { words: ['people', 'find'], positionals: ['handle'] },

@@ -10,6 +10,7 @@ export type {
   DeadLetter,
   FileInfo,
   Found,
+  Heard,
   InviteInfo,
   LinkInfo,
   Message,

@@ -57,6 +57,33 @@ const traceStep = z.object({
   stale: z.boolean().describe('what was known longer ago than it holds, because nobody answered'),
 });
 
+export const rung = z
+  .enum(['lan', 'direct', 'punched', 'relay', 'local'])
+  .describe('which step of the ladder it stands on');
+
+export const linkInfo = z.object({
+  peer: z.string().describe('peer id of the other node'),
+  handle: z.string().nullable().describe('handle of the account it hosts; null for a tracker or a node not yet known'),
+  role: z.enum(['node', 'tracker']),
+  rung,
+  address: z.string(),
+  dialled: z.boolean().describe('true if this side dialled'),
+  since: time,
+  rttMs: z.number().nullable().describe('milliseconds of the last sign of life, there and back'),
+  sentBytes: z.number().int(),
+  receivedBytes: z.number().int(),
+  missed: z
+    .array(
+      z.object({
+        rung,
+        way: z.string().describe('the address that was tried, or what is tried instead of one'),
+        reason: z.string(),
+      }),
+    )
+    .describe('nearer ways to the other end, and why each is not used; they are tried again by themselves'),
+  triedAt: time.nullable().describe('when those were tried last; null where there are none'),
+});
+
 /** A person as a lookup found them. */
 export const personFound = person.extend({
   stale: z
@@ -64,6 +91,7 @@ export const personFound = person.extend({
     .default(false)
     .describe('the trackers of their zone do not answer now: this is what they said last'),
   trace: z.array(traceStep).nullable().default(null).describe('each question, where it was asked for'),
+  link: linkInfo.nullable().default(null).describe('how they are reached now; null: there is no link'),
 });
 
 /** A zone, as the tracker that signs for it tells its admins. */
@@ -240,8 +268,6 @@ const fileState = z.enum([
   'failed',
 ]);
 
-const rung = z.enum(['lan', 'direct', 'punched', 'relay', 'local']).describe('which step of the ladder it stands on');
-
 /** What is done where the name of a received file is taken. */
 export const conflict = z.enum(['skip', 'overwrite', 'rename'], 'expected "skip", "overwrite" or "rename"');
 
@@ -385,17 +411,23 @@ export const fileCheck = z.object({
   refetch: z.boolean().describe('it is fetched again now'),
 });
 
-export const linkInfo = z.object({
-  peer: z.string().describe('peer id of the other node'),
-  handle: z.string().nullable().describe('handle of the account it hosts; null for a tracker or a node not yet known'),
+/** A node or tracker of which this machine has heard on its networks. */
+export const heard = z.object({
   role: z.enum(['node', 'tracker']),
-  rung,
-  address: z.string(),
-  dialled: z.boolean().describe('true if this side dialled'),
+  handle: z
+    .string()
+    .nullable()
+    .describe('by which to speak to the account of a node: as it is known, else the name that it claims, and its key'),
+  zone: z.string().nullable().describe('that a tracker serves, as it says'),
+  id: z.string().describe('peer id of the node or tracker'),
+  account: z.string().nullable().describe('account id, as a node says; proved by the first link'),
+  known: z.boolean().describe('the account is known to me; the tracker is one of mine'),
+  addresses: z.array(z.string()).describe('host:port pairs from which it was heard'),
+  networks: z.array(z.string()).describe('interfaces of this machine on which it was heard'),
+  software: z.string(),
+  invite: z.string().nullable().describe('to join a tracker with; it has no token'),
   since: time,
-  rttMs: z.number().nullable(),
-  sentBytes: z.number().int(),
-  receivedBytes: z.number().int(),
+  until: time.describe('until which it holds if nothing more is heard'),
 });
 
 /** A name of a zone, as its admins see it. */
@@ -449,6 +481,31 @@ const trackerInfo = z.object({
   invite: z.string(),
 });
 
+/** How others find this node, and whether they get in from outside. */
+const reachInfo = z.object({
+  mapping: z.object({
+    state: z
+      .enum(['asking', 'mapped', 'none', 'needless', 'off'])
+      .describe('whether the router lets others in; needless: this machine stands in no private network'),
+    by: z.enum(['pcp', 'nat-pmp', 'upnp']).nullable(),
+    outside: z.string().nullable().describe('host:port at which the router says that others reach this node'),
+    isPublic: z.boolean().nullable().describe('false: that is an address behind one more router'),
+    until: time.nullable().describe('when it ends unless it is renewed; null: none, or not by itself'),
+    gateway: z.string().nullable().describe('address of the router'),
+    error: z.string().nullable(),
+    code: z.string().nullable(),
+  }),
+  lan: z.object({
+    on: z.boolean().describe('whether nodes and trackers of these networks are listened for'),
+    networks: z.array(z.string()).describe('interfaces over which multicast is said and heard'),
+    found: z.number().int().describe('nodes and trackers that are heard of'),
+    refused: z
+      .record(z.enum(['too_many', 'malformed', 'queue_full', 'forbidden']), z.number().int())
+      .nullable()
+      .describe('packets that were not acted on, by why; null: nobody listens'),
+  }),
+});
+
 export const status = z.object({
   handle: z.string(),
   id: z.string(),
@@ -465,6 +522,7 @@ export const status = z.object({
     messages: z.number().int().describe('entries without a receipt yet'),
     files: z.number().int().describe('transfers accepted or moving'),
   }),
+  reach: reachInfo,
   invite: z.string().nullable().describe('invite link to this person’s tracker; null without a tracker'),
 });
 
@@ -586,5 +644,6 @@ export type FileCertificate = z.infer<typeof fileCertificate>;
 export type FileGarbage = z.infer<typeof fileGarbage>;
 export type FileCheck = z.infer<typeof fileCheck>;
 export type LinkInfo = z.infer<typeof linkInfo>;
+export type Heard = z.infer<typeof heard>;
 export type Status = z.infer<typeof status>;
 export type AgentEvent = z.infer<typeof event>;

@@ -32,4 +32,10 @@ export interface Siblings {
   readonly self: string;
   /** Whether it has ended, or gives no sign of life to this process, which itself is not cut off. */
   isGone(process: string): boolean;
+  /**
+   * Asks another process about `topic`. Throws `tracker_down` where it does not answer within the time that is left.
+   */
+  ask(process: string, topic: string, text: string, wait?: { signal?: AbortSignal | undefined }): Promise<string>;
+  /** What this process answers about `topic`; it must not throw. To be called once for each topic. */
+  answer(topic: string, reply: (text: string) => Promise<string>): void;
 }

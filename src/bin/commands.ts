@@ -1,7 +1,7 @@
 /** The commands that are processes of their own. What they need is loaded when they run. */
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { naming, targetInput } from '../api/operation.ts';
+import { handleInput, naming, targetInput } from '../api/operation.ts';
 import type { Log } from '../base/log.ts';
 import type { Verified } from '../chat/export.ts';
 import { type ProcessCommand, processCommand } from '../cli/process-command.ts';
@@ -10,6 +10,7 @@ import { parseSpan } from '../cli/units.ts';
 import type { RunTrackerOptions } from '../tracker/main.ts';
 import type { DoorOptions } from './im.ts';
 import { doorFlags, imCommands } from './im-commands.ts';
+import { pathCommands } from './path-commands.ts';
 import { port } from './port.ts';
 
 const mailbox = z.boolean().optional().meta({
@@ -27,6 +28,14 @@ const dnsFlag = z
   .array(z.string())
   .default([])
   .describe('DNS server to ask for zones out in the world, IP or IP:port; none: ask none; default: the machine’s');
+
+const onOff = z.enum(['on', 'off'], 'expected on or off').transform((word) => word === 'on');
+const lanFlag = onOff
+  .optional()
+  .describe('find nodes and trackers on this network, and be found there: on or off; default: on');
+const portMappingFlag = onOff
+  .optional()
+  .describe('ask the router to let others in from outside: on or off; default: on');
 
 const upFlags = z.object({
   name: z.string().optional().describe('my name, such as alice; default: the one of the home, else the login name'),
@@ -65,6 +74,8 @@ const upFlags = z.object({
     })
     .optional()
     .describe('be away after so long without a use, such as 10m, or off; remembered; default: 10m'),
+  lan: lanFlag,
+  portMapping: portMappingFlag,
   httpPort: port.optional().describe('serve the agent’s HTTP API on this loopback port too; 0: any'),
   open: z.boolean().optional().meta({
     negatable: true,
@@ -194,6 +205,16 @@ const tracker = processCommand({
       .array(z.string())
       .default([])
       .describe('a limit such as connectionsPerAddress=100; may stand several times; see docs/operations.md'),
+    relay: z
+      .enum(['off', 'zones', 'on'], 'expected off, zones or on')
+      .optional()
+      .describe(
+        'pass bytes on between nodes that reach each other in no other way: off, zones (both are of its zones) or on (one of them is); default: zones',
+      ),
+    relayLimit: z
+      .array(z.string())
+      .default([])
+      .describe('a limit of that such as bytesPerDay=1000000000; may stand several times; see docs/operations.md'),
     metrics: z
       .string()
       .optional()
@@ -202,6 +223,7 @@ const tracker = processCommand({
       .array(z.string())
       .default([])
       .describe('host:port of another machine at which a tracker with its key answers; may stand several times'),
+    lan: lanFlag,
     drain: z
       .string()
       .transform((written, context): number | null => {
@@ -241,12 +263,12 @@ const tracker = processCommand({
     const given = givenToTracker(ofTrackerAlone);
     const read = async () => settle(given, env, await readConfig(home)).settings;
     const settings = await read();
-    const { zone, mailbox, engine, host, trackerPort: port, metrics, elsewhere, drainMs } = settings;
+    const { zone, mailbox, engine, host, trackerPort: port, metrics, elsewhere, drainMs, lan } = settings;
     const log = createLog({ name: 'netapp', level: settings.log });
     await runTracker({
       ...ofTracker(settings),
       behindProxy: behindProxyOf(settings),
-      ...{ zone, mailbox, engine, host, port, metrics, elsewhere, drainMs },
+      ...{ zone, mailbox, engine, host, port, metrics, elsewhere, drainMs, lan },
       zones: settings.zones,
       parents: settings.parents.map(parseInvite),
       primaries: settings.primaries.map(parseInvite),
@@ -371,7 +393,7 @@ const doctor = processCommand({
   name: 'doctor',
   summary: 'Look whether all is well, and say what to do where it is not',
   description:
-    'Program, home, disk, store, agent, port, trackers with their keys and clocks, people. The exit code is 0 where nobody has to act, else that of the first thing to do.',
+    'Program, home, disk, store, agent, port, networks, trackers with their keys and clocks, people. With a handle: that person, and every way to their node, tried now. The exit code is 0 where nobody has to act, else that of the first thing to do.',
   example: 'netapp doctor --json',
   faults: [
     'unsupported_version',
@@ -389,11 +411,19 @@ const doctor = processCommand({
     'bad_invite',
     'clock_ahead',
     'key_changed',
+    'unknown_handle',
+    'unknown_zone',
+    'wrong_state',
   ],
-  input: z.object({}),
-  async run(_input, shell) {
+  input: z.object({
+    handle: handleInput
+      .optional()
+      .meta({ positional: true, description: 'somebody whom to look at: name@zone, or a name in your own zone' })
+      .register(naming, { of: 'person' }),
+  }),
+  async run({ handle }, shell) {
     const [{ doctor }, { readVersion }] = await Promise.all([import('../doctor/doctor.ts'), import('./version.ts')]);
-    return doctor(shell, await readVersion());
+    return doctor(shell, await readVersion(), handle);
   },
 });
 
@@ -425,4 +455,5 @@ export const processCommands: readonly ProcessCommand[] = [
   restore,
   verifyExport,
   ...imCommands,
+  ...pathCommands,
 ];

@@ -7,7 +7,7 @@ import type { HomeConfig } from '../node/home.ts';
 import { type Key, keys, type Settings } from './settings.ts';
 
 /** What takes effect at once; all else waits for the next start. */
-const AT_ONCE: readonly Key[] = ['log', 'admins', 'policy', 'limits'];
+const AT_ONCE: readonly Key[] = ['log', 'admins', 'policy', 'limits', 'relay', 'relayLimits'];
 
 /**
  * At each SIGHUP reads the settings and gives them to `apply`; what cannot be read leaves everything as it was, and is an error in the log. On
@@ -51,8 +51,16 @@ export function onHangup(options: {
 }
 
 /** What a tracker can take without being started anew. */
-export const ofTracker = ({ admins, policy, limits }: Settings): Pick<HomeConfig, 'admins' | 'policy' | 'limits'> => ({
+export const ofTracker = ({
   admins,
   policy,
   limits,
+  relay,
+  relayLimits,
+}: Settings): Pick<HomeConfig, 'admins' | 'policy' | 'limits' | 'relay' | 'relayLimits'> => ({
+  admins,
+  policy,
+  limits,
+  relay,
+  relayLimits,
 });

@@ -65,12 +65,16 @@ const SETTINGS: { readonly [K in Key]-?: Setting<K> } = {
   },
   policy: { flag: '--policy', env: 'NETAPP_POLICY', read: asIs, fallback: () => undefined },
   limits: { flag: '--limit', env: 'NETAPP_LIMITS', read: asLimits, fallback: () => ({}) },
+  relay: { flag: '--relay', env: 'NETAPP_RELAY', read: asIs, fallback: () => 'zones' },
+  relayLimits: { flag: '--relay-limit', env: 'NETAPP_RELAY_LIMITS', read: asLimits, fallback: () => ({}) },
   metrics: { flag: '--metrics', env: 'NETAPP_METRICS', read: asIs, fallback: () => undefined },
   elsewhere: { flag: '--elsewhere', env: 'NETAPP_ELSEWHERE', read: asList, fallback: () => [] },
   drainMs: { flag: '--drain', env: 'NETAPP_DRAIN', read: parseSpan, fallback: () => DRAIN_MS },
   presence: { flag: '--presence', env: 'NETAPP_PRESENCE', read: asIs, fallback: () => 'zone' },
   awayAfterMs: { flag: '--away-after', env: 'NETAPP_AWAY_AFTER', read: parseSpan, fallback: () => AWAY_AFTER_MS },
   httpPort: { flag: '--http-port', env: 'NETAPP_HTTP_PORT', read: asNumber, fallback: () => undefined },
+  lan: { flag: '--lan', env: 'NETAPP_LAN', read: asFlag, fallback: () => true },
+  portMapping: { flag: '--port-mapping', env: 'NETAPP_PORT_MAPPING', read: asFlag, fallback: () => true },
   webhookTargets: { env: 'NETAPP_WEBHOOK_TARGETS', read: asList, fallback: () => [] },
   log: { env: 'NETAPP_LOG', read: asIs, fallback: () => 'warn' },
 };
@@ -93,8 +97,12 @@ export type Settings = {
     | 'trustedProxies'
     | 'forwardedHeader'
     | 'limits'
+    | 'relay'
+    | 'relayLimits'
     | 'elsewhere'
     | 'presence'
+    | 'lan'
+    | 'portMapping'
     | 'webhookTargets'
     | 'log']-?: Exclude<HomeConfig[K], undefined>;
 } & Pick<
@@ -187,22 +195,28 @@ export function givenToTracker(input: {
   admin: string[];
   policy?: HomeConfig['policy'];
   limit: string[];
+  relay?: HomeConfig['relay'];
+  relayLimit: string[];
   metrics?: string | undefined;
   elsewhere: string[];
+  lan?: boolean | undefined;
   drain?: number | null | undefined;
   behindProxy?: string | undefined;
   publicUrl: string[];
   trustedProxy: string[];
   forwardedHeader?: HomeConfig['forwardedHeader'];
 }): HomeConfig {
-  const { port, admin, zone, parent, primary, dns, limit, elsewhere, drain, publicUrl, trustedProxy, ...given } = input;
+  const { port, admin, zone, parent, primary, dns, limit, elsewhere, drain, publicUrl, trustedProxy, ...rest } = input;
+  const { relayLimit, ...given } = rest;
   const [first, ...others] = zone;
   const some = <T>(list: T[]): T[] | undefined => (list.length > 0 ? list : undefined);
-  const text = limit.join(',');
-  const limits = limit.length > 0 ? homeConfig.shape.limits.safeParse(asLimits(text)) : undefined;
-  if (limits && !limits.success) {
-    throw new Fault('invalid_argument', `reading --limit "${text}": ${limits.error.issues[0]?.message}`);
-  }
+  const numbers = <K extends 'limits' | 'relayLimits'>(flag: string, key: K, said: string[]): HomeConfig[K] => {
+    if (said.length === 0) return undefined;
+    const text = said.join(',');
+    const parsed = homeConfig.shape[key].safeParse(asLimits(text));
+    if (parsed.success) return parsed.data;
+    throw new Fault('invalid_argument', `reading ${flag} "${text}": ${parsed.error.issues[0]?.message}`);
+  };
   return {
     ...given,
     zone: first,
@@ -212,7 +226,8 @@ export function givenToTracker(input: {
     dns: some(dns),
     trackerPort: port,
     admins: some(admin),
-    limits: limits?.data,
+    limits: numbers('--limit', 'limits', limit),
+    relayLimits: numbers('--relay-limit', 'relayLimits', relayLimit),
     elsewhere: some(elsewhere),
     publicUrls: some(publicUrl),
     trustedProxies: some(trustedProxy),

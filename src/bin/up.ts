@@ -20,6 +20,7 @@ import { Node } from '../node/node.ts';
 import { Tracker } from '../tracker/tracker.ts';
 import { behindProxyOf } from './behind-proxy.ts';
 import { readCa, readTracker } from './invited.ts';
+import { offeredTracker, tellOfTrackers } from './offer.ts';
 import { ofTracker, onHangup } from './reload.ts';
 import { dnsOf, type Settings, settle } from './settings.ts';
 import { readVersion } from './version.ts';
@@ -44,6 +45,8 @@ export type UpOptions = {
   sharedMemory?: string | undefined;
   /** Bytes of the shared memory. */
   size?: number | undefined;
+  lan?: boolean | undefined;
+  portMapping?: boolean | undefined;
   presence?: 'zone' | 'contacts' | undefined;
   awayAfter?: number | null | undefined;
 };
@@ -56,9 +59,12 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
   const version = await readVersion();
   await createHome(shell.home);
   const trackerCa = options.trackerCa === undefined ? undefined : resolve(shell.cwd, options.trackerCa);
-  const [given, kept] = [givenBy({ ...options, trackerCa }), await readConfig(shell.home)];
+  const [told, kept] = [givenBy({ ...options, trackerCa }), await readConfig(shell.home)];
+  const first = settle(told, shell.env, kept).settings;
+  const log = createLog({ name: 'netapp', level: first.log });
+  const wanted = await offeredTracker({ given: told, kept, settings: first, shell, log });
+  const given = wanted === undefined ? told : { ...told, trackers: [wanted] };
   const { settings } = settle(given, shell.env, kept);
-  const log = createLog({ name: 'netapp', level: settings.log });
 
   await using opened = new AsyncDisposableStack();
   const inside = settings.trackers.length
@@ -68,8 +74,9 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
   const trackers: ChosenTracker[] = inside
     ? [ownInvite(inside, settings.host)]
     : await Promise.all(settings.trackers.map((text) => readTracker(text, { zone: settings.zone, ca }, shell)));
-  const [first] = [...trackers].sort((a, b) => (a.tier ?? 1) - (b.tier ?? 1));
-  const handle = `${settings.name}@${first?.zone ?? settings.zone}`;
+  const [best] = [...trackers].sort((a, b) => (a.tier ?? 1) - (b.tier ?? 1));
+  const handle = `${settings.name}@${best?.zone ?? settings.zone}`;
+  const here = { inside };
   const node = opened.use(
     await Node.start({
       home: shell.home,
@@ -77,7 +84,16 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
       host: settings.host,
       port: settings.port,
       trackers,
-      inside: inside && { peer: parseInvite(inside.invite).peer, end: () => inside[Symbol.asyncDispose]() },
+      inside: inside && {
+        peer: parseInvite(inside.invite).peer,
+        end: async () => {
+          here.inside = undefined;
+          await inside[Symbol.asyncDispose]();
+        },
+      },
+      lan: settings.lan,
+      portMapping: settings.portMapping,
+      alsoHere: () => (here.inside ? [here.inside.advert] : []),
       trackerCa: ca,
       presence: settings.presence,
       awayAfterMs: settings.awayAfterMs,
@@ -136,6 +152,7 @@ export async function up(options: UpOptions, shell: Shell): Promise<number> {
     if (node.trackers.hasInside) inside?.reload(ofTrackerInside(next, node.account));
   };
   opened.use(onHangup({ settings, read, apply, log }));
+  if (inside) opened.defer(tellOfTrackers(node, shell));
   const refused = await firstWord(node, shell.signal);
   await writeConfig(
     shell.home,

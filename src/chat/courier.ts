@@ -73,9 +73,9 @@ export class Courier implements AsyncDisposable {
     return this.#lanes.get(account)?.trouble;
   }
 
-  /** The newest open link to the account: an older one may be a cable that was cut and not noticed yet. */
+  /** The newest link to the account that is in use: an older one may be a cable that was cut and not noticed yet. */
   linkTo(account: string): Link | undefined {
-    return [...(this.#lanes.get(account)?.links ?? [])].findLast((link) => link.open);
+    return [...(this.#lanes.get(account)?.links ?? [])].findLast((link) => link.open && !link.retiring);
   }
 
   /** Whether nothing is under way for anybody. */

@@ -78,6 +78,18 @@ export class Outbox {
     );
   }
 
+  /** Entries that wait for `recipient`: those that a mailbox holds for them, and the others. */
+  count(recipient: string): { queued: number; held: number } {
+    const rows = this.#sql
+      .of<{ state: Waiting['state']; n: number }>(
+        'SELECT state, count(*) AS n FROM outbox WHERE recipient = ? GROUP BY state',
+      )
+      .all(this.#scope.key(recipient));
+    const of = (...states: Waiting['state'][]): number =>
+      rows.reduce((sum, { state, n }) => sum + (states.includes(state) ? n : 0), 0);
+    return { queued: of('queued'), held: of('held', 'renewing') };
+  }
+
   /** Position of the first own entry that waits for `recipient`. */
   first(recipient: string, conversation: string): number | undefined {
     return this.#sql

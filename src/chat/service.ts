@@ -159,9 +159,18 @@ export class ChatService implements AsyncDisposable {
   start(): void {
     this.#ledger.migrate();
     this.#mailbox?.start();
+    this.#wakeAll({ now: false });
+  }
+
+  /** What all who wait for something could be reached by is there again: none of them waits longer. */
+  wayBack(): void {
+    this.#wakeAll({ now: true });
+  }
+
+  #wakeAll(when: { now: boolean }): void {
     const { outbox, letters } = this.#ledger;
     const waiting = new Set([...outbox.recipients(), ...letters.recipients(), ...this.#marks.accounts()]);
-    for (const account of waiting) this.#courier.wake(account, { now: false });
+    for (const account of waiting) this.#courier.wake(account, when);
   }
 
   /** Adds the methods of chat to a node's table. */
@@ -572,6 +581,11 @@ export class ChatService implements AsyncDisposable {
   /** Own entries that lack a receipt and have not failed. */
   waiting(): number {
     return this.#ledger.outbox.size();
+  }
+
+  /** Entries that wait for one account: `held` by a mailbox, `queued` here alone. */
+  waitingFor(account: string): { queued: number; held: number } {
+    return this.#ledger.outbox.count(account);
   }
 
   /** Stops delivery; what waits is kept. The store stays open. */

@@ -28,6 +28,10 @@ export const GROUPS: Readonly<Record<string, { title: string; about: string }>> 
   zones: { title: 'Zones', about: 'To whom zones below are given, and whom a zone takes in. For its admins.' },
   handles: { title: 'Handles', about: 'The names of a zone: listed, revoked, renamed. For its admins.' },
   links: { title: 'Links', about: 'Direct connections to other nodes and to trackers.' },
+  network: {
+    title: 'Network',
+    about: 'How this machine is reached, and by which ways others are. In words: "netapp doctor".',
+  },
   events: { title: 'Events', about: 'All that happens, in order, with cursors to resume from.' },
   webhooks: {
     title: 'Webhooks',

@@ -26,6 +26,8 @@ import {
   found,
   type GivenLink,
   givenLink,
+  type Heard,
+  heard,
   type InviteInfo,
   invite,
   type LinkInfo,
@@ -56,6 +58,7 @@ import { jobName, jobStanding } from './job-progress.ts';
 import { type Noun, noun, state, styles } from './noun.ts';
 import { adminNouns } from './nouns-admin.ts';
 import { doorNouns } from './nouns-doors.ts';
+import { networkNouns } from './nouns-network.ts';
 import type { Cell } from './term.ts';
 import { stepLine } from './trace.ts';
 import { showAgo, showBytes, showTime } from './units.ts';
@@ -115,6 +118,8 @@ const peopleFound = noun<PersonFound>(personFound, {
           ],
         ]
       : []),
+    ...(p.link ? [['linked', linkedBy(p.link)] satisfies [string, Cell]] : []),
+    ...(p.link?.missed ?? []).map((missed, at): [string, Cell] => [at === 0 ? 'not by' : '', nearerOf(missed)]),
     ...(p.trace ?? []).map((step, at): [string, Cell] => [at === 0 ? 'asked' : '', stepLine(step)]),
   ],
 });
@@ -439,7 +444,7 @@ const rooms = noun<Room>(room, {
 });
 
 const links = noun<LinkInfo>(linkInfo, {
-  head: ['WHO', 'ROLE', 'RUNG', 'ADDRESS', 'SINCE', 'RTT', 'SENT', 'RECEIVED'],
+  head: ['WHO', 'ROLE', 'RUNG', 'ADDRESS', 'SINCE', 'RTT', 'SENT', 'RECEIVED', 'NEARER'],
   none: 'no links are open',
   row: (l) => [
     { text: l.handle ?? l.peer, style: 'bold' },
@@ -450,6 +455,28 @@ const links = noun<LinkInfo>(linkInfo, {
     l.rttMs === null ? '-' : `${l.rttMs.toFixed(1)} ms`,
     showBytes(l.sentBytes),
     showBytes(l.receivedBytes),
+    l.missed.map(nearerOf).join('; ') || '-',
+  ],
+});
+
+function linkedBy({ rung, address, dialled, since, rttMs }: LinkInfo): string {
+  const delay = rttMs === null ? '' : `, ${rttMs.toFixed(1)} ms there and back`;
+  return `${rung}, ${dialled ? 'to' : 'from'} ${address} since ${showTime(since)}${delay}`;
+}
+
+const nearerOf = ({ rung, way, reason }: LinkInfo['missed'][number]): string =>
+  `${rung} ${reason.includes(way) ? '' : `${way}: `}${reason}`;
+const neighbours = noun<Heard>(heard, {
+  head: ['WHO', 'ROLE', 'KNOWN', 'ADDRESS', 'ON', 'KEY', 'SOFTWARE'],
+  none: 'nobody is heard of on this network',
+  row: (h) => [
+    { text: h.handle ?? h.zone ?? '-', style: 'bold' },
+    h.role,
+    h.known ? { text: 'yes', style: 'green' } : 'no',
+    h.addresses[0] ?? '-',
+    h.networks.join(' '),
+    shortId(h.id),
+    h.software,
   ],
 });
 
@@ -457,6 +484,12 @@ function trackerLine({ zone, address, tier, state, rttMs, why, error }: Status['
   const delay = state === 'up' && rttMs !== null ? ` in ${rttMs.toFixed(1)} ms` : '';
   const trouble = error && !why.includes(error) ? `, ${error}` : '';
   return `${zone} at ${address}: tier ${tier}, ${state}${delay}${trouble}; ${why}`;
+}
+
+/** Where the router lets others in. */
+function outsideLine({ outside, by, gateway, until }: Status['reach']['mapping']): [string, Cell][] {
+  if (outside === null) return [];
+  return [['outside', `${outside}, by ${by} of ${gateway}${until === null ? '' : ` until ${showTime(until)}`}`]];
 }
 
 const me = noun<Status>(status, {
@@ -470,6 +503,7 @@ const me = noun<Status>(status, {
     ['account', s.id],
     ['node', s.node],
     ['listens', s.addresses.join(' ') || '-'],
+    ...outsideLine(s.reach.mapping),
     ...s.trackers.map((t): [string, Cell] => ['tracker', { text: trackerLine(t), style: styles[t.state] }]),
     ...(s.trackers.length === 0 ? [['tracker', 'none'] satisfies [string, Cell]] : []),
     ['links', String(s.links)],
@@ -507,9 +541,11 @@ const nouns = new Map<unknown, Noun>([
   [fileCheck, checks],
   [room, rooms],
   [linkInfo, links],
+  [heard, neighbours],
   [status, me],
   ...adminNouns,
   ...doorNouns,
+  ...networkNouns,
 ]);
 
 export function nounOf(schema: unknown): Noun | undefined {

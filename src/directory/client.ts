@@ -19,6 +19,7 @@ import { parseHandle } from './handle.ts';
 import { type Hiding, MOST_HIDDEN_FROM, MOST_SHOWN_TO } from './hiding.ts';
 import type { ChosenTracker } from './invite.ts';
 import * as messages from './messages.ts';
+import { Nearby, nearOf } from './nearby.ts';
 import { OwnRecord } from './own.ts';
 import { People, type PeopleChange, type Person } from './people.ts';
 import { type PresentStatus, statusText } from './record.ts';
@@ -72,6 +73,13 @@ export type DirectoryClientOptions = {
   tierTimes?: TierTimes | undefined;
   /** An admin of the zone has renamed the own account. [A-21] */
   onRenamed?: (handle: string) => void;
+  /** The handles of those who say a name on this network. */
+  neighboursOf?: (name: string) => readonly string[];
+  /** Meets somebody without any tracker, and says who that is; undefined: nobody here goes by that. [N-57] */
+  meetNearby?: (
+    wanted: { account: string } | { name: string; key: string | undefined },
+    options: Wait,
+  ) => Promise<string | undefined>;
 };
 
 export class DirectoryClient implements AsyncDisposable {
@@ -82,6 +90,8 @@ export class DirectoryClient implements AsyncDisposable {
   #chosen: readonly ChosenTracker[];
   /** What an admin of the zone may ask of its trackers. */
   readonly administration: Administration;
+  /** People met by their link alone. */
+  readonly nearby: Nearby;
   readonly #listeners = new Set<(change: PeopleChange) => void>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #upstreams = new Map<string, Upstream>();
@@ -108,11 +118,13 @@ export class DirectoryClient implements AsyncDisposable {
       trackers: () => [...this.#upstreams.values()],
       zone: () => this.#zone,
     });
+    this.nearby = new Nearby({ own: this.#own, people: () => this.#table(), log: options.log });
     this.#ready.promise.catch(() => {}); // whoever waits for it hears of it; nobody has to wait
   }
 
   /** Takes what trackers push on links that share `router`. */
   attach(router: Router): this {
+    this.nearby.attach(router);
     router.on(messages.changed, (change, { link }) => {
       const upstream = this.#upstreams.get(link.peer);
       if (!upstream && this.#elsewhere?.changed(link, change.entries, change.gone)) return;
@@ -391,6 +403,23 @@ export class DirectoryClient implements AsyncDisposable {
     return this.mailbox(account);
   }
 
+  /** Links to trackers at which the account is, the likeliest first, as for its letters: also to one of another zone. */
+  async trackersOf(account: string, wait: Wait = {}): Promise<Link[]> {
+    return (await this.mailboxOf(account, wait)).links;
+  }
+
+  /** Where this node has dialled the tracker at the other end of `link`, and of which zone that is. */
+  placeOf(link: Link): { address: string; zone: string | undefined } {
+    const upstream = this.#upstreams.get(link.peer);
+    if (upstream?.link !== link) return { address: link.address, zone: undefined };
+    return { address: upstream.state.address, zone: upstream.invite.zone };
+  }
+
+  /** Whether this is a link to a tracker to which this node announces itself. */
+  isOwnTracker(link: Link): boolean {
+    return this.#upstreams.get(link.peer)?.link === link;
+  }
+
   /** Whether a tracker that answers lists the account, and none of them says that it is online. */
   isAway(account: string): boolean {
     return this.get(account)?.status === 'offline' && this.mailbox(account).links.length > 0;
@@ -442,7 +471,9 @@ export class DirectoryClient implements AsyncDisposable {
       return this.me();
     }
     const known = local();
-    if (known && people.isFresh(known.account)) return known;
+    if (known && (people.isFresh(known.account) || nearOf(known.handle))) return known;
+    const near = 'handle' in wanted && !this.#isServed(wanted.handle) ? nearOf(wanted.handle) : undefined;
+    if (near) return await this.#findNearby(who, near, { signal });
     const elsewhere = await this.#handleElsewhere(wanted, known, signal);
     const met = known ? undefined : local();
     if (met) return met; // an own tracker was asked just now
@@ -451,13 +482,41 @@ export class DirectoryClient implements AsyncDisposable {
       else await this.#askOne(`finding "${who}"`, wanted, signal);
     } catch (error) {
       if (signal?.aborted) throw error;
-      const last = local();
+      const last = local() ?? ('account' in wanted ? await this.#metNearby(wanted, { signal }) : undefined);
       if (last) return last;
-      throw error;
+      throw 'handle' in wanted ? this.#withNeighbour(error, wanted.handle) : error;
     }
     const found = local();
     if (found) return found;
     throw new Fault('unknown_handle', `finding "${who}": the tracker's answer was not signed by its account`);
+  }
+
+  async #metNearby(
+    wanted: { account: string } | { name: string; key: string | undefined },
+    wait: Wait,
+  ): Promise<Person | undefined> {
+    const account = await this.#options.meetNearby?.(wanted, wait);
+    return account === undefined ? undefined : this.#table().get(account);
+  }
+
+  /** Whoever does not find somebody may mean one who is near, and whom nobody vouches for. */
+  #withNeighbour(error: unknown, handle: string): unknown {
+    const { code, message, data } = toFault(error);
+    const [near] = this.#options.neighboursOf?.(handle.slice(0, handle.indexOf('@'))) ?? [];
+    if (code !== 'unknown_handle' || near === undefined) return error;
+    return new Fault(code, `${message}; on this network somebody says that name: if you mean them, "${near}"`, {
+      data,
+    });
+  }
+
+  /** Throws `unknown_handle`, and what meeting them throws. */
+  async #findNearby(who: string, near: { name: string; key: string | undefined }, wait: Wait): Promise<Person> {
+    const met = await this.#metNearby(near, wait);
+    if (met) return met;
+    throw new Fault(
+      'unknown_handle',
+      `finding "${who}": nobody on this network goes by this name; "netapp lan" shows who is there`,
+    );
   }
 
   /**
@@ -501,8 +560,12 @@ export class DirectoryClient implements AsyncDisposable {
 
   /** The zones of the own trackers: whoever is of one of these is asked for there. */
   #isOwnZone(handle: string): boolean {
+    return this.#chosen.length === 0 || this.#isServed(handle) || nearOf(handle) !== undefined;
+  }
+
+  #isServed(handle: string): boolean {
     const zone = zoneOf(handle);
-    return this.#chosen.length === 0 || this.#chosen.some((invite) => invite.zone === zone);
+    return this.#chosen.some((invite) => invite.zone === zone);
   }
 
   /** Whether somebody is known to be of a zone that no own tracker serves. */
@@ -734,6 +797,12 @@ export class DirectoryClient implements AsyncDisposable {
   /** Dials trackers that are down at once: the network may be back. */
   nudge(): void {
     for (const upstream of this.#upstreams.values()) upstream.nudge();
+  }
+
+  /** This machine's addresses are others now, or it has slept: trackers are told, and asked whether they are there. [N-74] */
+  moved(isHere: (ip: string) => boolean): void {
+    for (const upstream of this.#upstreams.values()) upstream.moved(isHere);
+    this.#elsewhere?.moved(isHere);
   }
 
   /** Each tracker, whether it is used, and why. */

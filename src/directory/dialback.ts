@@ -8,19 +8,29 @@ import { Rate } from '../base/rate.ts';
 import { formatAddress, parseAddress, scopeOf } from '../link/address.ts';
 import { MOST_ADDRESSES } from './record.ts';
 
-/** Dials `address` once and says whether the key `node` answers there. Never throws for what the other side does. */
-export type Check = (address: string, node: string, signal: AbortSignal) => Promise<boolean>;
+/**
+ * Dials `address` once and says whether the key `node` answers there. Never throws for what the other side does. `may`: whether the host
+ * that a name leads to may be dialled now, for many names may lead to one.
+ */
+export type Check = (
+  address: string,
+  node: string,
+  signal: AbortSignal,
+  may: (host: string) => boolean,
+) => Promise<boolean>;
 
 /** Milliseconds for one address: a handshake over any sane path, and short enough to be of no use as a weapon. */
 const CHECK_MS = 2000;
 /** Dials at once for one announcer, and in all. */
 const MOST_EACH = 4;
 const MOST_AT_ONCE = 32;
-/** Dials to one host in a minute, whoever asks for them: a classroom behind one router starts up within that. */
+/** Dials in a minute to the host at which the announcers are seen: a classroom behind one router starts up within that. */
 const MOST_PER_HOST = 120;
+/** To any other host, whoever asks for them: enough for one machine with all its addresses, too few to hurt a victim. */
+const MOST_ELSEWHERE = 8;
 /** Milliseconds that an answer counts, good or bad, before the same address is dialled again. */
 const GOOD_MS = 10 * 60_000;
-const BAD_MS = 60_000;
+export const BAD_MS = 60_000;
 /** Answers and hosts that are remembered. */
 const MOST_REMEMBERED = 50_000;
 
@@ -61,7 +71,7 @@ export class DialBack implements Disposable {
         if (this.#remembered(node, address) !== undefined) return;
         const key = `${node} ${address}`;
         const pending =
-          this.#pending.get(key) ?? this.#dial(node, address, each).finally(() => this.#pending.delete(key));
+          this.#pending.get(key) ?? this.#dial(node, address, observed, each).finally(() => this.#pending.delete(key));
         this.#pending.set(key, pending);
         await pending;
         if (!this.#stop.signal.aborted) found();
@@ -70,14 +80,15 @@ export class DialBack implements Disposable {
   }
 
   /** An announcer that leaves meanwhile changes nothing: else announcing and leaving at once would make a dial free. */
-  async #dial(node: string, address: string, each: Budget): Promise<void> {
+  async #dial(node: string, address: string, observed: string, each: Budget): Promise<void> {
     const { signal } = this.#stop;
     try {
       using _place = await each.take(1, signal);
       using _placeInAll = await this.#places.take(1, signal);
-      if (!this.#mayDialNow(address)) return; // not remembered: the next announce tries again
+      if (!this.#mayDialNow(parseAddress(address).host, observed)) return; // not remembered: the next announce tries again
       using limit = deadline(this.#checkMs, `dialling back "${address}"`, signal);
-      const good = await this.#check(address, node, limit).catch(() => false);
+      const may = (host: string): boolean => this.#mayDialNow(host, observed);
+      const good = await this.#check(address, node, limit, may).catch(() => false);
       this.#remember(node, address, good);
     } catch {
       // stopped, or too many wait: the address stays unverified until the next announce
@@ -101,12 +112,14 @@ export class DialBack implements Disposable {
     this.#known.set(`${node} ${address}`, { good, at: this.#clock.now() });
   }
 
-  #mayDialNow(address: string): boolean {
-    const { host } = parseAddress(address);
-    const rate =
-      this.#hosts.get(host) ?? new Rate({ burst: MOST_PER_HOST, perSecond: MOST_PER_HOST / 60, clock: this.#clock });
+  #mayDialNow(host: string, observed: string): boolean {
+    // Each has its own: who is there for real is dialled also while others say that they are.
+    const isOwn = host === observed;
+    const key = isOwn ? `own ${host}` : host;
+    const most = isOwn ? MOST_PER_HOST : MOST_ELSEWHERE;
+    const rate = this.#hosts.get(key) ?? new Rate({ burst: most, perSecond: most / 60, clock: this.#clock });
     evictOldest(this.#hosts);
-    this.#hosts.set(host, rate);
+    this.#hosts.set(key, rate);
     return rate.take();
   }
 }

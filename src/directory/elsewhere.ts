@@ -269,6 +269,11 @@ export class Elsewhere implements AsyncDisposable {
     return followed.link?.open ? followed.link : undefined;
   }
 
+  /** This machine's addresses are others now, or it has slept. */
+  moved(isHere: (ip: string) => boolean): void {
+    for (const { kept } of this.#followed.values()) kept.moved(isHere);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOver = true;
     await Promise.all([...this.#followed.values()].map(({ kept }) => kept[Symbol.asyncDispose]()));

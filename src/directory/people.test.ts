@@ -76,14 +76,14 @@ test('an older record shown again replaces nothing [D-4]', () => {
   expect(people.byHandle('bob@lab')?.text).toBe('new');
 });
 
-test('only verified addresses may be dialled, and all of them by who is at the same host [D-22] [D-23]', () => {
+test('only verified addresses may be dialled, and by who is at the same host those within or at it [D-22] [D-23]', () => {
   const { clock, people } = home();
   const bob = new Guest('bob', clock);
-  const record = bob.record({ addresses: ['10.0.0.5:1', '203.0.113.66:25'] });
+  const record = bob.record({ addresses: ['10.0.0.5:1', '203.0.113.66:25', '203.0.113.7:1'] });
   people.take('t', page(entryOf(bob, { record })));
   expect(people.byHandle('bob@lab')?.addresses).toEqual(['198.51.100.9:1']);
-  people.take('t', page(entryOf(bob, { record, near: true })));
-  expect(people.byHandle('bob@lab')?.addresses).toEqual(['10.0.0.5:1', '203.0.113.66:25', '198.51.100.9:1']);
+  people.take('t', page(entryOf(bob, { record, near: true, observed: '203.0.113.7' })));
+  expect(people.byHandle('bob@lab')?.addresses).toEqual(['10.0.0.5:1', '203.0.113.7:1', '198.51.100.9:1']);
 });
 
 test('people are told of once as they come, change and go; heartbeats are no news', () => {

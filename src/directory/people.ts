@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Store } from '../base/sqlite.ts';
+import { parseAddress, scopeOf } from '../link/address.ts';
 import { type Entry, TTL_MS } from './messages.ts';
 import { type Conflict, type Kept, PeopleStore } from './people-store.ts';
 import { type DirectoryRecord, type PresentStatus, recordHolds, sealOf } from './record.ts';
@@ -54,6 +55,12 @@ type Known = {
   shown: string;
   online: boolean;
 };
+
+/** What somebody at the same host may mean by an address: not another machine on the internet, which may be a victim. [D-22] */
+function isNearby(address: string, observed: string | null): boolean {
+  const { host } = parseAddress(address);
+  return host === observed || scopeOf(host) !== 'public';
+}
 
 export class People {
   readonly #self: string;
@@ -192,8 +199,9 @@ export class People {
       if (record.node !== known.record.node) known.kept = undefined;
       known.record = record;
     }
-    const { verified, near, online, lastSeen } = entry;
-    const { node, addresses } = record;
+    const { verified, near, online, lastSeen, observed } = entry;
+    const { node } = record;
+    const addresses = record.addresses.filter((address) => isNearby(address, observed));
     known.views.set(tracker, { verified, near, online, lastSeen, node, addresses, until });
     return known;
   }
@@ -300,7 +308,7 @@ export class People {
     });
   }
 
-  /** Where it may be dialled: what trackers verified, and all of it where we are behind the same host. [D-22] [D-23] */
+  /** Where it may be dialled: what trackers verified, and what is nearby where we are behind the same host. [D-22] [D-23] */
   #reach({ record, views, kept }: Known): { addresses: string[]; lastSeen: number } {
     const current = [...views.values()].filter(({ node }) => node === record.node);
     const near = current.filter((view) => view.near).flatMap(({ addresses }) => addresses);

@@ -152,6 +152,11 @@ export class SharedDirectory implements DirectoryWriter {
     });
   }
 
+  /** The process whose link announced the account last. */
+  processOf(account: string): string | undefined {
+    return this.#own.has(account) ? this.#siblings.self : this.#said.get(account)?.by;
+  }
+
   /** The newest record of the account, also where the others have not heard of it. */
   #newest(account: string): DirectoryRecord | undefined {
     const [own, known] = [this.#own.get(account)?.said.record, this.#said.get(account)?.record];

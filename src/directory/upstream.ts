@@ -287,6 +287,16 @@ export class Upstream implements AsyncDisposable {
     }, afterMs).unref();
   }
 
+  /** This machine's addresses are others now, or it has slept. [N-74] [N-75] */
+  moved(isHere: (ip: string) => boolean): void {
+    this.#kept?.moved(isHere);
+    const { link } = this;
+    if (!link || this.#standing !== 'serve' || this.#announcer.isCurrent) return;
+    this.#announcer.announce(link).catch((error: unknown) => {
+      this.#log.debug({ err: error }, 'the record with other addresses was not taken; it is said again');
+    });
+  }
+
   /** Another link to the same tracker, by another address, while this one stands. */
   #goElsewhere(): void {
     const link = this.#link;

@@ -37,7 +37,13 @@ export type Check = {
 
 export const ok = (about: string, says: string): Finding => ({ about, level: 'ok', says, todo: null, code: null });
 
-export const note = (about: string, says: string): Finding => ({ about, level: 'note', says, todo: null, code: null });
+export const note = (about: string, says: string, todo: string | null = null): Finding => ({
+  about,
+  level: 'note',
+  says,
+  todo,
+  code: null,
+});
 
 export const bad = (about: string, code: FaultCode, says: string, todo: string | null = null): Finding => ({
   about,

@@ -9,16 +9,43 @@ import { agent, people, port } from './agent.ts';
 import { type Check, examine, type Finding, type Patient } from './check.ts';
 import { home, lock, settings, store } from './home.ts';
 import { disk, versions } from './machine.ts';
+import { mapping } from './mapping.ts';
+import { network } from './network.ts';
+import { peer } from './peer.ts';
 import { trackers } from './trackers.ts';
 
 /** In the order in which one thing stands on the other. */
-const CHECKS: readonly Check[] = [versions, home, settings, disk, store, lock, agent, port, trackers, people];
+const CHECKS: readonly Check[] = [
+  versions,
+  home,
+  settings,
+  disk,
+  store,
+  lock,
+  agent,
+  port,
+  network,
+  mapping,
+  trackers,
+  people,
+];
 
 /**
  * What can be looked at from within the agent itself: whether somebody else holds its home, and whether every page of its store is
  * whole, is for a program beside it to say.
  */
-const CHECKS_WITHIN: readonly Check[] = [versions, home, settings, disk, agent, port, trackers, people];
+const CHECKS_WITHIN: readonly Check[] = [
+  versions,
+  home,
+  settings,
+  disk,
+  agent,
+  port,
+  network,
+  mapping,
+  trackers,
+  people,
+];
 
 /** The same of an agent that runs in this process. */
 export async function examineAgent(patient: Patient): Promise<Finding[]> {
@@ -27,8 +54,12 @@ export async function examineAgent(patient: Patient): Promise<Finding[]> {
 
 const styles: Record<Finding['level'], Style> = { ok: 'green', note: 'yellow', bad: 'red' };
 
-/** Answers with the exit code: 0, or that of the first thing that a person must do something about. */
-export async function doctor(shell: Shell, version: string, checks = CHECKS): Promise<number> {
+/**
+ * Answers with the exit code: 0, or that of the first thing that a person must do something about. `handle`: looks at the ways to
+ * this person instead.
+ */
+export async function doctor(shell: Shell, version: string, handle?: string): Promise<number> {
+  const checks = handle === undefined ? CHECKS : [peer(handle)];
   const { home, agentPath, signal, out, json } = shell;
   const asked = createClient({ socketPath: agentPath }).status.show(undefined, { signal });
   const patient: Patient = {

@@ -15,6 +15,10 @@ const ASK_MS = 5000;
 /** Milliseconds by which two clocks may differ: records are refused beyond minutes, and the answer tells whole seconds. */
 const SKEW_MS = 60_000;
 
+/** Milliseconds before the end of a certificate at which whoever renews it by hand, or meant to by a program, should hear of it. */
+const RENEW_MS = 14 * 86_400_000;
+const RENEW = 'let whoever runs the proxy renew it: nobody gets to the tracker when it is over';
+
 export const trackers: Check = {
   name: 'trackers',
   run: async ({ agent, config, signal }) => {
@@ -59,9 +63,10 @@ async function look(
         ? await dialProxy({ address, ca, signal })
         : await dial({ address, expect: invite.peer, identity, signal });
       const dialled = performance.now() - began;
+      const shown = proxied ? certificateOf(socket) : undefined;
       const { delay, skew } = await ask(proxied ? address.replace('wss://', 'https://') : `https://${address}`, socket);
       const where = `${invite.zone} at ${address}`;
-      const says = `${where} answers in ${delay.toFixed(1)} ms (${dialled.toFixed(1)} ms to connect), ${proxied ? 'with a trusted certificate' : `with the pinned key ${invite.peer.slice(0, 8)}…`}`;
+      const says = `${where} answers in ${delay.toFixed(1)} ms (${dialled.toFixed(1)} ms to connect), ${shown ? shown.says : `with the pinned key ${invite.peer.slice(0, 8)}…`}`;
       const clock =
         skew === undefined
           ? note('clock', `${where} does not say what time it is`)
@@ -73,7 +78,8 @@ async function look(
                 'set the one that is wrong',
               )
             : ok('clock', `the same as at ${where}, within ${Math.max(1, Math.ceil(Math.abs(skew) / 1000))} s`);
-      return [ok('tracker', says), clock, ...faults.map(({ message }) => note('tracker', message))];
+      const answers = shown?.endsSoon ? note('tracker', says, RENEW) : ok('tracker', says);
+      return [answers, clock, ...faults.map(({ message }) => note('tracker', message))];
     } catch (error) {
       signal.throwIfAborted();
       const fault = toFault(error, `asking the tracker at "${address}"`, 'tracker_down');
@@ -90,6 +96,18 @@ async function look(
         : 'see that it runs, and that this machine reaches it',
     ),
   );
+}
+
+/** What a proxy showed, which an authority has signed for its host: by whom, and until when it holds. */
+function certificateOf(socket: TLSSocket): { says: string; endsSoon: boolean } {
+  const { validTo, issuer } = socket.getPeerX509Certificate() ?? {};
+  if (validTo === undefined) return { says: 'with a trusted certificate', endsSoon: false };
+  const [, by = 'an authority'] = /^(?:O|CN)=(.+)$/m.exec(issuer ?? '') ?? [];
+  const until = new Date(validTo);
+  return {
+    says: `with a trusted certificate of ${by}, until ${until.toISOString().slice(0, 10)}`,
+    endsSoon: until.getTime() - Date.now() < RENEW_MS,
+  };
 }
 
 /** Milliseconds of the answer, and how far its clock is from ours. */

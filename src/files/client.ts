@@ -3,16 +3,20 @@ import type { OnReadOpts } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { reasonOf, sleep } from '../base/async.ts';
 import { Fault, isFaultCode, toFault } from '../base/fault.ts';
-import { type Origin, originOf } from '../link/rung.ts';
+import { type Origin, originOf, type Rung } from '../link/rung.ts';
 import { type ResponseHead, ResponseReader } from './response.ts';
 import { type Line, turns } from './turns.ts';
 import { ACCOUNT_HEADER } from './wire.ts';
 
 /**
  * A TLS connection to a node of `account` with its key proved, for bulk data; the caller ends it. Throws
- * `peer_unreachable`, `timeout` or any other fault of dialling.
+ * `peer_unreachable`, `timeout` or any other fault of dialling. `than`: only by a way that is nearer than this rung. `onBetter`:
+ * told, maybe again and again, while such a way may be had. [N-78]
  */
-export type Bulk = (account: string, options: { signal: AbortSignal; onread: OnReadOpts }) => Promise<TLSSocket>;
+export type Bulk = (
+  account: string,
+  options: { signal: AbortSignal; onread: OnReadOpts; than?: Rung | undefined; onBetter?: (() => void) | undefined },
+) => Promise<TLSSocket>;
 
 /** Bytes of the buffer that Node reads into again and again: a TLS record, for it never gives more at a time. */
 const READ_BYTES = 16 * 1024;
@@ -80,13 +84,17 @@ export class BlobClient {
     credential: string;
     signal: AbortSignal;
     stallMs?: number;
+    /** See `Bulk`. */
+    than?: Rung | undefined;
+    onBetter?: (() => void) | undefined;
   }): Promise<BlobClient> {
     const client = new BlobClient(options.credential, options.stallMs ?? STALL_MS);
     const onread: OnReadOpts = {
       buffer: Buffer.allocUnsafeSlow(READ_BYTES),
       callback: (length, buffer) => client.#take(length, buffer),
     };
-    const socket = await options.bulk(options.account, { signal: options.signal, onread });
+    const { signal, than, onBetter } = options;
+    const socket = await options.bulk(options.account, { signal, onread, than, onBetter });
     client.#line = turns.line();
     client.#socket = socket;
     client.#origin = originOf(socket);

@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
@@ -15,6 +16,7 @@ import { Key } from '../link/identity.ts';
 import type { Link } from '../link/link.ts';
 import { type HttpHandler, Listener } from '../link/listen.ts';
 import { Router } from '../link/router.ts';
+import { isBetter, type Rung } from '../link/rung.ts';
 import type { Bulk } from './client.ts';
 import { FileService } from './service.ts';
 import { isEnd, type Transfer, type TransferState } from './transfer.ts';
@@ -54,6 +56,10 @@ export class Person implements AsyncDisposable {
   readonly tickets: { entryId: string; from: string; ticket: Ticket }[] = [];
   /** Bulk connections that were dialled, newest last. */
   readonly sockets: TLSSocket[] = [];
+  /** Gives the stream below each bulk connection, and where it stands; undefined: TCP to the other's port. */
+  way: ((address: string) => { stream: Duplex; rung: Rung }) | undefined;
+  /** Told when a nearer way may be had. */
+  readonly hints = new Set<() => void>();
   /** Bytes after which the next bulk connection is cut. */
   cutAfter: number | undefined;
   /** Changes what bulk bytes arrive; for holders that lie. */
@@ -148,8 +154,14 @@ export class Person implements AsyncDisposable {
     throw new Fault('peer_unreachable', `finding "${account.slice(0, 8)}": away`);
   }
 
-  #bulk: Bulk = async (account, { signal, onread }) => {
+  #bulk: Bulk = async (account, { signal, onread, than, onBetter }) => {
     const person = this.#find(account);
+    const over = this.way?.(person.address);
+    if (than !== undefined && !isBetter(over?.rung ?? 'local', than)) {
+      over?.stream.destroy();
+      throw new Fault('peer_unreachable', `dialling "${person.address}": there is no nearer way`);
+    }
+    if (onBetter) this.hints.add(onBetter);
     let left = this.cutAfter ?? Number.POSITIVE_INFINITY;
     this.cutAfter = undefined;
     const socket = await dial({
@@ -157,6 +169,7 @@ export class Person implements AsyncDisposable {
       expect: person.identity.id,
       identity: this.identity,
       signal,
+      over,
       onread: {
         buffer: onread.buffer,
         callback: (length, buffer) => {

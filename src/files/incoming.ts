@@ -267,8 +267,10 @@ export class Incoming {
     if (!known && contents) await checkSpace(folder, size, contents.entries);
     const thread = contents && new FolderWorker();
     const lines = new Lines({
-      dial: (account) =>
+      log: this.#options.log,
+      dial: (account, way) =>
         BlobClient.open({
+          ...way,
           bulk: this.#options.bulk,
           account,
           credential: encodeAccount(this.#options.binding()),
@@ -413,24 +415,23 @@ export class Incoming {
             } else if (share) {
               await share.fetch({ author: peer, holders, banned: tries.banned, lines, onAsk, onChunks, signal });
             } else {
-              client = await lines.use(peer);
-              await fetchContent({
-                client,
-                path: content.path,
-                have,
-                part,
-                pool: this.#pool,
-                onAsk,
-                onChunks,
-                onStrike: (index) => {
-                  tries.strikes += 1;
-                  if (tries.strikes < MOST_STRIKES) return;
-                  throw new Fault(
-                    'hash_mismatch',
-                    `fetching chunk ${index}: the holder gave wrong data ${MOST_STRIKES} times`,
-                  );
-                },
-              });
+              const onStrike = (index: number): void => {
+                tries.strikes += 1;
+                if (tries.strikes < MOST_STRIKES) return;
+                throw new Fault(
+                  'hash_mismatch',
+                  `fetching chunk ${index}: the holder gave wrong data ${MOST_STRIKES} times`,
+                );
+              };
+              while (!have.full) {
+                const line = await lines.use(peer);
+                client = line;
+                const { path } = content;
+                const fetching = { client: line, path, have, part, pool: this.#pool, onAsk, onChunks, onStrike };
+                await fetchContent(fetching).catch((error: unknown) => {
+                  if (signal.aborted || !lines.hasMoved(line)) throw error;
+                });
+              }
             }
           } finally {
             lines.close(); // nothing moves any more

@@ -23,6 +23,58 @@ test('several share a rate', async () => {
   expect(performance.now() - at).toBeGreaterThanOrEqual(190);
 });
 
+/** Bytes that each of the connections got by the time that `most` had passed in all, by name of its peer. */
+async function shares(bucket: Bucket, peers: readonly string[], most: number): Promise<Map<string, number>> {
+  const stop = new AbortController();
+  const got = new Map<string, number>();
+  let all = 0;
+  const PIECE = 4096;
+  const move = async (peer: string): Promise<void> => {
+    while (!stop.signal.aborted) {
+      await bucket.take(PIECE, stop.signal, peer);
+      if (stop.signal.aborted) return;
+      got.set(peer, (got.get(peer) ?? 0) + PIECE);
+      all += PIECE;
+      if (all >= most) stop.abort();
+    }
+  };
+  await Promise.all(peers.map(move));
+  return got;
+}
+
+test('a peer with many connections gets no more of a limit than one with a single one [N-80]', async () => {
+  const many = Array.from({ length: 12 }, () => 'many');
+  const got = await shares(new Bucket(4_000_000), [...many, 'one', 'other'], 4_000_000);
+  const [most = 0, one = 0, other = 0] = ['many', 'one', 'other'].map((peer) => got.get(peer));
+  // What was saved up while this process did not run goes to whoever asks first: at most a tenth of a second's worth.
+  expect(most).toBeLessThan(one + 600_000);
+  expect(most).toBeLessThan(other + 600_000);
+});
+
+test('what one peer leaves is for the others', async () => {
+  const bucket = new Bucket(4_000_000);
+  const slow = bucket.take(4096, never, 'slow');
+  const got = await shares(bucket, ['fast'], 400_000);
+  await slow;
+  expect(got.get('fast')).toBeGreaterThanOrEqual(400_000);
+});
+
+test('messages never wait, and what they take is not given to files [N-81]', async () => {
+  let messages = 0;
+  const bucket = new Bucket(1_000_000, () => messages);
+  const at = performance.now();
+  const drained = drain(bucket, 200_000, 10_000);
+  messages += 300_000;
+  await drained;
+  expect(performance.now() - at).toBeGreaterThanOrEqual(390); // half a second's worth, less what may be saved up
+  // However many they were, files wait a second for them at the most.
+  messages += 1_000_000_000;
+  const later = performance.now();
+  await drain(bucket, 20_000, 10_000);
+  await drain(bucket, 20_000, 10_000);
+  expect(performance.now() - later).toBeLessThan(20_000);
+});
+
 test('without a limit nobody waits', () => {
   expect(new Bucket(null).take(1e12, never)).toBeUndefined();
 });

@@ -46,6 +46,8 @@ export type FileServiceOptions = {
   emit: (type: FileEvent, transfer: Transfer) => void;
   /** Accounts that are neither sent nor served anything, for as long as the user says so. */
   blocked?: ((account: string) => boolean) | undefined;
+  /** Bytes of all links so far: they count for the limits of all transfers. */
+  messages?: () => { sent: number; received: number };
   /** The node's own key: it signs links. */
   key: Pick<Key, 'id' | 'sign'>;
   /** Absolute path of the folder for what is piped in to be sent, which this room removes once it is over; without it there is none. */
@@ -131,7 +133,7 @@ export class FileService implements AsyncDisposable {
       log,
       signal,
     });
-    const traffic = new Traffic(settings);
+    const traffic = new Traffic(settings, this.#options.messages);
     const fetching = { store, transfers, reports, settings, traffic, downloads, log, signal };
     const incoming: Incoming = new Incoming({ ...fetching, sharing, bulk, binding, stallMs, retry });
     const control = new FileControl({

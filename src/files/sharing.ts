@@ -152,7 +152,8 @@ class Share {
       },
       onAsk,
       onChunks,
-      onCut: (account) => lines.forget(account),
+      onCut: (account, client) => lines.forget(account, client),
+      hasMoved: (client) => lines.hasMoved(client),
       log,
       signal: AbortSignal.any([signal, this.#stop.signal]),
     });

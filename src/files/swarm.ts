@@ -59,8 +59,10 @@ export type SwarmOptions = {
   onAsk(first: number, count: number): void;
   /** These chunks are verified and written, for the first time. */
   onChunks(indexes: readonly number[], bytes: number): void;
-  /** The connection to a holder ended. */
-  onCut(account: string): void;
+  /** The connection to a holder ended, or did not come about. */
+  onCut(account: string, client: BlobClient | undefined): void;
+  /** Whether it ended because another one takes its place. */
+  hasMoved(client: BlobClient): boolean;
   quietMs?: number | undefined;
   log: Log;
   signal: AbortSignal;
@@ -268,18 +270,20 @@ class SwarmRun implements Listener {
   /** A holder's connection is gone, or did not come about. */
   #cut(source: Source, fault: Fault): void {
     if (this.#over) return;
-    if (source.client) this.#paused.delete(source.client);
+    const { client } = source;
+    if (client) this.#paused.delete(client);
     source.client = undefined;
-    this.#options.onCut(source.account);
+    const hasMoved = client !== undefined && this.#options.hasMoved(client);
+    this.#options.onCut(source.account, client);
     source.requests = 0;
     source.rate = 0;
-    source.notBefore = performance.now() + source.backoff.next();
+    source.notBefore = hasMoved ? 0 : performance.now() + source.backoff.next();
     for (const chunk of this.#picker.release(source.account)) this.#growing.delete(chunk);
     for (const growing of this.#growing.values()) this.#disown(growing, source.account);
     this.#lastFault = fault;
     this.#options.log.debug({ code: fault.code, peer: source.account.slice(0, 8) }, 'a holder was cut');
     // What it refuses now, it will refuse again.
-    const isFinal = !fault.retry && fault.code !== 'wrong_state' && fault.code !== 'cancelled';
+    const isFinal = !hasMoved && !fault.retry && fault.code !== 'wrong_state' && fault.code !== 'cancelled';
     if (source.isLeaving || isFinal || this.#options.banned.has(source.account)) this.#drop(source);
     for (const other of this.#sources.values()) this.#pump(other);
   }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { scopeOf } from './address.ts';
+import { addressText, formatAddress, parseAddress, scopeOf, trackerAddressText } from './address.ts';
 
 test.each([
   ['127.0.0.1', 'loopback'],
@@ -21,6 +21,7 @@ test.each([
   ['255.255.255.255', 'private'],
   ['fd00::1', 'private'],
   ['fe80::1', 'private'],
+  ['fe80::1%eth0', 'private'],
   ['ff02::1', 'private'],
   ['8.8.8.8', 'public'],
   ['172.32.0.1', 'public'],
@@ -29,4 +30,15 @@ test.each([
   ['example.org', 'public'],
 ])('%s is %s', (host, scope) => {
   expect(scopeOf(host)).toBe(scope);
+});
+
+test('a link-local address names its interface here, and is not taken from others [N-59]', () => {
+  const text = '[fe80::1%eth0]:33357';
+  expect(parseAddress(text)).toEqual({ host: 'fe80::1%eth0', port: 33_357 });
+  expect(formatAddress(parseAddress(text))).toBe(text);
+  expect([addressText, trackerAddressText].map((schema) => schema.safeParse(text).success)).toEqual([false, false]);
+  expect(addressText.safeParse('[fe80::1]:33357').success).toBe(true);
+  for (const wrong of ['[fe80::1%]:1', '[fe80::1%e/0]:1', '[%eth0]:1', 'host%eth0:1']) {
+    expect(() => parseAddress(wrong)).toThrow('expected host:port');
+  }
 });

@@ -5,7 +5,8 @@ import { Fault } from '../base/fault.ts';
 
 export type Address = { host: string; port: number };
 
-const form = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]{1,253})):(\d{1,5})$/i;
+/** Behind "%" of a link-local IPv6 address stands the interface, which means something on this machine alone. */
+const form = /^(?:\[([0-9a-f:.]+(?:%[a-z0-9._-]{1,32})?)\]|([a-z0-9._-]{1,253})):(\d{1,5})$/i;
 
 function parse(text: string): Address | undefined {
   const match = form.exec(text);
@@ -32,7 +33,7 @@ export function formatAddress({ host, port }: Address): string {
 export const addressText = z
   .string()
   .max(300)
-  .refine((text) => parse(text) !== undefined, 'host:port');
+  .refine((text) => !text.includes('%') && parse(text) !== undefined, 'host:port');
 
 /** Where a proxy answers for a tracker, with a certificate that an authority signed for `host`. */
 export type ProxiedAddress = Address & { /** Empty, or such as `/netapp`. */ path: string };
@@ -68,7 +69,10 @@ export const isProxied = (text: string): boolean => text.startsWith('wss://');
 export const trackerAddressText = z
   .string()
   .max(300)
-  .refine((text) => (isProxied(text) ? readProxied(text) : parse(text)) !== undefined, 'host:port or wss://host/path');
+  .refine(
+    (text) => (isProxied(text) ? readProxied(text) : addressText.safeParse(text).data) !== undefined,
+    'host:port or wss://host/path',
+  );
 
 /** An IP as sockets report it, without the IPv4-in-IPv6 prefix. */
 export function plainIp(ip: string | undefined): string {
@@ -104,9 +108,10 @@ export type Scope = 'loopback' | 'private' | 'public';
 /** What kind of network an IP belongs to, however it is written (`::ffff:127.0.0.1`); a name counts as `public`. */
 export function scopeOf(host: string): Scope {
   if (host.toLowerCase() === 'localhost') return 'loopback';
-  const version = isIP(host);
+  const [ip = ''] = host.split('%');
+  const version = isIP(ip);
   if (version === 0) return 'public';
   const family = version === 4 ? 'ipv4' : 'ipv6';
-  if (loopback.check(host, family)) return 'loopback';
-  return local.check(host, family) ? 'private' : 'public';
+  if (loopback.check(ip, family)) return 'loopback';
+  return local.check(ip, family) ? 'private' : 'public';
 }

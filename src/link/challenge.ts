@@ -68,3 +68,21 @@ export function readAnswer(headers: IncomingHttpHeaders): { trackerNonce: string
   const { success, data } = answered.safeParse(headers);
   return success ? { trackerNonce: data['x-netapp-nonce'], proof: data['x-netapp-proof'] } : undefined;
 }
+
+/**
+ * What is signed where something other than a link is asked for: its path, which is good once, stands for the challenge of the tracker. So the
+ * node proves its key in the request itself. [N-14]
+ */
+export const visitChallenge = (
+  ask: Pick<Challenge, 'node' | 'nodeNonce' | 'at'>,
+  tracker: string,
+  path: string,
+): Challenge => ({ ...ask, tracker, trackerNonce: path });
+
+/** The proof of either side in headers; undefined where there is none of its form. */
+export function readProof(headers: Readonly<Record<string, string | string[] | undefined>>): string | undefined {
+  const { success, data } = signature.safeParse(headers['x-netapp-proof']);
+  return success ? data : undefined;
+}
+
+export const proofHeaders = (proof: string): { 'x-netapp-proof': string } => ({ 'x-netapp-proof': proof });

@@ -19,7 +19,7 @@ import { upgrade } from './upgrade.ts';
 export const DIAL_MS = 5000;
 
 export type DialOptions = {
-  /** `host:port`. */
+  /** `host:port`; a name is resolved with each dial. [N-59] */
   address: string;
   /** Peer id that must answer. */
   expect: string;
@@ -30,6 +30,8 @@ export type DialOptions = {
   onread?: OnReadOpts;
   /** The connection below, where there is one already; `address` is then what people read. */
   over?: { stream: Duplex; rung: Rung } | undefined;
+  /** Key exchanges to offer, as `ecdhCurve` of `node:tls`; default: Node's. */
+  curves?: string | undefined;
   /** Where sessions are kept to be resumed; without it each handshake is a whole one. [L-6] */
   sessions?: Sessions | undefined;
 };
@@ -77,6 +79,7 @@ async function handshake(
       ...(!over && isIP(host) === 0 && { servername: host }),
       ...(!over && onread && { onread }),
       ...(session && { session }),
+      ...(options.curves !== undefined && { ecdhCurve: options.curves }),
     };
     const socket = connect(wanted);
     if (over) {
@@ -136,14 +139,21 @@ export function unanswered(fault: Fault, address: string): Fault {
   return fault.code === 'link_closed' || code === 'ECONNREFUSED' ? nobody(address, fault) : fault;
 }
 
-export type LinkDialOptions = DialOptions & { router: Router; self: () => HelloInfo; clock: Clock; log: Log };
+export type LinkDialOptions = DialOptions & {
+  router: Router;
+  self: () => HelloInfo;
+  clock: Clock;
+  log: Log;
+  /** See `LinkOptions`. */
+  instead?: (() => boolean) | undefined;
+};
 
 /** A greeted link to `expect` at `address`. Throws as `dial` does, or with the fault that refused the greeting. */
 export async function dialLink(options: LinkDialOptions): Promise<Link> {
   const socket = await dial(options);
   const origin = originOf(socket);
   if (!options.over) origin.address = formatAddress(parseAddress(options.address));
-  const host = options.over ? 'node' : origin.address;
+  const host = options.over ? 'node' : origin.address.replace(/%[^\]]*/, ''); // which interface it is means nothing there
   const { stream } = await upgrade(socket, { ...options, url: `wss://${host}/link`, origin }).catch(
     (error: unknown) => {
       throw unanswered(toFault(error), options.address);
@@ -155,6 +165,7 @@ export async function dialLink(options: LinkDialOptions): Promise<Link> {
     self: options.self(),
     peer: options.expect,
     dialled: true,
+    instead: options.instead,
     clock: options.clock,
     log: options.log,
   });

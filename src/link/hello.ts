@@ -4,6 +4,7 @@ import { Fault } from '../base/fault.ts';
 import { binding, bindingHolds } from './binding.ts';
 import { signature } from './identity.ts';
 import { method } from './message.ts';
+import { RUNGS } from './rung.ts';
 
 /** Versions of the protocol that this program speaks, first to last. */
 export const PROTOCOL = { min: 1, max: 1 };
@@ -22,7 +23,15 @@ const helloInfo = z.object({
   proof: signature.optional(),
   /** Messages that it takes in one frame; missing: one. [L-35] */
   batch: z.number().int().min(1).optional(),
+  /**
+   * Between nodes, by the side that dialled: the rung that it takes the link to stand on, and whether it dials although there is
+   * another one; the other side says the same, where it knows what that is for. [N-72]
+   */
+  way: z.object({ rung: z.enum(RUNGS), instead: z.boolean() }).optional(),
 });
+
+/** Which link this is to be, of several between two nodes. */
+export type LinkWay = NonNullable<z.infer<typeof helloInfo>['way']>;
 
 export type HelloInfo = z.infer<typeof helloInfo>;
 

@@ -36,7 +36,8 @@ export type Purpose =
   | 'invitation'
   | 'proof'
   | 'apex'
-  | 'delegation';
+  | 'delegation'
+  | 'sighting';
 
 const signedBytes = (purpose: Purpose, value: unknown): Buffer =>
   Buffer.from(`netapp.1 ${purpose}\n${canonical(value)}`, 'utf8');

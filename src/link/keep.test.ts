@@ -138,3 +138,38 @@ test('where no other link comes about, the present one stays', async () => {
   expect(made[0]?.[0].open).toBe(true);
   expect(states).toEqual(['connecting', 'up']);
 });
+
+/** A link that this test gives the address that it went out from, and whether its other side answers. */
+async function from(ip: string, made: [Link, Link][]): Promise<Link> {
+  const ends = await linked();
+  vi.spyOn(ends[0], 'localIp', 'get').mockReturnValue(ip);
+  made.push(ends);
+  return ends[0];
+}
+
+test('when the address is gone that a link went out from, another one takes its place without a gap [N-75]', async () => {
+  const made: [Link, Link][] = [];
+  const { kept, states } = keep(() => from(made.length === 0 ? '192.0.2.1' : '192.0.2.2', made));
+  await vi.waitFor(() => expect(kept.state.state).toBe('up'));
+  kept.moved((ip) => ip === '192.0.2.2');
+  await vi.waitFor(() => expect(kept.state).toMatchObject({ state: 'up', link: made[1]?.[0] }));
+  kept.moved((ip) => ip === '192.0.2.2'); // nothing is dialled for what stands
+  expect(states).not.toContain('down');
+  expect(made).toHaveLength(2);
+});
+
+test('a link that gives no sign of life after a move is dialled again at once [N-76]', async () => {
+  const made: [Link, Link][] = [];
+  const { kept } = keep(() => from('192.0.2.1', made));
+  await vi.waitFor(() => expect(kept.state.state).toBe('up'));
+  const [near] = made[0] ?? expect.fail();
+  const probe = vi.spyOn(near, 'probe').mockImplementation(async () => {
+    near.close(new Fault('timeout', 'the other side gives no sign of life'));
+    return false;
+  });
+  const chance = vi.spyOn(Math, 'random').mockReturnValue(0.999); // the usual wait would be as long as it gets
+  kept.moved(() => true);
+  expect(probe).toHaveBeenCalledOnce();
+  await vi.waitFor(() => expect(kept.state).toMatchObject({ state: 'up', link: made[1]?.[0] }));
+  chance.mockRestore();
+});

@@ -15,6 +15,8 @@ const PACE: Pace = { firstMs: 200, mostMs: 30_000 };
 /** Who was told when to come back spreads over half of that time after it, and over no less than a second. */
 const SPREAD = 0.5;
 const LEAST_SPREAD_MS = 1000;
+/** Milliseconds that the other side of a link has to give a sign of life after this machine moved. */
+export const PROBE_MS = 1500;
 
 /**
  * Milliseconds before the next dial, after so many failures. Full jitter: anything from nothing to the step, so that those who lost a
@@ -42,6 +44,8 @@ export class KeptLink implements AsyncDisposable {
   #failures = 0;
   /** Whether the last link ended because nothing was heard on it. */
   #silent = false;
+  /** The next dial is not to wait. */
+  #hurried = false;
   #wake = new AbortController();
   #state: KeptState = { state: 'connecting' };
   #running: Promise<void> | undefined;
@@ -78,6 +82,25 @@ export class KeptLink implements AsyncDisposable {
   nudge(): void {
     this.#failures = 0;
     this.#wake.abort();
+  }
+
+  /**
+   * This machine has moved, or slept: the link may be dead without anybody having been told. It is asked for a sign of life, and
+   * dialled again at once where none comes; where the address is gone that it went out from, another one is dialled meanwhile. [N-75]
+   */
+  moved(isHere: (ip: string) => boolean): void {
+    this.nudge();
+    if (this.#state.state !== 'up') {
+      this.#hurried = true;
+      return;
+    }
+    const { link } = this.#state;
+    if (link.localIp !== undefined && !isHere(link.localIp)) void this.replace();
+    void link.probe(PROBE_MS).then((stands) => {
+      if (stands) return;
+      if (this.#state.state === 'down') this.nudge();
+      else this.#hurried = true;
+    });
   }
 
   /**
@@ -120,7 +143,8 @@ export class KeptLink implements AsyncDisposable {
       const fault = await this.#once(signal).catch((error: unknown) => toFault(error, 'keeping a link'));
       if (signal.aborted) return;
       this.#become({ state: 'down', fault });
-      const wait = this.#wait(fault);
+      const wait = this.#hurried ? 0 : this.#wait(fault);
+      this.#hurried = false;
       this.#log.info({ code: fault.code, reason: fault.message, againInMs: wait }, 'a link is down');
       this.#wake = new AbortController();
       await sleep(wait, AbortSignal.any([signal, this.#wake.signal])).catch(() => {}); // stopped or nudged

@@ -285,6 +285,28 @@ test('a link that hears nothing asks for a sign of life, and ends as timeout whe
   expect(stream.closes).toEqual([4043]);
 });
 
+test('a link that is asked for a sign of life now ends where none comes, and stands where one does [N-76]', async () => {
+  const common = { router: new Router(), self: helloOf(), clock: systemClock, log: silentLog() };
+  const dead = new Link({ ...common, stream: new DeadStream(), peer: Key.generate().id, dialled: false });
+  await dead.start();
+  expect(await dead.probe(20)).toBe(false);
+  expect(await dead.closed).toMatchObject({ code: 'timeout' });
+  const side = await listening();
+  const link = await call(side);
+  expect(await link.probe(10_000)).toBe(true);
+  expect(link.localIp).toBe('127.0.0.1');
+});
+
+test('both sides see the rung that the dialling one says, and whether it dials instead of another link [N-72]', async () => {
+  const side = await listening();
+  const common = { address: side.address, expect: side.identity.id, router: new Router(), self: () => helloOf() };
+  const dialling = { ...common, identity: await createIdentity(), clock: systemClock, log: silentLog() };
+  const link = await dialLink({ ...dialling, instead: () => true });
+  const plain = await dialLink(dialling);
+  expect([link.way, plain.way]).toEqual([{ rung: 'local', instead: true }, undefined]);
+  await expect.poll(() => side.links.map(({ way }) => way)).toEqual([link.way, undefined]);
+});
+
 test('whoever is refused sees a cut before hello is answered, and the dialler counts it as nobody there [D-60]', async () => {
   const identity = await createIdentity();
   const refused: string[] = [];

@@ -1,14 +1,14 @@
 /** One authenticated, message-carrying connection. It has one reader and one writer, whatever stream is below it. */
 
 import { z } from 'zod';
-import { deadline, reasonOf } from '../base/async.ts';
+import { deadline, reasonOf, sleep } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { FAULTS, Fault, type FaultCode, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import type { Answers } from './answers.ts';
 import type { Binding } from './binding.ts';
 import { type Beating, keepBeating } from './heartbeat.ts';
-import { checkHello, type HelloInfo, hello, keptOf } from './hello.ts';
+import { checkHello, type HelloInfo, hello, keptOf, type LinkWay } from './hello.ts';
 import {
   bytesOf,
   encodeError,
@@ -29,6 +29,8 @@ import type { Rung } from './rung.ts';
 export interface MessageStream {
   /** Text of the remote address, for people. */
   readonly address: string;
+  /** IP of this machine that it goes out from; undefined where it does not stand on a socket of its own. */
+  readonly localIp?: string | undefined;
   readonly rung: Rung;
   /** Bytes accepted by `send` and not yet taken by the network. */
   readonly bufferedBytes: number;
@@ -72,6 +74,8 @@ export type LinkOptions = {
    * Where nothing below proved `peer`: whether the proof in its hello does. Without it, a proof is out of place. [L-43]
    */
   proves?: ((proof: string) => boolean) | undefined;
+  /** Where two nodes may have several links: whether this one is dialled although there is another. Asked when it is greeted. [N-72] */
+  instead?: (() => boolean) | undefined;
   /** Called once when it has ended. */
   onEnd?: ((link: Link) => void) | undefined;
   /** Milliseconds of silence after which the other side is asked for a sign of life, and once more until it is given up. */
@@ -86,6 +90,8 @@ const MOST_WAITING = 4096;
 const MOST_BUFFERED_BYTES = 16 * 1024 * 1024;
 const HELLO_MS = 10_000;
 const KEEP_ALIVE_MS = 15_000;
+/** Milliseconds between two looks whether a sign of life came that was asked for now. */
+const PROBE_LOOK_MS = 50;
 /** A close code is this plus the fault's exit code; 1000 is a goodbye. [L-27] */
 const CLOSE_BASE = 4000;
 /** A frame of a channel begins with a digit, as no message does. [L-62] */
@@ -123,6 +129,10 @@ export class Link implements Beating {
   /** Round-trip time of the last sign of life asked for, in milliseconds. */
   rttMs: number | null = null;
   receivedBytes = 0;
+  /** As the side that dialled said it, where both know what it is for: then both see the same. [N-72] */
+  way: LinkWay | undefined;
+  /** Another link has taken its place: nothing new is to be begun on it. */
+  retiring = false;
   /** Takes the frames of channels; without it, one is malformed. */
   onChannel: ((text: string) => void) | undefined;
 
@@ -131,6 +141,7 @@ export class Link implements Beating {
   readonly #self: HelloInfo;
   readonly #refuses: ((info: HelloInfo) => boolean) | undefined;
   readonly #proves: ((proof: string) => boolean) | undefined;
+  readonly #instead: (() => boolean) | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
   /** Those that hold nothing are the one of all links: most are idle. */
@@ -167,6 +178,7 @@ export class Link implements Beating {
     this.#self = options.self;
     this.#refuses = options.refuses;
     this.#proves = options.proves;
+    this.#instead = options.instead;
     this.#onEnd = options.onEnd;
     this.#clock = options.clock;
     this.#log = options.log;
@@ -202,6 +214,16 @@ export class Link implements Beating {
 
   get open(): boolean {
     return this.#remote !== undefined && this.#ending === undefined;
+  }
+
+  /** IP of this machine that it goes out from, where that is known. */
+  get localIp(): string | undefined {
+    return this.#stream.localIp ?? this.carrier?.localIp;
+  }
+
+  /** Own requests that wait for an answer, and those of the other side that are being answered. */
+  get underWay(): number {
+    return this.#waiting.size + this.#running.size + this.#backlog.length;
   }
 
   /** Bytes that wait for the other side to read. */
@@ -261,7 +283,8 @@ export class Link implements Beating {
   /** Meets the other side in the very moment that its answer is read: its next frame may follow in the same packet. */
   #greet(): void {
     const id = this.#nextId++;
-    const text = encodeRequest(id, hello.name, this.#self);
+    const way = this.#instead && { rung: this.rung, instead: this.#instead() };
+    const text = encodeRequest(id, hello.name, way ? { ...this.#self, way } : this.#self);
     const asked = performance.now();
     this.#wait(id, {
       accept: (result) => {
@@ -269,6 +292,7 @@ export class Link implements Beating {
         this.#trace('asked', hello.name, Buffer.byteLength(text), asked);
         const parsed = hello.result.safeParse(result);
         if (!parsed.success) throw new Fault('malformed', 'greeting: the answer to hello is not of its shape');
+        if (parsed.data.way) this.way = way;
         this.#meet(parsed.data);
       },
       refuse: (fault) => {
@@ -529,7 +553,9 @@ export class Link implements Beating {
     this.#checkProof(parsed.data.proof);
     checkHello(parsed.data, this.peer, this.#clock.now());
     if (this.#refuses?.(parsed.data)) return this.#vanish();
-    this.#send(encodeResult(id, this.#self));
+    const { way } = parsed.data;
+    this.way = way;
+    this.#send(encodeResult(id, way ? { ...this.#self, way } : this.#self));
     this.#meet(parsed.data);
   }
 
@@ -564,6 +590,22 @@ export class Link implements Beating {
     if (this.#askedAt > 0) return performance.now() - this.#askedAt;
     if (performance.now() - this.#heardAt >= quietMs) this.#ping();
     return 0;
+  }
+
+  /**
+   * Asks for a sign of life now, whatever was asked before: the way to the other side may have changed. Where none comes within
+   * `patienceMs`, or four round trips if those are longer, the link is ended. Gives whether it stands. [N-76]
+   */
+  async probe(patienceMs: number): Promise<boolean> {
+    if (this.carrier) return await this.carrier.probe(patienceMs);
+    const began = performance.now();
+    const until = began + Math.max(patienceMs, 4 * (this.rttMs ?? 0));
+    if (this.open) this.#ping();
+    while (this.open && this.#holds === 0 && this.#heardAt <= began) {
+      if (performance.now() >= until) this.#fail(new Fault('timeout', 'the other side gives no sign of life'));
+      else await sleep(PROBE_LOOK_MS);
+    }
+    return this.open;
   }
 
   /** [L-28] */

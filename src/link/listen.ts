@@ -20,6 +20,7 @@ import { type HttpHandler, linkUpgrades, offersLink, Routes, refuseUpgrade } fro
 import { noteOrigin, type Origin, originOf } from './rung.ts';
 import { ticketsOf } from './sessions.ts';
 import { WebSocketStream } from './stream.ts';
+import { type VisitHandler, Visits, visitOf } from './visit.ts';
 
 export type { HttpHandler };
 
@@ -63,6 +64,7 @@ export class Listener {
   readonly #server: Server;
   readonly #upgrades: WebSocketServer;
   readonly #routes: Routes;
+  readonly #visits = new Visits();
   readonly #arrivals: Arrivals;
   readonly #links = new Set<Link>();
   /** One for all links. */
@@ -95,7 +97,7 @@ export class Listener {
         if (options.guard) options.guard.refused.late += 1;
       },
     });
-    holdConnections(this.#server, options.guard, this.#arrivals);
+    holdConnections(this.#server, options.guard, this.#arrivals, handshakeMs);
     this.#upgrades = linkUpgrades();
     this.#server.on('request', (request, response) => {
       void this.#routes.serve(request, response, () => {
@@ -118,6 +120,12 @@ export class Listener {
   /** Serves plain HTTP below `prefix`, e.g. `/blobs/`; the longest prefix that fits wins. */
   route(prefix: string, handler: HttpHandler): this {
     this.#routes.add(prefix, handler);
+    return this;
+  }
+
+  /** Takes upgrades below `prefix`, of nodes that have proved their key. */
+  visit(prefix: string, handler: VisitHandler): this {
+    this.#visits.add(prefix, handler);
     return this;
   }
 
@@ -194,8 +202,10 @@ export class Listener {
     socket.on('error', cut);
     const peer = peerOf(socket);
     if (this.#stopping) return void socket.destroy();
-    if (request.url !== '/link') return refuseUpgrade(socket, { code: 'unknown_operation' });
+    const handler = this.#visits.find(request.url);
+    if (request.url !== '/link' && !handler) return refuseUpgrade(socket, { code: 'unknown_operation' });
     if (!peer) return refuseUpgrade(socket, { code: 'unauthenticated' });
+    if (handler) return void handler(visitOf(request, { socket, head, peer, self: this.#options.identity.id }));
     if (!offersLink(request)) return refuseUpgrade(socket, { code: 'unsupported_version' });
     if (this.#closedFor) return refuseUpgrade(socket, this.#closedFor);
     let leave = (): void => {};
@@ -245,15 +255,25 @@ export class Listener {
 }
 
 /** Before a handshake is begun: what is refused costs an accept and a close, no more [A-40]; what is not waits its turn. */
-function holdConnections(server: Server, guard: Guard | undefined, arrivals: Arrivals): void {
+function holdConnections(server: Server, guard: Guard | undefined, arrivals: Arrivals, silentMs: number): void {
   const begin = server.listeners('connection');
   server.removeAllListeners('connection');
   server.on('connection', (socket: Socket) => {
     const leave = guard ? guard.connect(plainIp(socket.remoteAddress)) : () => {};
     if (!leave) return void socket.destroy();
     socket.on('close', leave); // which is said once
+    socket.setTimeout(silentMs, () => socket.destroy());
     arrivals.add(socket, () => {
-      for (const listener of begin) listener.call(server, socket);
+      // Read here, the first bytes make TLS begin with a small buffer instead of one of 64 KiB that it would keep for good.
+      socket.once('readable', () => {
+        const first: unknown = socket.read();
+        if (!Buffer.isBuffer(first)) return void socket.destroy();
+        socket.setTimeout(0);
+        socket.removeAllListeners('timeout');
+        socket.unshift(first);
+        for (const listener of begin) listener.call(server, socket);
+      });
+      socket.read(0);
     });
   });
 }

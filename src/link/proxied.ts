@@ -9,7 +9,16 @@ import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { formatAddress, formatProxied, parseProxied, plainIp } from './address.ts';
-import { answerHeaders, type Challenge, isProved, newNonce, prove, readAsk } from './challenge.ts';
+import {
+  answerHeaders,
+  type Challenge,
+  isProved,
+  newNonce,
+  prove,
+  readAsk,
+  readProof,
+  visitChallenge,
+} from './challenge.ts';
 import type { TrustedProxies } from './forwarded.ts';
 import type { Guard } from './guard.ts';
 import type { HelloInfo } from './hello.ts';
@@ -19,6 +28,7 @@ import type { Router } from './router.ts';
 import { type HttpHandler, linkUpgrades, offersLink, Routes, refuseUpgrade } from './routes.ts';
 import { rungOf } from './rung.ts';
 import { WebSocketStream } from './stream.ts';
+import { type VisitHandler, Visits, visitOf } from './visit.ts';
 
 export type ProxiedOptions = {
   /** IP and port to listen at; port 0 for any free one. */
@@ -34,6 +44,8 @@ export type ProxiedOptions = {
   log: Log;
   /** How much one client's address and one key may ask. */
   guard?: Guard | undefined;
+  /** Takes each link once it is greeted, and its key proved. */
+  onLink?(link: Link): void;
 };
 
 /** Milliseconds that a proxy has to say what it wants. */
@@ -47,6 +59,7 @@ export class ProxiedListener implements AsyncDisposable {
   readonly #server: Server;
   readonly #upgrades: WebSocketServer;
   readonly #routes: Routes;
+  readonly #visits = new Visits();
   readonly #links = new Set<Link>();
   /** One for all links. */
   readonly #forget = (link: Link): void => void this.#links.delete(link);
@@ -96,6 +109,12 @@ export class ProxiedListener implements AsyncDisposable {
     return this;
   }
 
+  /** As `Listener.visit`; the key is proved by signature in the request. [N-14] */
+  visit(prefix: string, handler: VisitHandler): this {
+    this.#visits.add(prefix, handler);
+    return this;
+  }
+
   /** Throws `port_taken` or `invalid_argument` (a host that is not this machine's). */
   async start(): Promise<void> {
     const { host, port } = this.#options;
@@ -124,10 +143,12 @@ export class ProxiedListener implements AsyncDisposable {
     this.#closedFor = fault;
   }
 
-  /** What keeps the request from becoming a link; else who asks, from where, and the challenge. */
-  #look(request: IncomingMessage): { from: string; challenge: Challenge } {
-    const [path] = (request.url ?? '').split('?');
-    if (path !== '/link') throw new Fault('unknown_operation', `asking for "${path}" as a link: there is none`);
+  /** What keeps the request from becoming a link, or what else it wants; else who asks, from where, and the challenge. */
+  #look(request: IncomingMessage): { from: string; challenge: Challenge; handler: VisitHandler | undefined } {
+    const [path = ''] = (request.url ?? '').split('?');
+    const handler = this.#visits.find(path);
+    if (path !== '/link' && !handler)
+      throw new Fault('unknown_operation', `asking for "${path}" as a link: there is none`);
     const from = this.#options.proxies.clientOf(request);
     if (from === undefined) {
       // Everybody would seem to be on this machine, and be shown what is for this machine alone. [L-45]
@@ -144,16 +165,21 @@ export class ProxiedListener implements AsyncDisposable {
         `opening a link from "${from}": it was made for "${ask.at}", which is no --public-url of this tracker`,
       );
     }
+    if (handler) {
+      const challenge = visitChallenge(ask, this.#options.key.id, path);
+      if (isProved('node', challenge, readProof(request.headers) ?? '')) return { from, challenge, handler };
+      throw new Fault('unauthenticated', `asking from "${from}": the request does not prove the key that it names`);
+    }
     if (!offersLink(request)) throw new Fault('unsupported_version', 'opening a link: no known subprotocol');
-    return { from, challenge: { ...ask, tracker: this.#options.key.id, trackerNonce: newNonce() } };
+    return { from, challenge: { ...ask, tracker: this.#options.key.id, trackerNonce: newNonce() }, handler };
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     socket.on('error', () => socket.destroy());
     if (this.#stopping) return void socket.destroy();
     try {
-      const { from, challenge } = this.#look(request);
-      if (this.#closedFor) throw this.#closedFor;
+      const { from, challenge, handler } = this.#look(request);
+      if (this.#closedFor && !handler) throw this.#closedFor;
       // Its address is counted as at a port of the tracker's own: the proxy's connection is its one. [A-40]
       const leave = this.#options.guard ? this.#options.guard.connect(from) : () => {};
       if (!leave) {
@@ -162,6 +188,11 @@ export class ProxiedListener implements AsyncDisposable {
         });
       }
       socket.once('close', leave);
+      if (handler) {
+        const { key } = this.#options;
+        const answers = [`x-netapp-proof: ${prove(key, 'tracker', challenge)}`];
+        return void handler(visitOf(request, { socket, head, peer: challenge.node, self: key.id, answers }));
+      }
       this.#greet(request, socket, head, from, challenge);
     } catch (error) {
       const fault = toFault(error, 'opening a link');
@@ -201,6 +232,7 @@ export class ProxiedListener implements AsyncDisposable {
     try {
       const leave = this.#options.guard?.link(link.peer);
       if (leave) void link.closed.then(leave);
+      this.#options.onLink?.(link);
     } catch (error) {
       link.close(toFault(error));
     }

@@ -43,6 +43,7 @@ type Row = {
   params: z.ZodType;
   maxBytes: number;
   needs: Precondition | undefined;
+  unmet: boolean;
   run(params: unknown, context: Context): unknown;
 };
 
@@ -82,11 +83,13 @@ export class Router {
     this.#settled = options.settled ?? (() => undefined);
   }
 
-  /** Answers `method` with what `run` gives; a `Fault` it throws becomes the error. */
+  /**
+   * Answers `method` with what `run` gives; a `Fault` it throws becomes the error. `unmet`: also before what `admit` waits for.
+   */
   handle<P, R>(
     spec: Method<P, R>,
     run: (params: P, context: Context) => R | Encoded | Promise<R>,
-    options: { needs?: Precondition } = {},
+    options: { needs?: Precondition; unmet?: boolean } = {},
   ): this {
     return this.#add(this.#requests, spec, options, (params, context) => run(params as P, context)); // parsed below
   }
@@ -157,11 +160,11 @@ export class Router {
   #add(
     table: Map<string, Row>,
     spec: { name: string; params: z.ZodType; maxBytes: number },
-    { needs }: { needs?: Precondition },
+    { needs, unmet = false }: { needs?: Precondition; unmet?: boolean },
     run: Row['run'],
   ): this {
     if (table.has(spec.name)) throw new Error(`"${spec.name}" is already in the table`);
-    table.set(spec.name, { params: spec.params, maxBytes: spec.maxBytes, needs, run });
+    table.set(spec.name, { params: spec.params, maxBytes: spec.maxBytes, needs, unmet, run });
     return this;
   }
 
@@ -197,7 +200,7 @@ export class Router {
 
   #reply(row: Row | undefined, name: string, params: unknown, bytes: number | undefined, context: Context): unknown {
     if (!row) throw new Fault('unknown_operation', `calling "${name}": there is no such method here`);
-    const admitted = this.#admit?.(context.link);
+    const admitted = row.unmet ? undefined : this.#admit?.(context.link);
     if (admitted) return admitted.then(() => this.#perform(row, name, params, bytes, context));
     return this.#perform(row, name, params, bytes, context);
   }

@@ -3,12 +3,11 @@ import type { Duplex } from 'node:stream';
 import { formatAddress, parseAddress, plainIp, scopeOf } from './address.ts';
 
 /** From the nearest on: this machine, this network, an address that answers, a hole in what is between, a tracker that passes bytes on. */
-export type Rung = 'local' | 'lan' | 'direct' | 'punched' | 'relay';
-
-const order: Record<Rung, number> = { local: 0, lan: 1, direct: 2, punched: 3, relay: 4 };
+export const RUNGS = ['local', 'lan', 'direct', 'punched', 'relay'] as const;
+export type Rung = (typeof RUNGS)[number];
 
 /** Whether `a` is nearer than `b`. */
-export const isBetter = (a: Rung, b: Rung): boolean => order[a] < order[b];
+export const isBetter = (a: Rung, b: Rung): boolean => RUNGS.indexOf(a) < RUNGS.indexOf(b);
 
 /** Where a connection to the address, made in the plain way, would stand. */
 export function rungOf(address: string): Rung {

@@ -1,6 +1,7 @@
 /** A WebSocket as the stream below a link: whole text frames, everything said in one tick in one write. */
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
+import { plainIp } from './address.ts';
 import { Answers, type Outlet } from './answers.ts';
 import { Gathered } from './gathered.ts';
 import type { MessageStream } from './link.ts';
@@ -32,6 +33,11 @@ export class WebSocketStream implements MessageStream, Outlet {
     this.#masks = dialled;
     ws.on('error', ignored); // a close event always follows, and tells
     ws.pause(); // until start()
+  }
+
+  get localIp(): string | undefined {
+    const { localAddress } = this.#socket;
+    return localAddress === undefined ? undefined : plainIp(localAddress);
   }
 
   get bufferedBytes(): number {

@@ -1,5 +1,5 @@
 /** From a connection to a link's stream: `GET /link`, answered by a WebSocket or by a refusal with a code. [L-3] */
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
 import { reasonOf } from '../base/async.ts';
@@ -22,6 +22,15 @@ const codeByStatus: Record<number, FaultCode> = {
   503: 'tracker_down',
   504: 'tracker_down',
 };
+
+/** What an answer says that is no upgrade. */
+export function faultOfAnswer(what: string, { headers, statusCode }: IncomingMessage): Fault {
+  const named = headers['x-netapp-fault'];
+  const code = isFaultCode(named) ? named : (codeByStatus[statusCode ?? 0] ?? 'malformed');
+  const wait = retryAfterMs(headers['retry-after']);
+  const data = wait === undefined ? {} : { data: { retryAfterMs: wait } };
+  return new Fault(code, `${what}: refused with HTTP ${statusCode}`, data);
+}
 
 /**
  * Throws the fault with which it was refused, with `data.retryAfterMs` where the answer says when to come back; `peer_unreachable`,
@@ -61,13 +70,7 @@ export async function upgrade(
     ws.once('upgrade', (response) => {
       headers = response.headers;
     });
-    ws.once('unexpected-response', (_request, response) => {
-      const named = response.headers['x-netapp-fault'];
-      const code = isFaultCode(named) ? named : (codeByStatus[response.statusCode ?? 0] ?? 'malformed');
-      const wait = retryAfterMs(response.headers['retry-after']);
-      const data = wait === undefined ? {} : { data: { retryAfterMs: wait } };
-      fail(new Fault(code, `${what}: refused with HTTP ${response.statusCode}`, data));
-    });
+    ws.once('unexpected-response', (_request, response) => fail(faultOfAnswer(what, response)));
     ws.once('open', () => {
       signal?.removeEventListener('abort', abort);
       ws.removeAllListeners('error');

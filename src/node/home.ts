@@ -90,6 +90,22 @@ export const homeConfig = z
         'expected limits such as connectionsPerAddress=100,requestsPerKey=6000',
       )
       .partial(),
+    /** For whom that tracker passes bytes on between nodes that reach each other in no other way. */
+    relay: z.enum(['off', 'zones', 'on'], 'expected off, zones or on'),
+    /** How much of it one account, and all together, may have; 0: no bound. */
+    relayLimits: z
+      .strictObject(
+        {
+          bytesPerDay: aLimit,
+          bytesPerSecond: aLimit,
+          totalPerSecond: aLimit,
+          pairsPerAccount: aLimit,
+          pairs: aLimit,
+          idleSeconds: aLimit,
+        },
+        'expected limits such as bytesPerDay=1000000000,pairsPerAccount=20',
+      )
+      .partial(),
     /** Where it serves health, readiness and metrics by plain HTTP: PORT, or HOST:PORT. */
     metrics: z.string(),
     /** Addresses of other machines at which a tracker with its key answers. */
@@ -102,6 +118,10 @@ export const homeConfig = z
     awayAfterMs: z.number().int().min(1000).nullable(),
     /** Loopback port of the HTTP door; without one, there is none. */
     httpPort: aPort,
+    /** Whether nodes and trackers of this machine's networks are looked for by multicast, and hear of this one. */
+    lan: z.boolean(),
+    /** Whether the router is asked to let others in from outside. */
+    portMapping: z.boolean(),
     /** Hosts beside this machine to which webhooks may post: `hooks.example.org`, or with a port. */
     webhookTargets: z.array(z.string()),
     log: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),

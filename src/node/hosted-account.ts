@@ -22,7 +22,7 @@ import { HostedPresence } from './hosted-presence.ts';
 import type { House } from './hosting.ts';
 import type { HostedEnd } from './node.ts';
 import { Peers } from './peers.ts';
-import { conversationView, messageView, roomView } from './views.ts';
+import { conversationView, linkView, messageView, roomView } from './views.ts';
 
 /** A binding is made anew when so much of its time is left: a day. */
 const BINDING_LEFT_MS = 24 * 3600_000;
@@ -242,6 +242,11 @@ export class HostedAccount implements AsyncDisposable {
     await this.#end(awake);
   }
 
+  /** The node has other addresses now. */
+  moved(): void {
+    this.#awake?.presence.moved();
+  }
+
   trackersChanged(): void {
     this.#awake?.presence.trackersChanged();
   }
@@ -282,6 +287,12 @@ export class HostedAccount implements AsyncDisposable {
     ...this.#house.personView(person),
     me: person.account === this.account,
   });
+
+  /** The link of this account to another one, if there is one. */
+  linkTo(account: string): ReturnType<typeof linkView> | null {
+    const link = this.#talk?.peers.links.get(account);
+    return link?.open ? linkView(link, this.handleOf) : null;
+  }
 
   readonly directory = {
     find: async (who: string, wait: Wait): Promise<Person> => {

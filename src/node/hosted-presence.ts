@@ -105,6 +105,23 @@ export class HostedPresence implements AsyncDisposable {
     for (const carrier of this.#options.directory.links()) if (!this.#places.has(carrier)) void this.#keep(carrier);
   }
 
+  /** The node has other addresses now. [N-74] */
+  moved(): void {
+    for (const place of this.#up) {
+      if (!place.announcer.isCurrent) void this.#again(place);
+    }
+  }
+
+  /** Some at a time: a node hosts many. */
+  async #again({ link, announcer }: Place): Promise<void> {
+    try {
+      using _turn = await this.#options.opening.take(1, this.#stop.signal);
+      if (link.open) await announcer.announce(link);
+    } catch (error) {
+      this.#options.log.debug({ err: error }, 'a hosted account with other addresses was not announced yet');
+    }
+  }
+
   async #atAny(work: (carrier: Link) => Promise<void>): Promise<void> {
     const carriers = this.#options.directory.links();
     if (carriers.length === 0) {

@@ -118,6 +118,11 @@ export class House implements AsyncDisposable {
       }),
     );
     this.#resources.defer(
+      this.node.onMoved(() => {
+        for (const account of this.#byAccount.values()) account.moved();
+      }),
+    );
+    this.#resources.defer(
       this.node.directory.onChange((change) => {
         if (change.type === 'key_changed') return;
         this.#tell({ type: 'people', person: change.person });

@@ -1,8 +1,8 @@
 /** A node: its keys, its port, its links, and the protocols on them. The composition root; it alone knows everyone. */
-import { deadline } from '../base/async.ts';
+import { deadline, sleep } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
-import { interfaceIps } from '../base/interfaces.ts';
+import { interfaceIps, watchInterfaces } from '../base/interfaces.ts';
 import { Lock } from '../base/lock.ts';
 import type { Log } from '../base/log.ts';
 import { Store } from '../base/sqlite.ts';
@@ -11,14 +11,15 @@ import type { Message } from '../chat/message.ts';
 import { isPresent, type Room } from '../chat/rooms.ts';
 import { ChatService, type ChatSignal } from '../chat/service.ts';
 import { DirectoryClient, type Person } from '../directory/client.ts';
+import { BAD_MS } from '../directory/dialback.ts';
 import type { ChosenTracker } from '../directory/invite.ts';
-import type { PresentStatus } from '../directory/record.ts';
+import { MOST_ADDRESSES, type PresentStatus } from '../directory/record.ts';
 import type { TierTimes } from '../directory/tiers.ts';
 import { dialZonesWith, namesWith } from '../directory/zone-dial.ts';
 import { FileService } from '../files/service.ts';
 import type { Transfer } from '../files/transfer.ts';
 import { ACCOUNT_HEADER, encodeAccount, ticket } from '../files/wire.ts';
-import { formatAddress } from '../link/address.ts';
+import { formatAddress, scopeOf } from '../link/address.ts';
 import { type Binding, bind } from '../link/binding.ts';
 import { type Identity, loadIdentity } from '../link/certificate.ts';
 import { acceptChannels, type ChannelEnd } from '../link/channel.ts';
@@ -30,13 +31,24 @@ import { Listener } from '../link/listen.ts';
 import { MOST_BATCH } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { Sessions } from '../link/sessions.ts';
+import type { AscentPace } from '../reach/ascents.ts';
+import { hear } from '../reach/hearing.ts';
+import type { Advert } from '../reach/lan.ts';
+import { PortMapping } from '../reach/mapping.ts';
+import { natSeenBy } from '../reach/nat-seen.ts';
+import { networks } from '../reach/networks.ts';
+import { Punch } from '../reach/punch.ts';
+import { Relay, type RelayTracker } from '../reach/relay.ts';
+import { Signals } from '../reach/signals.ts';
 import { type Backup, sweepDrafts, writeBackup } from './backup.ts';
 import { Contacts, type PresenceScope } from './contacts.ts';
 import { Doorkeeper } from './doorkeeper.ts';
 import { EventLog } from './events.ts';
 import { createHome, homePaths } from './home.ts';
 import { Marks } from './marks.ts';
-import { Peers } from './peers.ts';
+import { Neighbours } from './neighbours.ts';
+import { NetworkDesk } from './network.ts';
+import { Peers, type Whereabouts } from './peers.ts';
 import { Presence } from './presence.ts';
 import { type InsideTracker, TrackerDesk } from './trackers.ts';
 import { conversationView, fileView, linkView, messageView, personView, roomEventView, roomView } from './views.ts';
@@ -59,6 +71,8 @@ export type NodeOptions = {
   trackerCa?: string | undefined;
   /** For tests. */
   tierTimes?: TierTimes | undefined;
+  /** For tests: how soon nearer ways to a peer are tried again. */
+  ascents?: Partial<AscentPace> | undefined;
   /** DNS servers, IP or IP:port, that are asked for zones out in the world; default: the machine's; null: none. */
   dns?: readonly string[] | null | undefined;
   /** Who may see that the user is here; default: the zone. */
@@ -67,6 +81,12 @@ export type NodeOptions = {
   awayAfterMs?: number | null | undefined;
   /** Hosts beside this machine to which webhooks may post: `hooks.example.org`, or with a port. */
   webhookTargets?: readonly string[] | undefined;
+  /** Whether nodes and trackers of its networks are looked for, and hear of this one; default: they do not. */
+  lan?: boolean | undefined;
+  /** Who else is to be found there in this process, such as a tracker inside. */
+  alsoHere?: (() => readonly Advert[]) | undefined;
+  /** Whether the router is asked to let others in from outside; default: it is not. */
+  portMapping?: boolean | undefined;
   /** Name and version, said in hello. */
   software: string;
   clock: Clock;
@@ -75,6 +95,9 @@ export type NodeOptions = {
 
 /** Another account that is hosted here, as whoever opens a channel to it meets it. */
 export type HostedEnd = ChannelEnd & { onLink(link: Link): void };
+
+/** Milliseconds by which two clocks may disagree about a minute. */
+const SLACK_MS = 2000;
 
 /** Milliseconds that the first request of an unknown account waits for the directory to say who it is. */
 const INTRODUCE_MS = 2000;
@@ -91,6 +114,9 @@ export class Node implements AsyncDisposable {
   readonly chat: ChatService;
   readonly files: FileService;
   readonly peers: Peers;
+  readonly neighbours: Neighbours;
+  /** Undefined where the router is not asked. */
+  readonly mapping: PortMapping | undefined;
   readonly events: EventLog;
   readonly marks: Marks;
   readonly contacts: Contacts;
@@ -98,10 +124,16 @@ export class Node implements AsyncDisposable {
   readonly doorkeeper: Doorkeeper;
   readonly webhooks: Webhooks;
   readonly zones: ZoneDesk;
+  readonly network: NetworkDesk;
   readonly trackers: TrackerDesk;
+  /** What nodes ask each other by way of trackers. */
+  readonly signals: Signals;
+  /** Holes in what stands between this node and others. */
+  readonly punch: Punch;
   /** Settles when all that was written so far survives a power cut; undefined if it does already. */
   readonly settled: () => Promise<void> | undefined;
   readonly #listener: Listener;
+  readonly #relay: Relay;
   readonly #binding: () => Binding;
   readonly #options: NodeOptions;
   readonly store: Store;
@@ -109,9 +141,12 @@ export class Node implements AsyncDisposable {
   readonly accountKey: Key;
   #backingUp = false;
   readonly #resources: AsyncDisposableStack;
+  readonly #stop = new AbortController();
   readonly #introductions = new WeakMap<Link, Promise<void>>();
   readonly #trackersShown = new Map<string, string>();
+  #announcedTo: ReadonlySet<string> = new Set();
   readonly #trackerListeners = new Set<() => void>();
+  readonly #moveListeners = new Set<() => void>();
   /** Who else is hosted here, beside the account that is this node's own. */
   hosts: (account: string) => HostedEnd | undefined = () => undefined;
 
@@ -173,16 +208,21 @@ export class Node implements AsyncDisposable {
       clock,
       log,
       blocked,
-      locate: async (who, { signal }) => {
-        const { node, addresses } = await this.directory.find(who, { signal });
-        return { node, addresses };
-      },
-      onUp: (link, who) => {
+      locate: (who, wait) => this.#locate(who, wait),
+      detours: (to) => [...this.punch.ways(to), ...this.#relay.ways(to)],
+      pace: options.ascents,
+      onUp: (link, who, before) => {
+        if (this.directory.nearby.isMet(who)) void this.neighbours.metBy(link);
         this.chat.linkUp(link);
         this.files.linkUp(link);
-        this.events.emit('link.up', { ...this.linkView(link), account: who });
+        const shown = { ...this.linkView(link), account: who };
+        if (before && before.rung !== link.rung) this.events.emit('link.rung', { ...shown, before: before.rung });
+        else this.events.emit('link.up', shown);
       },
-      onDown: (link, who) => this.events.emit('link.down', { ...this.linkView(link), account: who }),
+      onDown: (link, who) => {
+        this.directory.nearby.parted(who);
+        this.events.emit('link.down', { ...this.linkView(link), account: who });
+      },
     });
     this.directory = new DirectoryClient({
       trackers: options.trackers,
@@ -202,8 +242,64 @@ export class Node implements AsyncDisposable {
       clock,
       log: log.child({ room: 'directory' }),
       onTrackers: () => this.#trackersChanged(),
-      onRenamed: () => this.events.emit('person.changed', this.personView(this.directory.me())),
+      onRenamed: () => {
+        this.neighbours.changed();
+        this.events.emit('person.changed', this.personView(this.directory.me()));
+      },
+      neighboursOf: (name) => this.neighbours.named(name),
+      meetNearby: (wanted, wait) => this.neighbours.meet(wanted, wait),
     }).attach(router);
+    this.signals = new Signals({
+      trackersOf: (who, wait) => this.directory.trackersOf(who, wait),
+      isOwnTracker: (link) => this.directory.isOwnTracker(link),
+      hosts: (who) => who === account.id || this.hosts(who) !== undefined,
+      blocked,
+    }).attach(router);
+    const placed = (link: Link): RelayTracker => {
+      const { address, zone } = this.directory.placeOf(link);
+      return { link, address, name: zone ?? address };
+    };
+    this.#relay = new Relay({
+      identity,
+      signals: this.signals,
+      trackersOf: async (who, wait) => (await this.directory.trackersOf(who, wait)).map(placed),
+      likeliest: (who) => this.directory.mailbox(who).links.map(placed)[0],
+      trackerOf: (link) => (this.directory.isOwnTracker(link) ? placed(link) : undefined),
+      take: (stream, origin) => this.#listener.take(stream, origin),
+      ca: options.trackerCa,
+      sessions,
+      log: log.child({ room: 'reach' }),
+    });
+    this.punch = new Punch({
+      identity,
+      signals: this.signals,
+      trackersOf: (who, wait) => this.directory.trackersOf(who, wait),
+      own: () => this.directory.ownLinks(),
+      take: (stream, origin) => this.#listener.take(stream, origin),
+      clock,
+      log: log.child({ room: 'punch' }),
+    }).attach();
+    this.neighbours = new Neighbours({
+      directory: this.directory,
+      peers: this.peers,
+      on: options.lan ?? false,
+      host: options.host,
+      adverts: () => this.#adverts(),
+      heard: (who) => {
+        this.chat.peerOnline(who);
+        this.files.peerOnline(who);
+      },
+      clock,
+      log: log.child({ room: 'lan' }),
+    });
+    this.mapping = this.#maps()
+      ? new PortMapping({
+          port: () => this.port,
+          onChange: () => void this.#mapped(this.#stop.signal),
+          clock,
+          log: log.child({ room: 'mapping' }),
+        })
+      : undefined;
     this.zones = new ZoneDesk(this.directory);
     this.trackers = new TrackerDesk({ home: options.home, directory: this.directory, inside: options.inside });
     this.chat = new ChatService({
@@ -244,6 +340,7 @@ export class Node implements AsyncDisposable {
       outgoing: homePaths(options.home).outgoing,
       bulk: (who, wait) => this.peers.bulk(who, wait),
       reach: (who, wait) => this.peers.reach(who, wait),
+      messages: () => this.peers.traffic,
       offer: async (who, ticket, { recorded }) =>
         store.transaction(() => {
           const { id } = this.chat.offerFile(who, ticket);
@@ -256,6 +353,20 @@ export class Node implements AsyncDisposable {
       log: log.child({ room: 'files' }),
       blocked,
       emit: (type, transfer) => this.events.emit(type, this.fileView(transfer)),
+    });
+    this.network = new NetworkDesk({
+      directory: this.directory,
+      peers: this.peers,
+      chat: this.chat,
+      files: this.files,
+      addresses: () => this.addresses,
+      hear: (wait) => hear({ networks: options.lan ? networks(options.host) : [], log, ...wait }),
+      nat: ({ signal = new AbortController().signal }) => {
+        const trackers = this.directory
+          .ownLinks()
+          .map((link) => ({ ...this.directory.placeOf(link), peer: link.peer }));
+        return natSeenBy(trackers, { identity, log, signal });
+      },
     });
     this.contacts = new Contacts({
       self: account.id,
@@ -339,6 +450,8 @@ export class Node implements AsyncDisposable {
     this.#resources.use(this.files);
     this.#resources.use(this.#listener);
     await this.#listener.start();
+    this.#resources.use(this.#relay);
+    this.#resources.use(this.punch);
     this.#resources.use(this.peers);
     this.directory.onChange((change) => {
       if (change.type === 'key_changed') return this.events.emit('person.key_changed', { ...change });
@@ -346,6 +459,7 @@ export class Node implements AsyncDisposable {
       if (this.marks.of(person.account).blocked) return;
       this.events.emit(`person.${change.type}`, this.personView(person));
       if (person.status === 'offline') return;
+      this.peers.heard(person.account, person.addresses);
       this.chat.peerOnline(person.account);
       this.files.peerOnline(person.account);
     });
@@ -355,13 +469,30 @@ export class Node implements AsyncDisposable {
     this.directory.present(status, text);
     await this.contacts.start();
     this.#resources.use(this.directory);
+    this.#resources.defer(() => this.#stop.abort());
+    if (this.mapping) {
+      const mapping = this.#resources.use(this.mapping);
+      mapping.start(); // before the first announce: most routers answer sooner than a tracker dials back
+    }
     this.directory.start();
-    const stop = new AbortController();
-    this.#resources.defer(() => stop.abort());
+    const { signal } = this.#stop;
+    watchInterfaces({ onChange: (ips, why) => this.#moved(ips, why), signal, clock: this.#options.clock });
+    this.#resources.use(this.neighbours);
+    await this.neighbours.start();
     void this.directory
-      .ready({ signal: stop.signal })
-      .then(() => this.directory.followKnown(stop.signal))
+      .ready({ signal })
+      .then(() => this.directory.followKnown(signal))
       .catch((error: unknown) => this.#options.log.debug({ err: error }, 'people of other zones are not followed'));
+  }
+
+  /** Tells trackers and peers, and finds out whether the ways to them still stand. [N-74] to [N-76] */
+  #moved(ips: readonly string[], why: 'addresses' | 'slept'): void {
+    this.#options.log.info({ ips, why }, 'this machine has moved: trackers and peers are told');
+    const isHere = (ip: string): boolean => scopeOf(ip) === 'loopback' || /^fe80:/i.test(ip) || ips.includes(ip);
+    this.mapping?.renew();
+    this.directory.moved(isHere);
+    this.peers.moved(isHere);
+    for (const listener of this.#moveListeners) listener();
   }
 
   /** Name and version, said in hello. */
@@ -378,11 +509,36 @@ export class Node implements AsyncDisposable {
     return this.#listener.port;
   }
 
-  /** `host:port` at which others may try this node. */
+  /** `host:port` at which others may try this node: of its interfaces, and the last one where its router lets them in. */
   get addresses(): string[] {
     const { host } = this.#options;
-    const everywhere = host === undefined || host === '::' || host === '0.0.0.0';
-    return (everywhere ? interfaceIps() : [host]).map((ip) => formatAddress({ host: ip, port: this.port }));
+    const own = (isEverywhere(host) ? interfaceIps() : [host]).map((ip) =>
+      formatAddress({ host: ip, port: this.port }),
+    );
+    const mapped = this.mapping?.address;
+    return mapped === undefined ? own : [...own.slice(0, MOST_ADDRESSES - 1), mapped];
+  }
+
+  /** A router that maps a port maps it to an address that it sees. */
+  #maps(): boolean {
+    const { host, portMapping = false } = this.#options;
+    return portMapping && (isEverywhere(host) || scopeOf(host) === 'private');
+  }
+
+  /**
+   * The router lets others in elsewhere than before. A tracker that has tried just there before, in vain, tries again when it has
+   * forgotten that.
+   */
+  async #mapped(signal: AbortSignal): Promise<void> {
+    for (const waitMs of [0, BAD_MS + SLACK_MS]) {
+      try {
+        await sleep(waitMs, signal);
+        await this.directory.announceNow({ signal });
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.log.info({ err: error }, 'trackers hear of the address when they take the next record');
+      }
+    }
   }
 
   /**
@@ -440,7 +596,13 @@ export class Node implements AsyncDisposable {
     this.events.emit(type, { conversation, from: this.handleOf(account), on, until: new Date(until).toISOString() });
   }
 
-  readonly linkView = (link: Link) => linkView(link, this.handleOf);
+  readonly linkView = (link: Link) => linkView(link, this.handleOf, this.peers.missed(link));
+
+  /** The link to an account, if there is one. */
+  linkTo(account: string): ReturnType<typeof linkView> | null {
+    const link = this.peers.links.get(account);
+    return link?.open ? this.linkView(link) : null;
+  }
 
   readonly personView = (person: Person) =>
     personView(person, {
@@ -450,6 +612,28 @@ export class Node implements AsyncDisposable {
       keyChanged: (!person.me && !person.former && this.directory.conflict(person.handle)?.shown) || null,
       handle: this.handleOf(person.account),
     });
+
+  /** Where the directory knows that an account is, and where it was heard of on this node's networks. */
+  async #locate(who: string, wait: { signal?: AbortSignal | undefined }): Promise<Whereabouts> {
+    const known = await this.directory.find(who, wait).catch((error: unknown) => {
+      if (this.neighbours.of(who).length === 0) throw error;
+      return undefined;
+    });
+    const heard = this.neighbours.of(who);
+    const same = heard.filter(({ id }) => id === known?.node).flatMap(({ addresses }) => addresses);
+    const addresses = [...new Set([...same, ...(known?.addresses ?? [])])];
+    if (known && addresses.length > 0) return { node: known.node, addresses };
+    const [other] = heard; // its node has another key than before, or somebody says so: the account shows in the handshake
+    return other ? { node: other.id, addresses: other.addresses } : { node: known?.node ?? '', addresses };
+  }
+
+  /** What is said of this node on its networks: nothing where only those may see it to whom the user has written. [N-58] */
+  #adverts(): Advert[] {
+    const { software, presence, alsoHere } = this.#options;
+    const { account, handle, id, port } = this;
+    const own: Advert[] = presence === 'contacts' ? [] : [{ id, role: 'node', port, account, handle, software }];
+    return [...own, ...(alsoHere?.() ?? [])];
+  }
 
   /** All links: to trackers and to people. */
   links(): Link[] {
@@ -462,10 +646,18 @@ export class Node implements AsyncDisposable {
     if (account === undefined || this.directory.get(account)) return undefined;
     let introduced = this.#introductions.get(link);
     if (!introduced) {
-      introduced = this.lookUp(account, link.signal, link.account?.handle);
+      introduced = this.#whoIs(link, account);
       this.#introductions.set(link, introduced);
     }
     return introduced;
+  }
+
+  /** Whom no tracker knows says it themselves, where no tracker is to know them, or where they were heard of nearby. [N-57] */
+  async #whoIs(link: Link, account: string): Promise<void> {
+    await this.lookUp(account, link.signal, link.account?.handle);
+    if (this.directory.get(account)) return;
+    const isNear = this.neighbours.of(account).some(({ id }) => id === link.peer);
+    if (isNear || this.directory.chosen.length === 0) await this.neighbours.metBy(link, { signal: link.signal });
   }
 
   /** Asks the trackers who an account is; what they do not know stays unknown. `claim`: the handle that it says of itself. */
@@ -495,6 +687,7 @@ export class Node implements AsyncDisposable {
     for (const listener of this.#trackerListeners) listener();
     for (const link of this.directory.ownLinks()) this.chat.trackerUp(link);
     this.chat.trackersUp([...this.directory.links(), ...this.directory.foreignLinks()]);
+    this.#trackersBack();
     for (const { peer, address, zone, tier, state, used, error } of this.directory.states()) {
       const [words, code] = [error?.message ?? null, error?.code ?? null];
       const shown = { peer, address, zone, tier, state, used, error: words, code };
@@ -505,10 +698,24 @@ export class Node implements AsyncDisposable {
     }
   }
 
+  /** Who is reached by a tracker alone is tried as soon as it has taken the record. */
+  #trackersBack(): void {
+    const now = this.directory.states().flatMap(({ peer, announced }) => (announced ? peer : []));
+    const isMore = now.some((peer) => !this.#announcedTo.has(peer));
+    this.#announcedTo = new Set(now);
+    if (isMore) this.chat.wayBack();
+  }
+
   /** Calls `listener` when a tracker came up or went down. The result ends it. */
   onTrackers(listener: () => void): () => void {
     this.#trackerListeners.add(listener);
     return () => this.#trackerListeners.delete(listener);
+  }
+
+  /** Calls `listener` when this machine has other addresses, or has slept. The result ends it. */
+  onMoved(listener: () => void): () => void {
+    this.#moveListeners.add(listener);
+    return () => this.#moveListeners.delete(listener);
   }
 
   /** Writes all of this home to one file, while it is used. Throws `exists`, `unwritable`, `disk_full`, `too_many`. */
@@ -559,5 +766,8 @@ export class Node implements AsyncDisposable {
     await this.#resources.disposeAsync();
   }
 }
+
+const isEverywhere = (host: string | undefined): host is undefined | '::' | '0.0.0.0' =>
+  host === undefined || host === '::' || host === '0.0.0.0';
 
 const pinText = (node: string): string => `sha256//${pinOf(node) ?? ''}`;

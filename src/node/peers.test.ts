@@ -1,3 +1,4 @@
+import { type Duplex, duplexPair } from 'node:stream';
 import { afterEach, expect, test } from 'vitest';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
@@ -11,9 +12,13 @@ import type { Link } from '../link/link.ts';
 import { Listener } from '../link/listen.ts';
 import { method } from '../link/message.ts';
 import { Router } from '../link/router.ts';
+import { originOf } from '../link/rung.ts';
+import type { AscentPace } from '../reach/ascents.ts';
+import type { Way } from '../reach/ladder.ts';
 import { Peers } from './peers.ts';
 
 const who = method('test.who', { params: z.null(), result: z.string() });
+const count = method('test.count', { params: z.int(), result: z.null() });
 
 class Side implements AsyncDisposable {
   readonly account = Key.generate();
@@ -22,10 +27,25 @@ class Side implements AsyncDisposable {
   readonly node: string;
   readonly peers: Peers;
   readonly listener: Listener;
+  readonly counted: number[] = [];
+  /** Rungs of the links that came up, each with that of the one whose place it took. */
+  readonly rungs: [string, string | undefined][] = [];
+  /** Where the directory says that it is; else where it listens. */
+  addresses: readonly string[] | undefined;
+  detours: () => Way<Duplex>[] = () => [];
 
-  constructor(identity: Awaited<ReturnType<typeof createIdentity>>, others: Map<string, Side>) {
+  constructor(
+    identity: Awaited<ReturnType<typeof createIdentity>>,
+    others: Map<string, Side>,
+    pace?: Partial<AscentPace>,
+  ) {
     this.node = identity.id;
-    const router = new Router().handle(who, () => this.account.id);
+    const router = new Router()
+      .handle(who, () => this.account.id)
+      .handle(count, (n) => {
+        this.counted.push(n);
+        return null;
+      });
     const self = (): HelloInfo => ({
       protocol: PROTOCOL,
       software: 'test',
@@ -40,9 +60,14 @@ class Side implements AsyncDisposable {
         this.located += 1;
         const side = others.get(account);
         if (!side) throw new Fault('unknown_handle', `finding "${account}": nobody`);
-        return { node: side.node, addresses: [side.address] };
+        return { node: side.node, addresses: side.addresses ?? [side.address] };
       },
-      onUp: (link) => this.ups.push(link),
+      detours: () => this.detours(),
+      pace,
+      onUp: (link, _account, before) => {
+        this.ups.push(link);
+        this.rungs.push([link.rung, before?.rung]);
+      },
       onDown: () => {},
     });
     others.set(this.account.id, this);
@@ -116,4 +141,106 @@ test('nobody to find is the directoryâ€™s fault, and a tracker is not somebodyâ€
   await expect(a.peers.reach(Key.generate().id)).rejects.toMatchObject({ code: 'unknown_handle' });
   expect((await a.peers.connect(b.address, b.node)).account?.account).toBe(b.account.id);
   await expect(a.peers.connect(b.address, Key.generate().id)).rejects.toMatchObject({ code: 'wrong_key' });
+});
+
+/** A connection to a listener's port that passes through this process, as a relay would. */
+function relayed(other: Side): Way<Duplex> {
+  return {
+    rung: 'relay',
+    label: 'relay by lab',
+    attempt: async () => {
+      const [near, far] = duplexPair();
+      near.once('close', () => far.destroy());
+      far.once('close', () => near.destroy());
+      other.listener.take(far, { address: 'relay by lab', rung: 'relay' });
+      return near;
+    },
+  };
+}
+
+const soon = { firstMs: 30, mostMs: 60, leastMs: 10 };
+
+test('a link by relay gives way to a nearer one that opens later; nothing that was said is lost or said twice [N-71] [N-77]', async () => {
+  const others = new Map<string, Side>();
+  const [a, b] = [new Side(await createIdentity(), others, soon), new Side(await createIdentity(), others, soon)];
+  sides.push(a, b);
+  await Promise.all([a.listener.start(), b.listener.start()]);
+  // Nothing answers at their addresses, until something does.
+  const nowhere = ['192.0.2.1:9'];
+  [a.addresses, b.addresses] = [nowhere, nowhere];
+  a.detours = () => [relayed(b)];
+  b.detours = () => [relayed(a)];
+  const far = await a.peers.reach(b.account.id);
+  expect([far.rung, far.address]).toEqual(['relay', 'relay by lab']);
+  let said = 0;
+  let stop = false;
+  const talking = Promise.all(
+    [a, b].map(async (side) => {
+      const to = side === a ? b : a;
+      while (!stop) {
+        const n = ++said;
+        await (await side.peers.reach(to.account.id)).request(count, n);
+      }
+    }),
+  );
+  await expect.poll(() => said).toBeGreaterThan(20);
+  b.addresses = [b.address];
+  a.peers.heard(b.account.id, b.addresses);
+  await expect.poll(() => a.peers.links.get(b.account.id)?.rung).toBe('local');
+  await expect.poll(() => b.peers.links.get(a.account.id)?.rung).toBe('local');
+  const before = said;
+  await expect.poll(() => said).toBeGreaterThan(before + 20);
+  stop = true;
+  await talking;
+  const heard = [...a.counted, ...b.counted].sort((x, y) => x - y);
+  expect(heard).toEqual(Array.from({ length: said }, (_, n) => n + 1));
+  expect([far.retiring, far.open]).toEqual([true, true]); // until what is under way is over
+  expect(a.rungs).toEqual([
+    ['relay', undefined],
+    ['local', 'relay'],
+  ]);
+  expect(b.rungs).toEqual(a.rungs);
+});
+
+test('a link says why nearer ways are not used [N-79]', async () => {
+  const [a, b] = await two();
+  const gone = '127.0.0.1:1';
+  b.addresses = [gone];
+  a.detours = () => [relayed(b)];
+  const link = await a.peers.reach(b.account.id);
+  expect(a.peers.missed(link)?.failures).toEqual([
+    { rung: 'local', label: gone, reason: expect.stringContaining('nobody answers') },
+  ]);
+});
+
+test('a bulk connection that came about by a farther way than the link is told of a nearer one [N-78]', async () => {
+  const others = new Map<string, Side>();
+  const [a, b] = [new Side(await createIdentity(), others, soon), new Side(await createIdentity(), others, soon)];
+  sides.push(a, b);
+  await Promise.all([a.listener.start(), b.listener.start()]);
+  b.addresses = [];
+  a.detours = () => [relayed(b)];
+  await a.peers.reach(b.account.id);
+  const told = Promise.withResolvers<void>();
+  const bulk = await a.peers.bulk(b.account.id, { onBetter: told.resolve });
+  await expect(a.peers.bulk(b.account.id, { than: 'relay' })).rejects.toMatchObject({ code: 'peer_unreachable' });
+  b.addresses = [b.address];
+  a.peers.heard(b.account.id, b.addresses);
+  await told.promise;
+  const nearer = await a.peers.bulk(b.account.id, { than: 'relay' });
+  expect(originOf(nearer).rung).toBe('local');
+  for (const socket of [bulk, nearer]) socket.destroy();
+});
+
+test('a link that died in silence is looked for again, and one from an address that is gone is dialled anew [N-75] [N-76]', async () => {
+  const [a, b] = await two();
+  const first = await a.peers.reach(b.account.id);
+  a.peers.moved(() => false);
+  await expect.poll(() => a.peers.links.get(b.account.id) !== first).toBe(true);
+  await expect.poll(() => b.peers.links.get(a.account.id)?.open).toBe(true);
+  const second = await a.peers.reach(b.account.id);
+  expect([second.open, first.retiring, second.way]).toEqual([true, true, { rung: 'local', instead: true }]);
+  second.close(new Fault('timeout', 'the other side gives no sign of life'));
+  await second.closed;
+  await expect.poll(() => a.peers.links.get(b.account.id)?.open).toBe(true);
 });

@@ -9,6 +9,7 @@ import type { Control } from '../files/settings.ts';
 import type { Transfer } from '../files/transfer.ts';
 import type { Link } from '../link/link.ts';
 import type { Mark } from './marks.ts';
+import type { Missed } from './peers.ts';
 
 /** Handle of an account as the directory confirmed it; the account id where it did not. */
 export type HandleOf = (account: string) => string;
@@ -203,10 +204,17 @@ export function fileView(transfer: Transfer, context: FileContext) {
   };
 }
 
-export function linkView(link: Link, handleOf: HandleOf) {
+/** `missed`: the ways that are nearer than its own. */
+export function linkView(link: Link, handleOf: HandleOf, missed?: Missed) {
   const { peer, dialled, address, rung, since, rttMs, sentBytes, receivedBytes } = link;
   const account = link.account?.account;
   const handle = account === undefined ? null : handleOf(account);
   const { role } = link.remote;
-  return { peer, handle, role, rung, address, dialled, since: time(since), rttMs, sentBytes, receivedBytes };
+  const shown = { peer, handle, role, rung, address, dialled, since: time(since), rttMs, sentBytes, receivedBytes };
+  const failures = missed?.failures ?? [];
+  return {
+    ...shown,
+    missed: failures.map(({ rung, label, reason }) => ({ rung, way: label, reason })),
+    triedAt: missed && failures.length > 0 ? time(missed.at) : null,
+  };
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Fault } from '../base/fault.ts';
 import { rungOf } from '../link/rung.ts';
-import { climb as climbWays, waysTo } from './ladder.ts';
+import { type Climbed, climb as climbWays, waysTo } from './ladder.ts';
 
 /** What came about on ways that are all addresses. */
 async function climb<T>(options: {
@@ -29,7 +29,7 @@ test('addresses are classed by their network', () => {
   ]);
 });
 
-test('nearer rungs are tried first', async () => {
+test('nearer rungs are tried first [N-70]', async () => {
   const tried: string[] = [];
   const made = await climb({
     addresses: ['203.0.113.5:1', '192.168.1.2:1', '127.0.0.1:1'],
@@ -115,4 +115,40 @@ test('a detour is gone where no address answers, and the climb tells what failed
     label: 'relay by lab',
     failures: [{ rung: 'local', label: '127.0.0.1:1', reason: 'refused' }],
   });
+});
+
+test('a nearer rung that comes about later takes the place of the worse one; what is no nearer is given up [N-71]', async () => {
+  const late = Promise.withResolvers<string>();
+  const ends: string[] = [];
+  const better = Promise.withResolvers<Climbed<string>>();
+  const discarded: string[] = [];
+  const direct = { rung: 'direct' as const, label: 'direct', attempt: () => late.promise };
+  const lan = { rung: 'lan' as const, label: 'lan', attempt: () => refuse().finally(() => ends.push('lan')) };
+  const relays = ['one', 'two'].map((label) => ({
+    rung: 'relay' as const,
+    label,
+    attempt: (signal: AbortSignal) =>
+      label === 'one' ? never(label, signal).finally(() => ends.push(label)) : Promise.resolve(label),
+  }));
+  const climbed = await climbWays({
+    ways: [...relays, direct, lan],
+    discard: (what) => discarded.push(what),
+    better: better.resolve,
+    headStartMs: 1,
+  });
+  expect(climbed).toMatchObject({ won: 'two', rung: 'relay' });
+  late.resolve('direct');
+  expect(await better.promise).toMatchObject({ won: 'direct', rung: 'direct' });
+  expect(climbed.failures).toEqual([{ rung: 'lan', label: 'lan', reason: 'refused' }]); // no failure is what was given up
+  expect([ends, discarded]).toEqual([['lan', 'one'], []]);
+});
+
+test('the way that is known to lead there is gone first', async () => {
+  const tried: string[] = [];
+  const ways = waysTo(['127.0.0.1:1', '203.0.113.5:1'], async (address) => {
+    tried.push(address);
+    return address;
+  });
+  await climbWays({ ways, discard: () => {}, first: '203.0.113.5:1' });
+  expect(tried).toEqual(['203.0.113.5:1']);
 });

@@ -1,10 +1,13 @@
 /** How one gets to a peer: its addresses tried in order of promise, in parallel with head starts (RFC 8305, section 5). */
+import { abortable, reasonOf, sleep } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
-import { race } from '../base/race.ts';
 import { isBetter, type Rung, rungOf } from '../link/rung.ts';
 
 /** Milliseconds that one address has before the next is tried beside it (RFC 8305 recommends 250). */
 const HEAD_START_MS = 250;
+
+/** Milliseconds that nearer ways have to come about after a farther one did; then they are tried again another time. */
+const LATE_MS = 15_000;
 
 /** Addresses tried for one peer; a record names at most 8, and the tracker may add one. */
 const MOST_ADDRESSES = 10;
@@ -21,9 +24,9 @@ export type Way<T> = {
 };
 
 /** Why a way was not gone. */
-type Failure = { rung: Rung; label: string; reason: string };
+export type Failure = { rung: Rung; label: string; reason: string };
 
-/** What was reached, by which way, and what had failed by then. */
+/** What was reached, by which way, and what has failed: of ways that were under way then, that is known only later. */
 export type Climbed<T> = { won: T; rung: Rung; label: string; failures: Failure[] };
 
 /** A way for each address, nearest first, each once. */
@@ -44,37 +47,114 @@ function nearestFirst(a: { rung: Rung }, b: { rung: Rung }): number {
 
 export type ClimbOptions<T> = {
   ways: readonly Way<T>[];
+  /** Label of the way that is gone first, for it is known to lead there; else the nearest is. */
+  first?: string | undefined;
   /** Ends a connection that was made, but later than another. */
   discard(late: T): void;
+  /**
+   * Told of a connection on a nearer rung than the last one, that came about later [N-71]; without it, all others are given up once
+   * there is one.
+   */
+  better?: ((climbed: Climbed<T>) => void) | undefined;
+  /** Takes what failed, as it does. */
+  failures?: Failure[];
   signal?: AbortSignal | undefined;
   headStartMs?: number;
 };
 
 /**
  * The first connection that comes about. Throws `peer_unreachable` with what happened on each way, or the signal's
- * fault. An address that answers with a wrong key counts as no answer: somebody else lives there now.
+ * fault. An address that answers with a wrong key counts as no answer: somebody else lives there now. [N-70]
  */
 export async function climb<T>(options: ClimbOptions<T>): Promise<Climbed<T>> {
-  const ways = [...options.ways].sort(nearestFirst);
+  const { signal, first, headStartMs = HEAD_START_MS } = options;
+  const ways = [...options.ways].sort(nearestFirst).sort((a, b) => rankOf(a, first) - rankOf(b, first));
   if (ways.length === 0) {
     throw new Fault('peer_unreachable', 'reaching the peer: no address of it is known to work');
   }
-  const failures: Failure[] = [];
-  const end = await race(
-    ways.map(({ rung, label, headStartMs, attempt }) => ({
-      headStartMs: headStartMs ?? options.headStartMs ?? HEAD_START_MS,
-      attempt: async (signal) => {
-        try {
-          return { won: await attempt(signal), rung, label };
-        } catch (error) {
-          failures.push({ rung, label, reason: toFault(error).message });
-          throw error;
-        }
-      },
-    })),
-    { signal: options.signal, discard: (late) => options.discard(late.won) },
-  );
-  if ('won' in end) return { ...end.won, failures: [...failures] };
-  const reasons = failures.map(({ label, reason }) => `${label}: ${reason}`).join('; ');
-  throw new Fault('peer_unreachable', `reaching the peer: no address answers (${reasons})`);
+  if (signal?.aborted) throw reasonOf(signal);
+  const run = new Climb(options);
+  return await abortable(run.all(ways, headStartMs), signal);
+}
+
+const rankOf = ({ label }: { label: string }, first: string | undefined): number => (label === first ? 0 : 1);
+
+class Climb<T> {
+  readonly #options: ClimbOptions<T>;
+  readonly #underWay = new Map<Way<T>, AbortController>();
+  readonly #failures: Failure[];
+  readonly #first = Promise.withResolvers<Climbed<T>>();
+  #reached: Rung | undefined;
+
+  constructor(options: ClimbOptions<T>) {
+    this.#options = options;
+    this.#failures = options.failures ?? [];
+  }
+
+  /** Settles with the first; what is nearer goes on. */
+  async all(ways: readonly Way<T>[], headStartMs: number): Promise<Climbed<T>> {
+    const { signal } = this.#options;
+    const end = (): void => {
+      for (const stop of this.#underWay.values()) stop.abort(signal?.reason);
+    };
+    signal?.addEventListener('abort', end, { once: true });
+    let late: NodeJS.Timeout | undefined;
+    void this.#first.promise.then(() => {
+      late = setTimeout(end, LATE_MS).unref();
+    });
+    const gone = this.#goAll(ways, headStartMs).finally(() => {
+      signal?.removeEventListener('abort', end);
+      clearTimeout(late);
+    });
+    return await Promise.race([
+      this.#first.promise,
+      gone.then(() => {
+        if (this.#reached) return this.#first.promise;
+        const reasons = this.#failures.map(({ label, reason }) => `${label}: ${reason}`).join('; ');
+        throw new Fault('peer_unreachable', `reaching the peer: no address answers (${reasons})`);
+      }),
+    ]);
+  }
+
+  /** Whether a way is still wanted. */
+  #isWanted({ rung }: { rung: Rung }): boolean {
+    if (this.#options.signal?.aborted) return false;
+    return this.#reached === undefined || (this.#options.better !== undefined && isBetter(rung, this.#reached));
+  }
+
+  async #goAll(ways: readonly Way<T>[], headStartMs: number): Promise<void> {
+    const running: Promise<void>[] = [];
+    for (const way of ways) {
+      if (!this.#isWanted(way)) continue;
+      const going = this.#go(way);
+      running.push(going);
+      const wait = way.headStartMs ?? headStartMs;
+      const over = new AbortController();
+      await Promise.race([going, this.#first.promise, sleep(wait, over.signal).catch(() => {})]);
+      over.abort();
+    }
+    await Promise.all(running);
+  }
+
+  async #go(way: Way<T>): Promise<void> {
+    const stop = new AbortController();
+    this.#underWay.set(way, stop);
+    const { rung, label } = way;
+    try {
+      const won = await way.attempt(stop.signal);
+      if (!this.#isWanted(way)) return this.#options.discard(won);
+      const isFirst = this.#reached === undefined;
+      this.#reached = rung;
+      for (const [other, others] of this.#underWay) {
+        if (other !== way && !this.#isWanted(other)) others.abort(new Fault('cancelled', 'another way was found'));
+      }
+      const climbed = { won, rung, label, failures: this.#failures };
+      if (isFirst) this.#first.resolve(climbed);
+      else this.#options.better?.(climbed);
+    } catch (error) {
+      if (!stop.signal.aborted) this.#failures.push({ rung, label, reason: toFault(error).message });
+    } finally {
+      this.#underWay.delete(way);
+    }
+  }
 }

@@ -11,6 +11,7 @@ let tracker: Identity;
 let node: Identity;
 let listener: Listener;
 const { signal } = new AbortController();
+const may = (): boolean => true;
 
 beforeEach(async () => {
   [tracker, node] = await Promise.all([createIdentity(), createIdentity()]);
@@ -30,15 +31,29 @@ afterEach(() => listener[Symbol.asyncDispose]());
 
 test('an address is good where the named key answers, and only there [D-20]', async () => {
   const check = checkWith(tracker);
-  expect(await check(`127.0.0.1:${listener.port}`, node.id, signal)).toBe(true);
-  await expect(check(`127.0.0.1:${listener.port}`, tracker.id, signal)).rejects.toMatchObject({ code: 'wrong_key' });
-  await expect(check('127.0.0.1:1', tracker.id, signal)).rejects.toMatchObject({ code: 'peer_unreachable' });
+  expect(await check(`127.0.0.1:${listener.port}`, node.id, signal, may)).toBe(true);
+  await expect(check(`127.0.0.1:${listener.port}`, tracker.id, signal, may)).rejects.toMatchObject({
+    code: 'wrong_key',
+  });
+  await expect(check('127.0.0.1:1', tracker.id, signal, may)).rejects.toMatchObject({ code: 'peer_unreachable' });
 });
 
 test.each(['127.0.0.1', '::1', '10.0.0.1', '169.254.169.254', '::ffff:127.0.0.1'])(
   'a name that leads to %s is not dialled [D-21]',
   async (ip) => {
     const check = checkWith(tracker, async () => ip);
-    expect(await check(`inside.example:${listener.port}`, node.id, signal)).toBe(false);
+    expect(await check(`inside.example:${listener.port}`, node.id, signal, may)).toBe(false);
   },
 );
+
+test('names that lead to one host count as that host, which may have been dialled enough [D-20]', async () => {
+  const check = checkWith(tracker, async () => '203.0.113.66');
+  const asked: string[] = [];
+  const mayNot = (host: string): boolean => {
+    asked.push(host);
+    return false;
+  };
+  expect(await check('one.example:22', node.id, signal, mayNot)).toBe(false);
+  expect(await check('two.example:22', node.id, signal, mayNot)).toBe(false);
+  expect(asked).toEqual(['203.0.113.66', '203.0.113.66']);
+});

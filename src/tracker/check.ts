@@ -14,11 +14,11 @@ const resolveName = async (name: string): Promise<string> => (await lookup(name)
  * a way into the tracker's own network. The address that was looked at is the one that is dialled. [D-21]
  */
 export function checkWith(identity: Identity, resolve: (name: string) => Promise<string> = resolveName): Check {
-  return async (address, node, signal) => {
+  return async (address, node, signal, may) => {
     const { host, port } = parseAddress(address);
     const isName = isIP(host) === 0;
     const ip = isName ? await abortable(resolve(host), signal) : host;
-    if (isName && scopeOf(ip) !== 'public') return false;
+    if (isName && (scopeOf(ip) !== 'public' || !may(ip))) return false;
     const socket = await dial({ address: formatAddress({ host: ip, port }), expect: node, identity, signal });
     socket.destroy();
     return true;

@@ -3,11 +3,14 @@ import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { createLog, type Log } from '../base/log.ts';
 import { formatAddress } from '../link/address.ts';
+import { Lan } from '../reach/lan.ts';
 import { Tracker, type TrackerOptions } from './tracker.ts';
 
 export type RunTrackerOptions = Omit<TrackerOptions, 'log'> & {
   /** The most milliseconds that its nodes have to go elsewhere, where it ends by SIGTERM; null, the default: it ends at once. */
   drainMs?: number | null | undefined;
+  /** Whether it is to be found on the networks of this machine. */
+  lan?: boolean | undefined;
   /** Told once it runs. */
   onUp?(tracker: Tracker): Disposable;
   /** Its abort ends the program gracefully. The reason is the name of a signal, where one came. */
@@ -27,6 +30,8 @@ export async function runTracker(options: RunTrackerOptions): Promise<void> {
   const log = options.log ?? createLog({ name: 'tracker', level: 'warn' });
   await using tracker = new Tracker({ ...options, log });
   await tracker.start();
+  await using lan = options.lan ? new Lan({ adverts: () => [tracker.advert], host: options.host, log }) : undefined;
+  await lan?.start();
   await using beside = await options.beside?.(tracker);
   using _hearing = onUp?.(tracker);
   const { peer, addresses, invite, proxyPort, metrics = null } = tracker;

@@ -14,6 +14,8 @@ export type Looked = {
   dialBacks(): number;
   /** All that is held; undefined without mailboxes. */
   mail(): { letters: number; bytes: number } | undefined;
+  /** What is passed on between nodes: as `RelayServer.totals`. */
+  relay(): { pairs: number; waiting: number; tokens: number; bytes: number; outcomes: ReadonlyMap<string, number> };
   /** Zones with whom they take in. */
   zones(): readonly { zone: string; policy: string }[];
   ready(): Promise<boolean>;

@@ -122,6 +122,21 @@ function describe(registry: Registry, metrics: Metrics): void {
   counter('netapp_tracker_http_requests_total', 'Plain HTTP requests, by route and status.', ['route', 'status'], () =>
     rowsOf(metrics.http, 'route', 'status'),
   );
+  gauge('netapp_tracker_relay_pairs', 'Pairs of nodes between which bytes are passed on.', () => looked.relay().pairs);
+  gauge('netapp_tracker_relay_waiting', 'Nodes that came to meet another one, and wait.', () => looked.relay().waiting);
+  counter('netapp_tracker_relay_bytes_total', 'Bytes that were passed on, both ways.', [], () => [
+    [{}, looked.relay().bytes],
+  ]);
+  counter(
+    'netapp_tracker_relay_total',
+    'Relays asked for, nodes that came to meet, and pairs that ended, by fault code.',
+    ['what', 'outcome'],
+    () =>
+      [...looked.relay().outcomes].map(([key, value]): Row => {
+        const [what = '', outcome = ''] = key.split(' ');
+        return [{ what, outcome }, value];
+      }),
+  );
   counter('netapp_tracker_refused_total', 'What the limits refused, by limit.', ['limit'], () =>
     Object.entries(metrics.refused).map(([limit, value]): Row => [{ limit }, value]),
   );

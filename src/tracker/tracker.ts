@@ -41,6 +41,14 @@ import { type HttpHandler, Listener } from '../link/listen.ts';
 import { MOST_BATCH } from '../link/message.ts';
 import { ProxiedListener } from '../link/proxied.ts';
 import { Router } from '../link/router.ts';
+import type { Advert } from '../reach/lan.ts';
+import { come } from '../reach/relay.ts';
+import { type RelayLimits, type RelayMode, RelayServer } from '../reach/relay-server.ts';
+import { RelayUsage } from '../reach/relay-usage.ts';
+import { RELAY_PATH } from '../reach/relay-wire.ts';
+import { notSeen, SEEN_PATH, seenHttp } from '../reach/seen.ts';
+import { SignalServer } from '../reach/signal-server.ts';
+import { StunServer } from '../reach/stun-server.ts';
 import { checkWith } from './check.ts';
 import { openEmbedded } from './engine/embedded.ts';
 import { type Engine, parseEngine } from './engine/engine.ts';
@@ -65,6 +73,8 @@ export type BehindProxy = {
   /** Where the proxy says who its client is; default `x-forwarded-for`. */
   header?: ForwardedHeader | undefined;
 };
+/** Milliseconds that somebody who came to another process of a cluster may wait for the other side, at most. */
+const MEET_MS = 15_000;
 /** Milliseconds after which a restarted tracker answers again, mostly: what a refused newcomer is told to wait. */
 const RETRY_MS = 5000;
 
@@ -100,6 +110,10 @@ export type TrackerOptions = {
   admins?: readonly string[] | undefined;
   /** Where its proxy reaches it, and where the proxy is reached; default: it stands behind none. */
   behindProxy?: BehindProxy | undefined;
+  /** For whom it passes bytes on between two nodes that reach each other in no other way; default `zones`. [N-20] */
+  relay?: RelayMode | undefined;
+  /** How much of that one account may have; default: as `RelayServer` says. [N-21] */
+  relayLimits?: Partial<RelayLimits> | undefined;
   log: Log;
   clock?: Clock;
   /** Name and version of the program, for people. */
@@ -129,6 +143,7 @@ type Running = {
   addresses: string[];
   proxied: ProxiedListener | undefined;
   zoning: Zoning;
+  relay: RelayServer;
 };
 
 export class Tracker implements AsyncDisposable {
@@ -185,6 +200,7 @@ export class Tracker implements AsyncDisposable {
       ...(graceMs !== undefined && { graceMs }),
     });
     let addresses: string[] = [];
+    let direct: string[] = [];
     const dialBack = undo.use(new DialBack({ check: this.#options.check ?? checkWith(identity), clock }));
     const { admins, zones } = this;
     const joining = new Joining({ store: agreed, clock, key: identity.key, admins, given: this.#options.policy });
@@ -224,6 +240,7 @@ export class Tracker implements AsyncDisposable {
         watchers: () => directory.watchers,
         dialBacks: () => dialBack.waiting,
         mail: () => letters?.totals('all'),
+        relay: () => relay.totals,
         zones: () => zones.map((zone) => ({ zone, policy: joining.policyOf(zone) })),
         ready: async () => (await readiness.look()).ready,
       },
@@ -264,6 +281,29 @@ export class Tracker implements AsyncDisposable {
       await mail.start();
       mail.attach(router);
     }
+    const signals = new SignalServer({
+      admit: (link) => (table.isBound(link.account?.account ?? '') ? undefined : zoning.guests.confirm(link)),
+      find: (account, asker) => {
+        const known = table.get(account);
+        const row = known && table.shown(known, asker);
+        return row?.online ? { node: row.record.node, process: writer?.processOf(account) } : undefined;
+      },
+      siblings: shared?.siblings,
+      clock,
+    }).attach(router);
+    const relay = new RelayServer({
+      signals,
+      mode: this.#options.relay,
+      limits: this.#options.relayLimits,
+      isMember: (account) => table.isBound(account),
+      addresses: () => (shared ? direct : []),
+      usage: new RelayUsage({ store, clock, log }),
+      siblings: shared?.siblings,
+      forward: ({ token, node, addresses }) =>
+        come({ identity, expect: identity.id, addresses, meeting: { token, withinMs: MEET_MS }, onBehalfOf: node }),
+      clock,
+      log: log.child({ room: 'relay' }),
+    }).attach(router);
     const met = (link: Link): void => zoning.met(link);
     const rooms = { key: identity.key, store, shared: shared?.rooms, clock, log: log.child({ room: 'rooms' }), met };
     const orderer = new Orderer(rooms);
@@ -278,7 +318,7 @@ export class Tracker implements AsyncDisposable {
       clock,
       log,
       guard,
-      onLink: () => {},
+      onLink: (link) => signals.take(link),
     });
     const { behindProxy } = this.#options;
     const proxied =
@@ -292,6 +332,7 @@ export class Tracker implements AsyncDisposable {
         clock,
         log: log.child({ room: 'proxy' }),
         guard,
+        onLink: (link) => signals.take(link),
       });
     const token = loadToken(join(home, 'metrics.token'));
     const monitor = undo.use(new Monitor({ readiness, metrics, token }));
@@ -308,22 +349,42 @@ export class Tracker implements AsyncDisposable {
     for (const path of ['/healthz', '/readyz', '/metrics']) {
       route(path, (request, response, { path }) => monitor.answer(request, response, { path, open: false }));
     }
+    for (const port of proxied ? [listener, proxied] : [listener]) port.visit(RELAY_PATH, (visit) => relay.come(visit));
+    const stun = undo.use(new StunServer({ host, clock, log: log.child({ room: 'stun' }) }));
+    listener.route(SEEN_PATH, seenHttp({ key: identity.key, clock, addresses: () => direct, stun: () => stun.port }));
+    proxied?.route(SEEN_PATH, notSeen);
     route('/invite', (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/plain' }).end(`${this.invite}\n`);
     });
     await listener.start();
     undo.use(listener);
+    await stun.start(listener.port);
     if (proxied) {
       await proxied.start();
       undo.use(proxied);
     }
+    relay.start();
+    undo.use(relay); // before the ports, which wait for what stands on them
     if (this.#options.metrics !== undefined) await monitor.listen(parseMonitorAddress(this.#options.metrics));
     directory.start();
-    const direct = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
+    direct = (await hostsOf(host)).map((ip) => formatAddress({ host: ip, port: listener.port }));
     addresses = behindProxy ? reachable(direct, behindProxy.publicUrls) : direct;
     await zoning.start();
     log.info({ peer: identity.id, addresses, zone: this.zone }, 'the tracker listens');
-    return { identity, listener, directory, joining, guard, readiness, monitor, table, addresses, proxied, zoning };
+    return {
+      identity,
+      listener,
+      directory,
+      joining,
+      guard,
+      readiness,
+      monitor,
+      table,
+      addresses,
+      proxied,
+      zoning,
+      relay,
+    };
   }
 
   /** What NATS needs is loaded only where it is used. */
@@ -377,14 +438,22 @@ export class Tracker implements AsyncDisposable {
     return { ...this.inviteOf(), token: encodeInvitation(invitation) };
   }
 
+  /** What is said of it on the networks of this machine. */
+  get advert(): Advert {
+    const { peer: id, port, zone } = this;
+    return { id, role: 'tracker', port, zone, software: this.#options.software ?? 'netapp' };
+  }
+
   /** `host:port` at which health, readiness and metrics stand by plain HTTP; undefined without an address of their own. */
   get metrics(): string | undefined {
     return this.#now().monitor.address;
   }
 
   /** What may change while it runs; what is left out falls back to its default. */
-  reload({ admins, policy, limits }: Pick<TrackerOptions, 'admins' | 'policy' | 'limits'>): void {
-    const { guard, joining } = this.#now();
+  reload(options: Pick<TrackerOptions, 'admins' | 'policy' | 'limits' | 'relay' | 'relayLimits'>): void {
+    const { admins, policy, limits, relay: mode, relayLimits } = options;
+    const { guard, joining, relay } = this.#now();
+    relay.reload(mode, relayLimits);
     this.admins.replace(admins ?? []);
     joining.settle(policy);
     guard.limits = limits ?? {};
@@ -405,7 +474,10 @@ export class Tracker implements AsyncDisposable {
       port.refuseLinks(new Fault('tracker_down', why, { data: { retryAfterMs: RETRY_MS } }));
     }
     log.info({ links: links.size, to: this.#elsewhere, mostMs }, 'the tracker sends its links elsewhere');
-    const left = await sendAway({ links, to: this.#elsewhere, mostMs, clock: this.#clock, signal });
+    const [left] = await Promise.all([
+      sendAway({ links, to: this.#elsewhere, mostMs, clock: this.#clock, signal }),
+      running.relay.drain({ mostMs, signal }),
+    ]);
     log.info({ left }, 'the tracker stops');
   }
 

@@ -14,3 +14,9 @@ declare var trustedTypes:
       ): { createScriptURL(url: string): string };
     }
   | undefined;
+
+declare module 'virtual:emoji' {
+  /** By group: smileys, people, animals, food, travel, activities, objects, symbols, flags. */
+  const groups: readonly (readonly (readonly [emoji: string, words: string])[])[];
+  export default groups;
+}

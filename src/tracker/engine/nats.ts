@@ -73,7 +73,7 @@ export async function openNats(options: Options): Promise<Engine> {
     log.warn({ streams: names }, 'these have too few replicas: raise them with "nats stream edit NAME --replicas=3"');
   }
 
-  const siblings = opened.use(new NatsSiblings(connection, `${base}.alive`));
+  const siblings = opened.use(new NatsSiblings(connection, base));
   let since: number | undefined;
   const away = (): Fault | undefined => {
     if (since === undefined || performance.now() - since < AWAY_MS) return undefined;

@@ -61,7 +61,7 @@ export class Timeline {
     return this.#once(async () => {
       const page = await client.messages.list({ handle: this.target, before: first.id, limit: PAGE });
       this.complete = page.length < PAGE;
-      this.#show([...page, ...this.messages]);
+      this.#show([...page, ...this.messages], page);
     });
   }
 
@@ -71,7 +71,7 @@ export class Timeline {
     return this.#once(async () => {
       const page = await client.messages.list({ handle: this.target, after: last.id, limit: PAGE });
       this.live = page.length < PAGE;
-      this.#show([...this.messages, ...page]);
+      this.#show([...this.messages, ...page], page);
     });
   }
 
@@ -110,7 +110,7 @@ export class Timeline {
       messages.splice(0, messages.length - LEFT);
       this.complete = false;
     }
-    this.#show(messages);
+    this.#show(messages, []);
   }
 
   async #newest(): Promise<void> {
@@ -130,10 +130,11 @@ export class Timeline {
     this.#show([...older, ...page]);
   }
 
-  #show(messages: readonly Message[]): void {
+  /** `added`: what was not among them before; undefined: they may be all others. */
+  #show(messages: readonly Message[], added?: readonly Message[]): void {
     this.messages = messages;
-    if (messages.length !== this.#known.size) this.#known = new Set(messages.map(({ id }) => id));
-    else for (const { id } of messages) this.#known.add(id);
+    for (const { id } of added ?? []) this.#known.add(id);
+    if (!added || messages.length !== this.#known.size) this.#known = new Set(messages.map(({ id }) => id));
     this.#tell();
   }
 

@@ -100,9 +100,27 @@ export const EMOJI: readonly (readonly [emoji: string, words: string])[] = [
   ['🆗', 'ok button'],
 ];
 
-export function emojiFor(words: string): (readonly [emoji: string, words: string])[] {
+type Emoji = (typeof EMOJI)[number];
+
+/** Those with a word that begins so, and then those in whose words it stands; of `all`, or of those that people use most. */
+export function emojiFor(words: string, all: readonly Emoji[] = EMOJI): Emoji[] {
   const wanted = words.toLowerCase().trim();
-  return EMOJI.filter(
-    ([, names]) => names.split(' ').some((name) => name.startsWith(wanted)) || names.includes(wanted),
-  );
+  const begins = ([, names]: Emoji): boolean => names.split(' ').some((name) => name.startsWith(wanted));
+  return [
+    ...all.filter(begins),
+    ...all.filter((emoji) => !begins(emoji) && wanted.split(/\s+/).every((word) => emoji[1].includes(word))),
+  ];
+}
+
+const RECENT_KEY = 'netapp.emoji';
+const MOST_RECENT = 24;
+
+/** Emoji that were used last in this browser, the newest first. */
+export function recentEmoji(): string[] {
+  return (localStorage.getItem(RECENT_KEY) ?? '').split(' ').filter((emoji) => emoji !== '');
+}
+
+export function usedEmoji(emoji: string): void {
+  const all = [emoji, ...recentEmoji().filter((other) => other !== emoji)];
+  localStorage.setItem(RECENT_KEY, all.slice(0, MOST_RECENT).join(' '));
 }

@@ -21,10 +21,34 @@ export type Row = {
 /** Milliseconds within which what one person writes stands together. */
 const TOGETHER_MS = 5 * 60_000;
 
-export function rowsOf(
-  messages: readonly Message[],
-  options: { complete: boolean; unreadFrom: string | undefined },
-): Row[] {
+type Options = { complete: boolean; unreadFrom: string | undefined };
+
+/** Rows that were worked out, and of what. */
+export type Worked = { messages: readonly Message[]; options: Options; rows: readonly Row[] };
+
+/**
+ * The rows of `messages`. Where these are those of before with older ones above, only what is new is worked out: whoever scrolls
+ * back through a hundred thousand is given a hundred at a time.
+ */
+export function rowsAfter(before: Worked | undefined, messages: readonly Message[], options: Options): Worked {
+  const count = messages.length - (before?.messages.length ?? 0);
+  const isLonger =
+    before !== undefined &&
+    count > 0 &&
+    before.rows.length > 0 &&
+    !before.options.complete &&
+    before.options.unreadFrom === options.unreadFrom &&
+    before.messages.every((message, at) => messages[count + at] === message);
+  if (!isLonger) return { messages, options, rows: rowsOf(messages, options) };
+  const [was, ...rest] = before.rows;
+  const above = rowsOf(messages.slice(0, count + 1), options);
+  const joint = above.at(-1);
+  // Only the first of the old ones stands otherwise now; what follows it looks at it alone.
+  if (joint && was) joint.last = was.last;
+  return { messages, options, rows: above.concat(rest) };
+}
+
+export function rowsOf(messages: readonly Message[], options: Options): Row[] {
   const rows: Row[] = [];
   let before: Row | undefined;
   for (const message of messages) {

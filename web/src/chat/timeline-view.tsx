@@ -19,7 +19,7 @@ import { cleanLine } from '../words/clean.ts';
 import { showDay, showName } from '../words/show.ts';
 import { Entry } from './entry.tsx';
 import type { Place } from './places.ts';
-import { type Row, rowsOf, unreadFrom } from './rows.ts';
+import { type Row, rowsAfter, unreadFrom, type Worked } from './rows.ts';
 import styles from './timeline-view.module.css';
 
 /** Pixels from an end of what is loaded at which more is asked for: a few screens ahead of the eye. */
@@ -51,10 +51,11 @@ export function TimelineView({ timeline, place, goal, ...actions }: Props) {
   const [mark, setMark] = useState<string | undefined>();
   const [flash, setFlash] = useState<string | undefined>();
   const [away, setAway] = useState(false);
-  const rows = useMemo(
-    () => rowsOf(messages, { complete: timeline.complete, unreadFrom: mark }),
-    [messages, timeline.complete, mark],
-  );
+  const worked = useRef<Worked | undefined>(undefined);
+  const rows = useMemo(() => {
+    worked.current = rowsAfter(worked.current, messages, { complete: timeline.complete, unreadFrom: mark });
+    return worked.current.rows;
+  }, [messages, timeline.complete, mark]);
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroll.current,

@@ -75,7 +75,8 @@ function Viewer({ file, opened, onClose }: { file: FileInfo; opened: boolean; on
             <audio src={data.url} controls />
           ) : TAB.test(file.name) ? (
             <Button component="a" href={data.url} target="_blank" rel="noopener noreferrer">
-              Open it in a tab of its own
+              {/* A browser without a viewer of its own saves what it opens. */}
+              {navigator.pdfViewerEnabled ? 'Open it in a tab of its own' : 'Save it: this browser shows no PDF'}
             </Button>
           ) : (
             <iframe src={data.url} title={name} sandbox="" />

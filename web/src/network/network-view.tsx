@@ -87,6 +87,11 @@ export default function NetworkView() {
                   {cleanLine(link.address)}, since {showAgo(link.since)}; {showBytes(link.receivedBytes)} came,{' '}
                   {showBytes(link.sentBytes)} went
                 </small>
+                {link.missed.map(({ rung, way, reason }) => (
+                  <small key={`${rung} ${way}`}>
+                    Not {rung}, {cleanLine(way)}: {cleanLine(reason)}
+                  </small>
+                ))}
               </li>
             ))}
           </ul>

@@ -13,6 +13,7 @@ import { showAgo, showBytes, showMoment, showName } from '../words/show.ts';
 import { Lookup, useLookup } from './lookup.tsx';
 import styles from './person-view.module.css';
 import { Verify } from './verify.tsx';
+import { Ways } from './ways.tsx';
 
 /** Files of somebody up to this many bytes are fetched unasked, where one wants that. */
 const AUTO_BYTES = 100_000_000;
@@ -37,6 +38,7 @@ export function PersonView({ handle }: { handle: string }) {
             <bdi>{cleanLine(handle)}</bdi>
           </h2>
         )}
+        {person && !person.me && !person.blocked && <Ways key={handle} handle={handle} />}
         {isListed && !person?.me && <Lookup handle={handle} asked={listed === undefined} />}
       </div>
     </section>
