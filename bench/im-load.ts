@@ -14,6 +14,8 @@ const QUIET_MS = 1500;
 const PATIENCE_MS = 120_000;
 /** Bytes of what is said: random, so that it is found among all else. */
 const TEXT_BYTES = 64;
+/** Characters that are kept of what a client heard: a list of everybody who is here is one message. */
+const MOST_HEARD = 2_000_000;
 const NATS_ROOM = 'room';
 const IRC_ROOM = '#room';
 
@@ -76,7 +78,7 @@ async function open(port: number, nick: string): Promise<Peer> {
     peer.bytes += count;
     total += count;
     last = performance.now();
-    if (peer.heard !== undefined) peer.heard = (peer.heard + buffer.toString('latin1', 0, count)).slice(-200_000);
+    if (peer.heard !== undefined) peer.heard = (peer.heard + buffer.toString('latin1', 0, count)).slice(-MOST_HEARD);
     peer.onBytes?.(count);
     return true;
   };

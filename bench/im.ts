@@ -15,6 +15,8 @@ const DELIVERIES = 1_000_000;
 const PACED = 400;
 const PACE_MS = 5;
 const IDLE = 10_000;
+/** Milliseconds of silence after which idle clients are measured: what was needed to let them in is given back by then. */
+const RESTED_MS = 10_000;
 
 type Sizes = { runs: number; members: number | undefined; messages: number | undefined; size: number | undefined };
 
@@ -28,20 +30,29 @@ async function run({ runs, members = 1000, messages, size = IDLE }: Sizes): Prom
       await idle(columns, contender, size);
     }
   }
-  const large = `${members} receivers, 4 senders`;
+  const compared = rooms.flatMap((count) =>
+    SPEAKERS.flatMap((speakers) =>
+      ['deliveries/s', 'server CPU us a delivery'].map((what) => [roomName(count, speakers), what] as const),
+    ),
+  );
   return {
     what: `rooms of ${rooms.join(' and ')}, window ${WINDOW}, ${size} idle clients, ${runs} runs, medians`,
     columns: columns.all,
     ratios: Object.fromEntries(
       contenders
         .filter(({ name }) => name !== 'netapp')
-        .map(({ name }) => [
-          `${large}: netapp / ${name}`,
-          [`netapp, ${large}, deliveries/s`, `${name}, ${large}, deliveries/s`],
-        ]),
+        .flatMap(({ name }) =>
+          compared.map(([room, what]): [string, [string, string]] => [
+            `${room}, ${what}: netapp / ${name}`,
+            [`netapp, ${room}, ${what}`, `${name}, ${room}, ${what}`],
+          ]),
+        ),
     ),
   };
 }
+
+const roomName = (members: number, speakers: number): string =>
+  `${members} receivers, ${speakers} sender${speakers > 1 ? 's' : ''}`;
 
 async function room(columns: Columns, contender: Contender, members: number, messages: number): Promise<void> {
   const { name, kind } = contender;
@@ -50,8 +61,9 @@ async function room(columns: Columns, contender: Contender, members: number, mes
     const names = await load.ask<string[]>('come', kind, server.port, members);
     await server.gather?.(names);
     const { deliveries } = await load.ask<{ deliveries: number }>('start', kind);
+    await load.ask('flood', 1, messages, WINDOW); // what is compiled as it runs is compiled now, and not counted: for all alike
     for (const speakers of SPEAKERS) {
-      const what = `${name}, ${members} receivers, ${speakers} sender${speakers > 1 ? 's' : ''}`;
+      const what = `${name}, ${roomName(members, speakers)}`;
       const [atServer, atLoad] = [await cpuSecondsOf(server.pid), await load.cpuSeconds()];
       const seconds = await load.ask<number>('flood', speakers, messages, WINDOW);
       const all = deliveries * messages;
@@ -71,6 +83,7 @@ async function idle(columns: Columns, contender: Contender, count: number): Prom
     await using load = new Child(resolve(import.meta.dirname, 'im-load.ts'));
     const before = await residentBytesOf(server.pid);
     await load.ask('idle', contender.kind, server.port, count);
+    await new Promise((done) => setTimeout(done, RESTED_MS));
     columns.note(`${contender.name}, idle client, KiB`, ((await residentBytesOf(server.pid)) - before) / count / 1024);
     await load.ask('end');
   });

@@ -10,7 +10,11 @@ import { openHosting } from '../src/agent/hosting.ts';
 import type { Hosted, HostedBackend, HostedEvent, Hosting } from '../src/api/hosting.ts';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLog } from '../src/base/log.ts';
+import { Store } from '../src/base/sqlite.ts';
+import { entryVerified } from '../src/chat/entry.ts';
 import { receiptVerified } from '../src/chat/receipt.ts';
+import { homePaths } from '../src/node/home.ts';
+import { House } from '../src/node/hosting.ts';
 import { restore } from '../src/node/restore.ts';
 import type { Tracker } from '../src/tracker/tracker.ts';
 import { type Member, TestNet, until } from './testnet.ts';
@@ -589,4 +593,88 @@ test('who went and came again makes rooms as before', async () => {
   await alice.setOnline('online', '');
   const room = await alice.backend.rooms.create('after', { members: ['bob'], history: 'all' });
   expect(room.waiting).toEqual([]); // it was ordered before it was answered
+});
+
+/** Signatures of a gateway's entries as they stand on its disk, in the order of its conversation. */
+function signaturesOf(gateway: Gateway): string[] {
+  using store = new Store(homePaths(gateway.member.node.home).hosted);
+  return store
+    .prepare<{ sig: string }>('SELECT sig FROM entries ORDER BY at, id')
+    .all()
+    .map(({ sig }) => sig);
+}
+
+test('what stays on the node is signed once somebody is to have it, and then each entry by its author [C-21]', async () => {
+  await using net = await TestNet.create();
+  const tracker = await net.tracker();
+  const carol = await net.member('carol', tracker);
+  await using gateway = await Gateway.start(net, tracker);
+  const [alice, bob] = await gateway.online('alice', 'bob');
+  if (!alice || !bob) throw new Error('not both are here');
+  const room = await alice.backend.rooms.create('team', { members: ['bob'], history: 'all' });
+  await gather(room.id, [alice.backend, bob.backend], [bob.backend]);
+  const first = await alice.say(room.id, 'one');
+  await bob.say(room.id, 'two');
+  await alice.say(room.id, 'three');
+  expect(signaturesOf(gateway)).toEqual(['', '', '']);
+
+  // The only one who was asked for.
+  const shown = await alice.backend.messages.show(first.id);
+  expect(shown.state).toBe('delivered');
+  expect(signaturesOf(gateway).map((sig) => sig !== '')).toEqual([true, false, false]);
+
+  // Somebody on a node of their own comes to the room: all of it leaves, each entry with its own author's signature.
+  await alice.backend.rooms.invite(room.id, 'carol', 'member', {});
+  await gather(room.id, [alice.backend, bob.backend, carol.backend], [carol.backend]);
+  await has(carol.backend, room.id, ['one', 'two', 'three']);
+  const lines = await Array.fromAsync(
+    carol.node.chat.export({ conversation: room.id, format: 'ndjson', handleOf: String }),
+  );
+  const entries = lines.flatMap((line) => JSON.parse(line).entry ?? []);
+  expect(entries).toHaveLength(3);
+  expect(entries.every(entryVerified)).toBe(true);
+  expect(signaturesOf(gateway)).toEqual(entries.map(({ sig }) => sig));
+});
+
+test('an account that says nothing for a while keeps little in memory, and goes on as before when it is needed', {
+  timeout: 60_000,
+}, async () => {
+  await using net = await TestNet.create();
+  const tracker = await net.tracker();
+  const carol = await net.member('carol', tracker);
+  const member = await net.member('gateway', tracker);
+  {
+    await using house = await House.start(member.node, quiet);
+    const [anna, ben] = [await house.open('anna'), await house.open('ben')];
+    for (const each of [anna, ben]) await each.setOnline('online', '');
+    expect(house.talking.size).toBe(2);
+    const resting = () =>
+      until(
+        () => house.talking.size,
+        (count) => count === 0,
+      );
+    await resting();
+    expect([anna.online, ben.online]).toEqual([true, true]);
+
+    // What comes for one of them wakes that one, and what it answers reaches others.
+    const heard: string[] = [];
+    house.on((event) => {
+      if (event.type === 'message') heard.push(String(event.stored.entry.body.text));
+    });
+    await carol.client.messages.say({ handle: 'anna', text: 'are you there?' });
+    await until(
+      () => heard,
+      (all) => all.includes('are you there?'),
+    );
+    expect(house.talking).toEqual(new Set([anna]));
+    const sent = await until(
+      () => carol.backend.messages.list('anna', { limit: 1 }),
+      ([message]) => message?.state === 'delivered',
+    );
+    await anna.say(sent[0]?.conversation ?? '', 'I am');
+    await has(carol.backend, 'anna', ['are you there?', 'I am']);
+    const answered = ben.chat.say(anna.account, { text: 'so am I' });
+    expect(answered.state).toBe('delivered');
+  }
+  await net.stop(member);
 });

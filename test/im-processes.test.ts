@@ -88,6 +88,27 @@ test('killed while people talk: who comes back finds conversations and all that 
   expect(new Set(texts).size).toBe(texts.length);
 });
 
+test('in a zone that takes newcomers by invite alone, the door beside its tracker lets in who comes through it [A-15]', {
+  timeout: 120_000,
+}, async () => {
+  const args = ['tracker', '--port', '0', '--im-port', '0', '--policy', 'invite'];
+  await using tracker = await start(join(folder, 'by-invite'), args);
+  await using anna = await RawClient.in(Number(tracker.says.imPort), 'anna');
+  await anna.hears<Record<string, string>>('ONLINE_USERS', (people) => people.anna === 'online');
+  // By the tracker's own invite, which has no token, nobody comes in.
+  const other = await run([
+    'im',
+    '--home',
+    join(folder, 'uninvited'),
+    '--join',
+    tracker.text('invite'),
+    '--im-port',
+    '0',
+  ]);
+  expect([other.code, other.stderr]).toEqual([expect.any(Number), expect.stringContaining('by invite alone')]);
+  expect(other.code).not.toBe(0);
+});
+
 test('beside a tracker in its process: clients listed with their addresses, passwords set while it runs [P-35] [P-40]', {
   timeout: 120_000,
 }, async () => {

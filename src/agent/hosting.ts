@@ -22,14 +22,14 @@ export async function openHosting(node: Node, options: HouseOptions): Promise<Ho
 class HouseDoor implements Hosting {
   readonly #house: House;
   readonly #kept: JobStore;
-  readonly #options: HouseOptions;
+  readonly #parts: Parts;
   readonly #hosted = new Map<string, Hosted>();
   readonly #trimmer: NodeJS.Timeout;
 
   constructor(house: House, options: HouseOptions) {
     this.#house = house;
-    this.#options = options;
     this.#kept = new JobStore(house.store);
+    this.#parts = { kept: this.#kept, clock: options.clock };
     const trim = (): void => {
       try {
         this.#kept.trim(options.clock.now());
@@ -57,7 +57,7 @@ class HouseDoor implements Hosting {
   #shown(account: HostedAccount): Hosted {
     let shown = this.#hosted.get(account.account);
     if (!shown) {
-      shown = hostedOf(account, this.#house, { kept: this.#kept, clock: this.#options.clock });
+      shown = new Shown(account, this.#house, this.#parts);
       this.#hosted.set(account.account, shown);
     }
     return shown;
@@ -69,6 +69,15 @@ class HouseDoor implements Hosting {
 
   people(): Person[] {
     return this.#house.people().map(this.#house.personView);
+  }
+
+  settled(): Promise<void> | undefined {
+    return this.#house.store.settled();
+  }
+
+  others(): Person[] {
+    const others = this.#house.node.directory.list().filter(({ account }) => !this.#house.get(account));
+    return others.map(this.#house.personView);
   }
 
   on(listener: (event: HostedEvent) => void): () => void {
@@ -109,36 +118,54 @@ function eventOf({ handleOf, personView, replica }: House, happened: HouseEvent)
   };
 }
 
-function hostedOf(
-  account: HostedAccount,
-  house: House,
-  parts: { kept: JobStore; clock: HouseOptions['clock'] },
-): Hosted {
-  let made: { chat: HostedAccount['chat']; backend: HostedBackend } | undefined;
-  return {
-    account: account.account,
-    handle: account.handle,
-    get backend() {
-      // Who goes and comes again has its ends of conversations made anew.
-      const { chat } = account;
-      if (made?.chat !== chat) made = { chat, backend: backendOf(account, house, parts) };
-      return made.backend;
-    },
-    get online() {
-      return account.online;
-    },
-    setOnline: (status: Present, text: string) => account.setOnline(status, text),
-    setOffline: () => account.setOffline(),
-    say: (conversation, text) => account.say(conversation, text),
-    file: (message) => account.file(message),
-  };
+type Parts = { kept: JobStore; clock: HouseOptions['clock'] };
+
+class Shown implements Hosted {
+  readonly #account: HostedAccount;
+  readonly #house: House;
+  readonly #parts: Parts;
+
+  constructor(account: HostedAccount, house: House, parts: Parts) {
+    this.#account = account;
+    this.#house = house;
+    this.#parts = parts;
+  }
+
+  get account(): string {
+    return this.#account.account;
+  }
+
+  get handle(): string {
+    return this.#account.handle;
+  }
+
+  /** Made each time: kept by thousands who ask for nothing, it would keep all else of theirs in memory, too. */
+  get backend(): HostedBackend {
+    return backendOf(this.#account, this.#house, this.#parts);
+  }
+
+  get online(): boolean {
+    return this.#account.online;
+  }
+
+  setOnline(status: Present, text: string): Promise<void> {
+    return this.#account.setOnline(status, text);
+  }
+
+  setOffline(): Promise<void> {
+    return this.#account.setOffline();
+  }
+
+  say(conversation: string, text: string): Promise<{ id: string; at: number }> {
+    return this.#account.say(conversation, text);
+  }
+
+  file(message: string): ReturnType<Hosted['file']> {
+    return this.#account.file(message);
+  }
 }
 
-function backendOf(
-  account: HostedAccount,
-  house: House,
-  parts: { kept: JobStore; clock: HouseOptions['clock'] },
-): HostedBackend {
+function backendOf(account: HostedAccount, house: House, parts: Parts): HostedBackend {
   // Keys are each account's own, as on nodes of their own.
   const kept: Kept = {
     effect: (key) => parts.kept.effect(`${account.account} ${key}`),

@@ -84,6 +84,10 @@ export interface Hosting extends AsyncDisposable {
   names(): string[];
   /** Everybody whom the trackers list, hosted ones too. */
   people(): Person[];
+  /** Of them those who are not hosted here: few beside thousands who are. */
+  others(): Person[];
+  /** Settles when all that was said so far survives a power cut; undefined if it does already. */
+  settled(): Promise<void> | undefined;
   /** Hears of everything once; slow work is the listener's to put off. The result ends it. */
   on(listener: (event: HostedEvent) => void): () => void;
 }

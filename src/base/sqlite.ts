@@ -8,6 +8,8 @@ import { promisify } from 'node:util';
 import { Checkpoints } from './checkpoint.ts';
 import { toFault } from './fault.ts';
 
+const sync = promisify(fdatasync);
+
 type Row = Record<string, unknown>;
 type Parameter = string | number | bigint | null | Uint8Array;
 
@@ -59,7 +61,7 @@ const CHECKPOINT_PAGES = 16_000;
 const SNAPSHOT_PAGES = 1024;
 
 /** One of the works that share a transaction. */
-type Grouped = { run(): void; done(): void; fail(error: unknown): void };
+type Grouped = { run(): void; done(): void; fail(error: unknown): void; again: boolean };
 
 export class Store implements Disposable {
   readonly #db: DatabaseSync;
@@ -73,6 +75,8 @@ export class Store implements Disposable {
   #written = 0;
   #safe = 0;
   #syncing: Promise<void> | undefined;
+  /** Who asks before anything else is written waits for the same. */
+  #settling: { upTo: number; done: Promise<void> } | undefined;
   readonly #checkpoints: Checkpoints | undefined;
   readonly #wrote = (): void => {
     this.#written += 1;
@@ -145,10 +149,11 @@ export class Store implements Disposable {
   }
 
   /**
-   * As `transaction`, together with all others that are asked for in this turn of the event loop: one commit serves all, and
-   * each stands or falls by itself. `work` must not wait.
+   * As `transaction`, together with all others that are asked for in this turn of the event loop, and while the disk takes what
+   * was written before: one commit serves all, and each stands or falls by itself. `work` must not wait. `again`: it does nothing but write to this store, so it may be run once
+   * more where another one failed; of such works none pays for being undone alone unless one has to be.
    */
-  grouped<T>(work: () => T): Promise<T> {
+  grouped<T>(work: () => T, { again = false } = {}): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       let result: { value: T } | undefined;
       const run = (): void => {
@@ -157,9 +162,16 @@ export class Store implements Disposable {
       const done = (): void => {
         if (result) resolve(result.value);
       };
-      this.#group.push({ run, done, fail: reject });
-      if (this.#group.length === 1) setImmediate(() => this.#runGroup());
+      this.#group.push({ run, done, fail: reject, again });
+      if (this.#group.length === 1) setImmediate(() => this.#startGroup());
     });
+  }
+
+  /** While the disk is at what was written last, more gather: each commit, and all that follows it, then serves more of them. */
+  #startGroup(): void {
+    const start = (): void => this.#runGroup();
+    if (this.#syncing) this.#syncing.then(start, start);
+    else start();
   }
 
   #runGroup(): void {
@@ -167,6 +179,7 @@ export class Store implements Disposable {
     this.#group = [];
     const kept: Grouped[] = [];
     try {
+      if (group.every(({ again }) => again) && this.#runPlainly(group)) return;
       this.transaction(() => {
         for (const each of group) {
           const failed = this.#within(() => each.run());
@@ -179,6 +192,19 @@ export class Store implements Disposable {
       return;
     }
     for (const each of kept) each.done();
+  }
+
+  /** All of them without a savepoint, for which each would pay as much as for a row; false where one failed, and nothing is done. */
+  #runPlainly(group: readonly Grouped[]): boolean {
+    try {
+      this.transaction(() => {
+        for (const each of group) each.run();
+      });
+    } catch {
+      return false; // the one that failed does so again, and is told why
+    }
+    for (const each of group) each.done();
+    return true;
   }
 
   /** Undoes what `work` did, and that alone, if it throws; gives what it threw. */
@@ -238,7 +264,10 @@ export class Store implements Disposable {
    */
   settled(): Promise<void> | undefined {
     if (this.#safe >= this.#written || this.#walPath === undefined) return undefined;
-    return this.#settle(this.#written, this.#walPath);
+    if (this.#settling?.upTo !== this.#written) {
+      this.#settling = { upTo: this.#written, done: this.#settle(this.#written, this.#walPath) };
+    }
+    return this.#settling.done;
   }
 
   async #settle(upTo: number, path: string): Promise<void> {
@@ -256,7 +285,7 @@ export class Store implements Disposable {
     try {
       // Only the main file and its `-shm` carry SQLite's locks, so closing this one again drops none.
       this.#wal ??= openSync(path, 'r+');
-      await promisify(fdatasync)(this.#wal);
+      await sync(this.#wal);
     } catch (error) {
       throw toFault(error, 'syncing the store', 'unwritable');
     }

@@ -293,13 +293,9 @@ async function besideTracker(
   host: string | undefined,
   log: Log,
 ): Promise<NonNullable<RunTrackerOptions['beside']>> {
-  const [{ openImDoor }, { homePaths }, { parseInvite }] = await Promise.all([
-    import('./im.ts'),
-    import('../node/home.ts'),
-    import('../directory/invite.ts'),
-  ]);
+  const [{ openImDoor }, { homePaths }] = await Promise.all([import('./im.ts'), import('../node/home.ts')]);
   return async (tracker) => {
-    const invite = parseInvite(tracker.invite);
+    const invite = tracker.inviteBeside();
     // Over loopback, whatever network the machine is on, unless it listens elsewhere alone.
     const addresses = host === undefined ? [`127.0.0.1:${tracker.port}`] : invite.addresses;
     const identity = join(homePaths(shell.home).tracker, 'tracker.key');

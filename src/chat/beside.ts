@@ -35,6 +35,10 @@ export class Beside implements Disposable {
     if (this.#news.size > 0) this.#timer ??= setTimeout(() => this.#tellAll(), SOON_MS).unref();
   }
 
+  get isQuiet(): boolean {
+    return this.#news.size === 0;
+  }
+
   #tellAll(): void {
     this.#timer = undefined;
     const news = [...this.#news];

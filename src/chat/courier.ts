@@ -78,6 +78,11 @@ export class Courier implements AsyncDisposable {
     return [...(this.#lanes.get(account)?.links ?? [])].findLast((link) => link.open && !link.retiring);
   }
 
+  /** Whether nothing is under way for anybody. */
+  get isQuiet(): boolean {
+    return this.#lanes.size === 0;
+  }
+
   /** Uses the link from now on, and looks at once what is to be done on it. */
   use(account: string, link: Link): void {
     this.#keep(account, link);

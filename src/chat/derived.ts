@@ -13,6 +13,7 @@ import {
   type Target,
   type Version,
   versions,
+  wordsOf,
 } from './timeline.ts';
 
 type Row = Omit<Target, 'body'> & { body: string };
@@ -52,8 +53,8 @@ export class Derived {
     return this.#doc;
   }
 
-  /** An entry was appended, and names this place. */
-  added(parsed: Parameters<typeof actOf>[0], doc: number | null): void {
+  /** An entry was appended, and names this place. `isNew`: it was written here just now, so nothing was done to it yet. */
+  added(parsed: Parameters<typeof actOf>[0], doc: number | null, { isNew }: { isNew: boolean }): void {
     const act = actOf(parsed);
     if (act) {
       this.#sql
@@ -75,7 +76,9 @@ export class Derived {
     }
     const { entry, id } = parsed;
     if (doc === null) return;
-    const { text, deleted } = this.shown({ ...entry, id }); // what is done to it may have come before it
+    const target = { ...entry, id };
+    // What is done to what others wrote may have come before it.
+    const { text, deleted } = isNew ? { text: wordsOf(target), deleted: false } : this.shown(target);
     this.#sql
       .of(
         'INSERT INTO messages (doc, entry, conversation, author, seq, removed, mentioned) VALUES (?, ?, ?, ?, ?, ?, ?)',

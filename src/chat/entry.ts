@@ -40,6 +40,9 @@ const form = z.strictObject({
 export type Entry = z.infer<typeof form>;
 export type Unsigned = Omit<Entry, 'sig'>;
 
+/** Characters that a signature adds to an entry's canonical JSON. */
+const SIG_CHARACTERS = `,"sig":""`.length + 86;
+
 const wellFormed = z.string().refine((text) => text.isWellFormed(), 'text without halves of surrogate pairs');
 
 const words = wellFormed
@@ -112,16 +115,16 @@ export function parseEntry(value: unknown): Parsed {
   const parsed = form.safeParse(value);
   if (!parsed.success) throw notAnEntry(parsed.error);
   const entry = parsed.data;
-  if (isDeeper(entry.body, BODY_DEPTH)) {
-    throw new Fault('invalid_argument', `reading an entry: body: nested more than ${BODY_DEPTH} deep`);
-  }
-  const { bytes, id } = measure(entry);
-  if (bytes > ENTRY_BYTES) {
-    throw new Fault('too_large', `reading an entry: ${bytes} bytes, at most ${ENTRY_BYTES} are taken`);
-  }
-  const body = bodies.get(entry.kind)?.safeParse(entry.body);
-  if (body?.error) throw notAnEntry(body.error, 'body');
-  return { entry, id, bytes };
+  return { entry, ...measure(entry) };
+}
+
+/**
+ * An own entry as it is kept: `value` is of its form but for its body, which is looked at here. `sig` is what it is given, or left
+ * empty for whoever signs it when it is first asked for. Throws `invalid_argument` or `too_large`.
+ */
+export function ownEntry(value: Unsigned, sign: ((value: Unsigned) => string) | undefined): Parsed {
+  const measured = measure(value);
+  return { entry: { ...value, sig: sign?.(value) ?? '' }, ...measured };
 }
 
 function isDeeper(value: unknown, depth: number): boolean {
@@ -129,11 +132,25 @@ function isDeeper(value: unknown, depth: number): boolean {
   return depth === 0 || Object.values(value).some((inner) => isDeeper(inner, depth - 1));
 }
 
-function measure(entry: Entry): { bytes: number; id: string } {
+/** Throws where its body is not of its kind, or too large. */
+function measure(entry: Unsigned): { bytes: number; id: string } {
+  if (isDeeper(entry.body, BODY_DEPTH)) {
+    throw new Fault('invalid_argument', `reading an entry: body: nested more than ${BODY_DEPTH} deep`);
+  }
+  const text = textOf(entry);
+  // With the signature it is that member longer, wherever it stands. [C-6]
+  const bytes = Buffer.byteLength(text) + SIG_CHARACTERS;
+  if (bytes > ENTRY_BYTES) {
+    throw new Fault('too_large', `reading an entry: ${bytes} bytes, at most ${ENTRY_BYTES} are taken`);
+  }
+  const body = bodies.get(entry.kind)?.safeParse(entry.body);
+  if (body?.error) throw notAnEntry(body.error, 'body');
+  return { bytes, id: hash(text) };
+}
+
+function textOf(entry: Unsigned): string {
   try {
-    const text = unsignedText(entry);
-    // With the signature it is that member longer, wherever it stands. [C-6]
-    return { bytes: Buffer.byteLength(text) + `,"sig":"${entry.sig}"`.length, id: hash(text) };
+    return unsignedText(entry);
   } catch {
     // Half a surrogate pair, or a number past what JSON can say: no canonical form, so nothing that could be signed.
     throw new Fault('invalid_argument', 'reading an entry: it has no canonical JSON form');
@@ -141,7 +158,7 @@ function measure(entry: Entry): { bytes: number; id: string } {
 }
 
 /** Canonical JSON of an entry without its signature. All but the body is known to be plain: no text of it needs an escape. */
-function unsignedText({ at, author, body, conversation, kind, prev, seq }: Entry): string {
+function unsignedText({ at, author, body, conversation, kind, prev, seq }: Unsigned): string {
   const before = prev === null ? 'null' : `"${prev}"`;
   return `{"at":${at},"author":"${author}","body":${canonical(body)},"conversation":"${conversation}","kind":"${kind}","prev":${before},"seq":${seq}}`;
 }

@@ -76,7 +76,7 @@ export async function* exportLines(ledger: Ledger, options: ExportOptions): Asyn
   let day = '';
   for (let after: { at: number; id: string } | undefined; ; ) {
     const page = ledger.entries.every(id, STEP, after);
-    for (const stored of page) {
+    for (const stored of format === 'ndjson' ? ledger.entries.signed(page) : page) {
       const { entry } = stored;
       if (room && !stands(room, entry)) continue; // it came by a change that came meanwhile
       if (!ledger.sees(stored)) continue;

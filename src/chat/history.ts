@@ -81,7 +81,7 @@ export class History {
     const { stored, conversation, message } = this.#target(id, 'deleting');
     const { self, entries } = this.#ledger;
     const target = { ...stored.entry, id };
-    const act = { id: '', conversation: conversation.id, author: self, at: this.#ledger.nextAt(conversation.id) };
+    const act = { id: '', conversation: conversation.id, author: self, at: this.#ledger.own.nextAt(conversation.id) };
     if (target.author !== self && !entries.derived.mayRemove(act, target)) {
       const who = conversation.kind === 'room' ? '; owners and moderators of the room may' : '';
       throw new Fault('forbidden', `deleting the message "${id}": somebody else wrote it${who}`);

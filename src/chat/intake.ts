@@ -209,19 +209,19 @@ export class Intake {
       'forked',
       'this home had lost newer messages of yours when this one was written (was it restored from a backup?); say it again',
     );
-    return own.withdraw(conversation, seq, why);
+    return own.own.withdraw(conversation, seq, why);
   }
 
   #keep(parsed: Parsed, known: Known, call: Call): void {
     const { entries, viewer, clock, replica } = this.#ledger;
     const { entry, id, bytes } = parsed;
-    const stored = entries.append(parsed, clock.now(), { proven: call.signatures.of(parsed) === 'proven' });
+    const own = replica.ledgerOf(entry.author, this.#ledger);
+    const proven = call.signatures.of(parsed) === 'proven';
+    const stored = entries.append(parsed, clock.now(), { proven, under: own && known.room?.number });
     known.head = { seq: entry.seq, id, at: entry.at };
     see(call, entry);
-    const own = replica.ledgerOf(entry.author, this.#ledger);
     if (own) {
       // Given back after a loss. Whoever gave it signs for it when it is delivered to them once more.
-      if (known.room) this.#ledger.rooms.note(id, known.room.number);
       for (const account of known.conversation.members) {
         if (!replica.ledgerOf(account, own)) own.outbox.add(account, { ...entry, id, bytes });
       }

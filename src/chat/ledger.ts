@@ -5,14 +5,13 @@ import type { Log } from '../base/log.ts';
 import type { Store } from '../base/sqlite.ts';
 import type { Key } from '../link/identity.ts';
 import { type Conversation, direct } from './conversation.ts';
-import { parseEntry, signEntry } from './entry.ts';
-import { aheadFrom, tick } from './hlc.ts';
 import type { Hold } from './letter.ts';
 import { LetterBook } from './letters.ts';
 import type { EntryLog, Stored } from './log.ts';
-import { authorsOf, type ChangeType, type Creation, type Ordered, type RoomState, stands } from './membership.ts';
+import { authorsOf, type ChangeType, type Creation, type Ordered, type RoomState } from './membership.ts';
 import { type Message, Viewer } from './message.ts';
 import { Outbox } from './outbox.ts';
+import { OwnChain } from './own-chain.ts';
 import {
   type Chain,
   type Receipt,
@@ -87,9 +86,6 @@ export type LedgerOptions = {
   handleOf?: (account: string) => string | undefined;
 };
 
-/** Milliseconds by which a room's home may be ahead, so that what is written after one came back waits for the clocks. [R-33] */
-const WAITS_MS = 24 * 3600_000;
-
 export class Ledger {
   readonly self: string;
   readonly store: Store;
@@ -107,6 +103,8 @@ export class Ledger {
   /** Told of each receipt that is new here and about somebody else's entries. */
   onForeignReceipt: (receipt: Receipt) => void = () => {};
   readonly blocked: (account: string) => boolean;
+  /** What it writes. */
+  readonly own: OwnChain;
   readonly #key: Key;
   readonly #log: Log;
 
@@ -136,6 +134,7 @@ export class Ledger {
     }
     this.#key = account;
     this.#log = log;
+    this.own = new OwnChain(this, account);
   }
 
   migrate(): void {
@@ -301,7 +300,7 @@ export class Ledger {
       'forbidden',
       `writing in the room "${name}": ${closed === null ? 'you are no member any more' : over}`,
     );
-    if (seq !== undefined) this.#withdrawFrom(id, seq, fault);
+    if (seq !== undefined) this.own.drop(id, seq, fault);
     if (closed !== null) return;
     // No receipt can come any more: nobody takes anything from one who is no member.
     const members = this.entries.conversation(id)?.members ?? [];
@@ -313,139 +312,6 @@ export class Ledger {
   /** An account whose ledger stands on the same log. */
   #isOwn(account: string): boolean {
     return account === this.self || this.replica.hostsOther(account);
-  }
-
-  /** As `append`; gives the message as its author sees it. */
-  write(conversation: Conversation, kind: string, body: Record<string, unknown>): Message {
-    return this.viewer.message(this.append(conversation, kind, body));
-  }
-
-  /**
-   * Signs an own entry and queues it for all other members, in one transaction; who is hosted here has it with that.
-   * Throws `queue_full`, `too_large`.
-   */
-  append(conversation: Conversation, kind: string, body: Record<string, unknown>): Stored {
-    return this.store.transaction(() => {
-      const { id } = conversation;
-      const now = this.clock.now();
-      this.entries.open(conversation);
-      const room = conversation.kind === 'room' ? this.#writable(id) : undefined;
-      this.#dropFuture(conversation, room, now);
-      const head = this.entries.head(id, this.self);
-      const parsed = parseEntry(
-        signEntry(this.#key, {
-          conversation: id,
-          author: this.self,
-          seq: (head?.seq ?? 0) + 1,
-          prev: head?.id ?? null,
-          at: tick(now, this.#lastAt(id, room, now)),
-          kind,
-          body,
-        }),
-      );
-      if (room && !stands(room, parsed.entry)) {
-        throw new Fault(
-          'wrong_state',
-          `writing to the room "${room.creation.name}": its tracker's clock is far ahead, and by it you will be back in more than a day; set the clocks`,
-        );
-      }
-      const stored = this.entries.append(parsed, now, { proven: true });
-      if (room) this.rooms.note(parsed.id, room.number);
-      for (const recipient of this.replica.elsewhere(conversation, this.self)) {
-        // One member who is away for ever must not silence a room: past the bound they get it when they greet a member.
-        if (room && !this.outbox.hasRoom(recipient, parsed.bytes)) continue;
-        this.outbox.checkRoom(recipient, parsed.bytes);
-        this.outbox.add(recipient, { ...parsed.entry, id: parsed.id, bytes: parsed.bytes });
-      }
-      this.announce('message.sent', stored);
-      return stored;
-    });
-  }
-
-  /** The time that an entry written now would have. */
-  nextAt(id: string): number {
-    const now = this.clock.now();
-    return tick(now, this.#lastAt(id, this.rooms.state(id), now));
-  }
-
-  #writable(id: string): RoomState {
-    const state = this.rooms.state(id);
-    if (!state) throw new Fault('unknown_id', `writing to the room "${id}": it is not known here`);
-    const what = `writing to the room "${state.creation.name}"`;
-    if (state.closed !== null) throw new Fault('wrong_state', `${what}: it is closed`);
-    if (state.members.has(this.self)) return state;
-    const how = state.invited.has(this.self) ? 'you are invited; join it first' : 'you are no member of it';
-    throw new Fault('forbidden', `${what}: ${how}`);
-  }
-
-  /** The time that a new entry must come after: of all that its author knows, changes of membership too. [R-32] */
-  #lastAt(id: string, room: RoomState | undefined, now: number): number | undefined {
-    const last = this.entries.lastAt(id);
-    if (!room) return last;
-    const changed = Math.min(room.at * 1000 + 999, aheadFrom(now) - 2); // a tracker that is far ahead holds up nobody
-    return Math.max(last ?? 0, changed, this.#backAt(room, now));
-  }
-
-  /**
-   * The time after which own entries stand again in a room that this account has left and joined again, in the clock of
-   * entries; 0 where it never left, or where the home's clock is so far ahead that there is no sense in waiting. [R-33]
-   */
-  #backAt(room: RoomState, now: number): number {
-    const until = Math.max(0, ...(room.lapses.get(this.self) ?? []).map((lapse) => lapse.until));
-    return until <= now + WAITS_MS ? until * 1000 : 0;
-  }
-
-  /** After the own clock was set back: entries of the future that nobody has would hold up all that come after them. */
-  #dropFuture({ id, members }: Conversation, room: RoomState | undefined, now: number): void {
-    const head = this.entries.head(id, this.self);
-    // What had to come after a home's clock that is ahead is not of the future by mistake.
-    const future = aheadFrom(Math.max(now, room ? this.#backAt(room, now) / 1000 : 0));
-    if (!head || head.at < future) return;
-    for (const recipient of members) {
-      const first = this.outbox.first(recipient, id);
-      const seq = first && this.entries.firstSince(id, this.self, first, future);
-      if (seq) this.withdraw(id, seq, new Fault('clock_ahead', 'this machine’s clock was ahead then; say it again'));
-    }
-  }
-
-  /**
-   * Takes own entries from `seq` on out of the chain and marks them failed: they were refused for good, and what follows
-   * an entry that is not taken cannot be taken either. Does nothing and gives false where somebody has one. [C-18]
-   */
-  withdraw(conversation: string, seq: number, fault: Fault): boolean {
-    return this.store.transaction(() => {
-      const members = this.entries.conversation(conversation)?.members ?? [];
-      const chain = { conversation, author: this.self };
-      if (members.some((account) => this.receipts.reached(chain, account) >= seq)) return false;
-      if (members.some((account) => account !== this.self && this.replica.hostsOther(account))) return false;
-      // What is refused for its time alone may be taken from a mailbox later: its place is not free. [M-15]
-      const later = fault.code === 'clock_ahead';
-      if (later && this.letters.out(conversation, this.self, seq, this.clock.now())) return false;
-      return this.#withdrawFrom(conversation, seq, fault);
-    });
-  }
-
-  #withdrawFrom(conversation: string, seq: number, fault: Fault): boolean {
-    const gone = this.entries.withdraw(conversation, this.self, seq);
-    for (const [index, stored] of gone.entries()) {
-      const why =
-        index === 0 ? fault : new Fault(fault.code, `it follows an entry that was not taken: ${fault.message}`);
-      this.outbox.fail(stored.id, why);
-      this.#say('message.failed', stored);
-      this.#changed(stored);
-    }
-    this.#signEnd(conversation);
-    return gone.length > 0;
-  }
-
-  /** Own entries that were given back may have signatures that were not looked at, of which what is gone now proved the end. */
-  #signEnd(conversation: string): void {
-    if (this.entries.proveEnd(conversation, this.self) === undefined) return;
-    const head = this.entries.head(conversation, this.self);
-    const stored = head && this.entries.get(head.id);
-    if (!stored) return;
-    const { sig: _, ...unsigned } = stored.entry;
-    this.entries.sign(stored.id, signEntry(this.#key, unsigned).sig);
   }
 
   /**
@@ -539,6 +405,12 @@ export class Ledger {
   announce(type: ChatEvent, stored: Stored, message?: Message): void {
     if (actOf(stored)) this.#changed(stored);
     else this.#say(type, stored, message);
+  }
+
+  /** An own entry will reach nobody. */
+  failed(stored: Stored): void {
+    this.#say('message.failed', stored);
+    this.#changed(stored);
   }
 
   #say(type: ChatEvent, stored: Stored, message?: Message): void {

@@ -41,14 +41,22 @@ const MOST_SHARED = 20_000;
 /** Entries that a reader sees as they are; the others change one of these. */
 const SEEN = `kind NOT IN ('edit', 'delete', 'reaction')`;
 
+/** Ends of chains, and of conversations, that are kept in memory. */
+const MOST_ENDS = 20_000;
+
 export class EntryLog {
   readonly #sql: Statements;
+  /** The end of a chain, by conversation and author, and the newest time of a conversation: asked for with each entry that is written. */
+  readonly #heads = new Map<string, Head>();
+  readonly #last = new Map<string, number>();
   /** Who is in what, as the store has it: asked for with each entry and each receipt. Bounded by `#most`. */
   readonly #cached = new Map<string, Conversation>();
   readonly #most: number;
   #undone = 0;
   /** Changed with each entry that comes or goes, in the same transaction. */
   readonly derived: Derived;
+  /** Signs those that were kept without a signature: whatever is about to be given to anybody goes through it. [C-21] */
+  signed: (rows: readonly Stored[]) => Stored[] = (rows) => [...rows];
 
   constructor(sql: Statements, { isShared } = { isShared: false }) {
     this.#sql = sql;
@@ -64,11 +72,21 @@ export class EntryLog {
       .map(({ id, kind }) => ({ id, kind, members: this.#members(id) }));
   }
 
+  /** Some of what is in memory may be of a transaction that was undone. */
+  #check(): void {
+    if (this.#undone === this.#sql.undone) return;
+    this.#undone = this.#sql.undone;
+    this.#cached.clear();
+    this.#forgetEnds();
+  }
+
+  #forgetEnds(): void {
+    this.#heads.clear();
+    this.#last.clear();
+  }
+
   conversation(id: string): Conversation | undefined {
-    if (this.#undone !== this.#sql.undone) {
-      this.#cached.clear(); // some of it may be of a transaction that was undone
-      this.#undone = this.#sql.undone;
-    }
+    this.#check();
     const known = this.#cached.get(id);
     if (known) return known;
     const found = this.#read(id);
@@ -122,6 +140,7 @@ export class EntryLog {
 
   /** Does nothing where it is known. */
   open({ id, kind, members }: Conversation): void {
+    if (this.conversation(id)) return;
     const { changes } = this.#sql.of('INSERT OR IGNORE INTO conversations (id, kind) VALUES (?, ?)').run(id, kind);
     if (changes === 0) return;
     this.#cached.delete(id);
@@ -154,6 +173,7 @@ export class EntryLog {
       this.derived.dropped(id);
       this.#sql.of('DELETE FROM entries WHERE id = ?').run(id);
     }
+    this.#forgetEnds();
   }
 
   /**
@@ -191,9 +211,20 @@ export class EntryLog {
   }
 
   head(conversation: string, author: string): Head | undefined {
-    return this.#sql
+    this.#check();
+    const key = `${conversation} ${author}`;
+    const known = this.#heads.get(key);
+    if (known) return known;
+    const found = this.#sql
       .of<Head>(`SELECT seq, id, at FROM entries WHERE ${CHAIN} ORDER BY seq DESC LIMIT 1`)
       .get(conversation, author);
+    if (found) this.#keepEnd(this.#heads, key, found);
+    return found;
+  }
+
+  #keepEnd<T>(ends: Map<string, T>, key: string, end: T): void {
+    if (ends.size >= MOST_ENDS) ends.clear();
+    ends.set(key, end);
   }
 
   /** Id of the author's entry at `seq`. */
@@ -205,16 +236,29 @@ export class EntryLog {
 
   /** Time of the newest entry of anybody. */
   lastAt(conversation: string): number | undefined {
-    return this.#sql
+    this.#check();
+    const known = this.#last.get(conversation);
+    if (known !== undefined) return known;
+    const at = this.#sql
       .of<{ at: number }>(`SELECT at FROM entries WHERE ${IN_ORDER} ORDER BY at DESC, id DESC LIMIT 1`)
       .get(conversation)?.at;
+    if (at !== undefined) this.#keepEnd(this.#last, conversation, at);
+    return at;
   }
 
-  /** `(conversation, author, seq)` is unique: a second entry for one place throws, whatever was checked before. */
-  append({ entry, id, bytes }: Parsed, now: number, { proven }: { proven: boolean }): Stored {
+  /**
+   * `(conversation, author, seq)` is unique: a second entry for one place throws, whatever was checked before. `under`: of own
+   * entries in a room, the number of its order that their author knew. `isNew`: it was written here just now.
+   */
+  append(
+    { entry, id, bytes }: Parsed,
+    now: number,
+    { proven, under = null, isNew = false }: { proven: boolean; under?: number | null; isNew?: boolean },
+  ): Stored {
+    const last = this.lastAt(entry.conversation) ?? 0;
     const doc = this.derived.docFor(entry.kind);
     this.#sql
-      .of(`INSERT INTO entries (${COLUMNS}, proven, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)`)
+      .of(`INSERT INTO entries (${COLUMNS}, proven, doc, under) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)`)
       .run(
         entry.conversation,
         entry.author,
@@ -229,8 +273,11 @@ export class EntryLog {
         now,
         Number(proven),
         doc,
+        under,
       );
-    this.derived.added({ entry, id }, doc);
+    this.#keepEnd(this.#heads, `${entry.conversation} ${entry.author}`, { seq: entry.seq, id, at: entry.at });
+    this.#keepEnd(this.#last, entry.conversation, Math.max(last, entry.at));
+    this.derived.added({ entry, id }, doc, { isNew });
     return { entry, id, bytes, storedAt: now, withdrawn: false };
   }
 
@@ -251,7 +298,7 @@ export class EntryLog {
     });
     const fitting = end < 0 ? rows : rows.slice(0, end);
     const last = fitting.findLastIndex((row) => row.proven !== 0 || entryVerified(stored(row).entry));
-    return fitting.slice(0, last + 1).map(stored);
+    return this.signed(fitting.slice(0, last + 1).map(stored));
   }
 
   get(id: string): Stored | undefined {
@@ -338,6 +385,7 @@ export class EntryLog {
       .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${which} ORDER BY seq`)
       .all(conversation, author, seq);
     this.#sql.of(`UPDATE entries SET withdrawn = 1 WHERE ${which}`).run(conversation, author, seq);
+    this.#forgetEnds();
     const gone = rows.map((row) => ({ ...stored(row), withdrawn: true }));
     this.derived.withdrawn(gone);
     return gone;

@@ -56,7 +56,15 @@ const SWEEP_MS = 60_000;
 const RECEIPT_BYTES = 512;
 
 /** One link to a tracker of this account's own. */
-type Box = { after: number; kept: number; news: boolean; isLooking: boolean; nap: AbortController };
+type Box = {
+  after: number;
+  kept: number;
+  news: boolean;
+  isLooking: boolean;
+  /** Nothing is to be done until the tracker says that there is news. */
+  isDone: boolean;
+  nap: AbortController;
+};
 
 export class Mailbox implements AsyncDisposable {
   readonly #key: Key;
@@ -102,6 +110,7 @@ export class Mailbox implements AsyncDisposable {
     const box = this.#boxes.get(link); // of a link that is not to an own tracker it is of no interest
     if (!box) return;
     box.news = true;
+    box.isDone = false;
     box.nap.abort();
   }
 
@@ -122,6 +131,11 @@ export class Mailbox implements AsyncDisposable {
   /** A room is known better than before: letters that could not be used yet may be of use now. */
   lookAgain(): void {
     for (const box of this.#boxes.values()) if (box.kept > 0 || box.isLooking) box.nap.abort();
+  }
+
+  /** Whether nothing is to be done for letters until a tracker says so. */
+  get isQuiet(): boolean {
+    return [...this.#boxes.values()].every(({ isDone }) => isDone);
   }
 
   isAway(account: string): boolean {
@@ -173,7 +187,8 @@ export class Mailbox implements AsyncDisposable {
       bytes += row.bytes + 1;
       return bytes > CONTENT_BYTES;
     });
-    const stored = (end < 0 ? rows : rows.slice(0, end)).flatMap(({ entry }) => entries.get(entry) ?? []);
+    const found = (end < 0 ? rows : rows.slice(0, end)).flatMap(({ entry }) => entries.get(entry) ?? []);
+    const stored = entries.signed(found);
     return {
       entries: stored.map(({ entry }) => entry),
       ids: stored.map(({ id }) => id),
@@ -256,7 +271,7 @@ export class Mailbox implements AsyncDisposable {
   /** A link to a tracker that has this account's record: takes what waits there now, and what comes until it ends. */
   trackerUp(link: Link): void {
     if (this.#boxes.has(link) || this.#without.has(link) || this.#stop.signal.aborted) return;
-    const box: Box = { after: 0, kept: 0, news: true, isLooking: false, nap: new AbortController() };
+    const box: Box = { after: 0, kept: 0, news: true, isLooking: false, isDone: false, nap: new AbortController() };
     this.#boxes.set(link, box);
     const running = this.#keepTaking(link, box).finally(() => {
       this.#boxes.delete(link);
@@ -284,6 +299,7 @@ export class Mailbox implements AsyncDisposable {
           this.#log.info({ code: fault.code, reason: fault.message, againInMs: ms }, 'fetching letters waits');
       }
       box.isLooking = false;
+      box.isDone = ms === undefined && !box.news;
       await pause(ms, AbortSignal.any([signal, box.nap.signal]));
     }
   }

@@ -4,6 +4,7 @@
  */
 import type { Store } from '../base/sqlite.ts';
 import type { Conversation } from './conversation.ts';
+import type { Unsigned } from './entry.ts';
 import type { Ledger } from './ledger.ts';
 import { LETTER_STEPS } from './letters.ts';
 import { EntryLog, type Stored } from './log.ts';
@@ -27,6 +28,8 @@ export type Household = {
   hosts(account: string): boolean;
   /** The ledger of a hosted account, made at first use. */
   ledger(account: string): Ledger;
+  /** The signature of an entry by its author, a hosted account. */
+  signature(entry: Unsigned): string;
 };
 
 export class Replica {
@@ -48,7 +51,22 @@ export class Replica {
     this.receipts = new ReceiptBook(this.sql);
     this.rooms = new RoomBook(this.sql, store, { isShared: household !== undefined });
     this.#household = household;
+    if (household) this.entries.signed = (rows) => this.#signed(rows, household);
     this.entries.derived.mayRemove = (act) => this.rooms.moderated(act.conversation, act.author, act.at);
+  }
+
+  /** A signature is the same whenever it is made; of what never leaves this node nobody asks for it. [C-21] */
+  #signed(rows: readonly Stored[], household: Household): Stored[] {
+    if (rows.every(({ entry }) => entry.sig !== '')) return [...rows];
+    return this.store.transaction(() =>
+      rows.map((row) => {
+        const { sig, ...unsigned } = row.entry;
+        if (sig !== '') return row;
+        const made = household.signature(unsigned);
+        this.entries.sign(row.id, made);
+        return { ...row, entry: { ...unsigned, sig: made } };
+      }),
+    );
   }
 
   get isShared(): boolean {

@@ -48,7 +48,7 @@ const ROOM_STEPS = [
     PRIMARY KEY (conversation, account, joined)
   ) STRICT, WITHOUT ROWID;
 
-  -- Of own entries: the number of the order that their author knew.
+  -- Of own entries: the number of the order that their author knew. Later ones have it themselves.
   CREATE TABLE room_entries (
     entry TEXT PRIMARY KEY,
     number INTEGER NOT NULL
@@ -278,14 +278,14 @@ export class RoomBook {
       .map((row): Ordered => JSON.parse(row.ordered));
   }
 
-  /** Writes down which order an own entry was written under. */
-  note(entry: string, number: number): void {
-    this.#sql.of('INSERT OR IGNORE INTO room_entries (entry, number) VALUES (?, ?)').run(entry, number);
-  }
-
   /** Who was a member when an own entry was written. */
   audience(id: string, entry: string): string[] {
-    const row = this.#sql.of<{ number: number }>('SELECT number FROM room_entries WHERE entry = ?').get(entry);
+    const row = this.#sql
+      .of<{ number: number | null }>(
+        `SELECT coalesce((SELECT under FROM entries WHERE id = ?1), (SELECT number FROM room_entries WHERE entry = ?1))
+           AS number`,
+      )
+      .get(entry);
     const number = row?.number ?? 0;
     return this.#sql
       .of<{ account: string }>(

@@ -48,6 +48,7 @@ export class RoomOrder implements AsyncDisposable {
   readonly #pushed = new Map<string, Ordered[]>();
   /** Rooms whose order is to be fetched, and up to which number. */
   readonly #queued = new Map<string, { number: number }>();
+  #under = 0;
   readonly #stop = new AbortController();
 
   constructor({ ledger, homes, log, onOrder }: RoomOrderOptions) {
@@ -80,20 +81,29 @@ export class RoomOrder implements AsyncDisposable {
     }
   }
 
+  /** Whether nothing is under way, and nothing to be tried again. */
+  get isQuiet(): boolean {
+    const waiting = [this.#refused, this.#retries, this.#pushed, this.#queued];
+    return this.#under === 0 && waiting.every(({ size }) => size === 0);
+  }
+
   /** Runs `work` after all that is under way with this tracker. What fails is logged, and tried again with its cause. */
   #turn(home: string, work: (link: Link) => Promise<void>): Promise<void> {
     const before = this.#turns.get(home) ?? Promise.resolve();
+    this.#under += 1;
     const turn = before.then(async () => {
       const link = this.#links.get(home);
-      if (!link?.open || this.#stop.signal.aborted) return;
       try {
+        if (!link?.open || this.#stop.signal.aborted) return;
         await work(link);
         this.#retries.delete(home);
       } catch (error) {
         const fault = toFault(error, 'talking about rooms');
         if (fault.code === 'internal') this.#log.error({ err: error, tracker: home }, 'rooms failed by a defect');
         else this.#log.info({ tracker: home, code: fault.code, reason: fault.message }, 'rooms wait for a tracker');
-        if (link.open && fault.retry) void this.#again(home);
+        if (link?.open && fault.retry) void this.#again(home);
+      } finally {
+        this.#under -= 1;
       }
     });
     this.#turns.set(home, turn);

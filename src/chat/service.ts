@@ -456,7 +456,7 @@ export class ChatService implements AsyncDisposable {
         `writing to "${blocked}": you have blocked this account; let it in again first, with "netapp people unblock"`,
       );
     }
-    const stored = this.#ledger.append(conversation, kind, body);
+    const stored = this.#ledger.own.append(conversation, kind, body);
     this.#ledger.store.afterCommit(() => {
       for (const account of this.#ledger.replica.elsewhere(conversation, this.#ledger.self)) {
         this.#courier.wake(account, { now: false });
@@ -533,7 +533,8 @@ export class ChatService implements AsyncDisposable {
   show(id: string): Evidence {
     const stored = this.history.stored(id);
     this.#ledger.prove(stored);
-    return this.#ledger.viewer.evidence(stored);
+    const [signed = stored] = this.#ledger.entries.signed([stored]);
+    return this.#ledger.viewer.evidence(signed);
   }
 
   /** The lines of a conversation, as signed entries or for people. Throws `unknown_id`. */
@@ -560,7 +561,7 @@ export class ChatService implements AsyncDisposable {
   abandon(account: string, why: Fault): void {
     const { id } = direct(this.#ledger.self, account);
     const first = this.#ledger.outbox.first(account, id);
-    if (first !== undefined) this.#ledger.withdraw(id, first, why);
+    if (first !== undefined) this.#ledger.own.withdraw(id, first, why);
   }
 
   /** Whether nothing of this account waits for anybody: no entry, receipt, letter or change of a room. */
@@ -568,6 +569,13 @@ export class ChatService implements AsyncDisposable {
     const { outbox, letters, rooms, self } = this.#ledger;
     const waiting = [...outbox.recipients(), ...letters.recipients(), ...this.#marks.accounts()];
     return waiting.length === 0 && !rooms.isWaiting(self);
+  }
+
+  /** Whether it could be ended, and made anew when it is needed, without anybody noticing: nothing is linked, waits or is under way. */
+  isQuiet(): boolean {
+    const hasNobody = this.#linked.size === 0 && this.#wanted.size === 0 && this.#readOf.size === 0;
+    const parts = [this.#courier, this.#beside, this.rooms.order, ...(this.#mailbox ? [this.#mailbox] : [])];
+    return hasNobody && parts.every(({ isQuiet }) => isQuiet) && this.isIdle();
   }
 
   /** Own entries that lack a receipt and have not failed. */

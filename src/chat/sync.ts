@@ -366,7 +366,7 @@ export class Exchange {
     // A clock that was ahead then and is right now: waiting for the entry's time would take too long.
     const future = fault.code === 'clock_ahead' && refused.entry.at >= aheadFrom(this.#ledger.clock.now());
     if (refusal.retry && !future) return fault;
-    if (!this.#ledger.withdraw(batch.conversation, refused.entry.seq, fault)) return fault;
+    if (!this.#ledger.own.withdraw(batch.conversation, refused.entry.seq, fault)) return fault;
     this.#seen.delete(link); // the chain is another now: both sides look anew
     return undefined;
   }

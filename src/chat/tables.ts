@@ -167,6 +167,10 @@ export const STEPS = [
   ALTER TABLE docs RENAME TO messages;
   CREATE INDEX messages_unread ON messages (conversation, author, seq, removed, mentioned);
   `,
+  `
+  -- Of own entries in a room: the number of its order that their author knew. Earlier ones have it in room_entries.
+  ALTER TABLE entries ADD COLUMN under INTEGER;
+  `,
 ] as const;
 
 /** Keys of one account's own rows in tables that several accounts share: `<own>/<other>`; alone: `<other>`. */

@@ -55,7 +55,7 @@ export class Client {
   readonly address: string;
   readonly share: Share;
   readonly since = Date.now();
-  user: User | undefined;
+  #user: User | undefined;
   form: Form = FIRST_FORM;
   /** Its list of who is here is old, and goes out when it has read what waits. */
   owesRoster = false;
@@ -73,7 +73,7 @@ export class Client {
   #saidAll = false;
   #isNew = true;
   #silence: NodeJS.Timeout | undefined;
-  readonly #nameless: NodeJS.Timeout;
+  #nameless: NodeJS.Timeout | undefined;
 
   constructor(options: ClientOptions) {
     this.#options = options;
@@ -100,6 +100,17 @@ export class Client {
   /** Runs when it has read all that waited for it. */
   onDrain(listener: () => void): void {
     this.#socket.on('drain', listener);
+  }
+
+  get user(): User | undefined {
+    return this.#user;
+  }
+
+  /** It has registered. */
+  enter(user: User): void {
+    this.#user = user;
+    clearTimeout(this.#nameless);
+    this.#nameless = undefined;
   }
 
   get ended(): boolean {

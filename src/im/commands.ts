@@ -103,7 +103,7 @@ export class Desk {
       names.spell(name, spelling);
       records.spell(name, spelling);
     }
-    client.user = { hosted, name, shown: spelling, status };
+    client.enter({ hosted, name, shown: spelling, status });
     this.#options.registered(client);
     await client.catchUp(() => this.#missed(client, hosted));
   }

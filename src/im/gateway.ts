@@ -282,14 +282,9 @@ export class Gateway implements AsyncDisposable {
     const { hosting } = this.#options;
     const here = new Map<string, string>();
     for (const { user } of this.#clients.values()) if (user) here.set(user.shown, user.status);
-    for (const { id, handle, status, text } of hosting.people()) {
-      // Of users of this door it is known better than trackers have it.
-      if (
-        status === 'offline' ||
-        handle === this.#options.own ||
-        hosting.get(id) ||
-        this.#claims.has(handle.split('@')[0] ?? '')
-      )
+    // Of users of this door it is known better than trackers have it.
+    for (const { handle, status, text } of hosting.others()) {
+      if (status === 'offline' || handle === this.#options.own || this.#claims.has(handle.split('@')[0] ?? ''))
         continue;
       here.set(this.#names.show(handle), text === '' ? status : `${status}: ${text}`);
     }
@@ -299,8 +294,7 @@ export class Gateway implements AsyncDisposable {
 
   /** A number and a message that somebody has seen are there also after a power cut: an echo is its author's receipt. */
   #settled(): Promise<void> | undefined {
-    const [any] = this.#clients.values();
-    const [numbers, messages] = [this.#records.settled(), any?.user?.hosted.backend.settled()];
+    const [numbers, messages] = [this.#records.settled(), this.#options.hosting.settled()];
     return numbers && messages ? Promise.all([numbers, messages]).then(() => {}) : (numbers ?? messages);
   }
 

@@ -34,7 +34,7 @@ export class Notice {
 
 function write(word: Word, argument: Pickled, form: Form): Buffer {
   if (form === JSON_FORM) return Buffer.from(`${word} ${JSON.stringify(toJson(argument))}\n`);
-  return Buffer.concat([Buffer.from(`${word} `), pickle(argument, form)]);
+  return pickle(argument, form, `${word} `);
 }
 
 /** Keys of JSON objects are text: a conversation's number, too. */

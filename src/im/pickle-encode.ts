@@ -2,40 +2,35 @@
 import type { Pickled } from './pickle.ts';
 
 const ascii = /^[\x20-\x7e]*$/;
+/** Of it, what needs no escape. */
+const plain = /^[\x20-\x26\x28-\x5b\x5d-\x7e]*$/;
 
-/** A pickle of protocol 0 to 5. */
-export function pickle(value: Pickled, protocol = 0): Buffer {
-  const parts: (string | Buffer)[] = [];
+/** A pickle of protocol 0 to 5, behind `before`, which is ASCII. */
+export function pickle(value: Pickled, protocol = 0, before = ''): Buffer {
+  if (protocol === 0) return Buffer.from(`${before}${text(value)}.`, 'latin1');
+  const parts: (string | Buffer)[] = [before];
   if (protocol >= 2) parts.push(Buffer.of(0x80, protocol));
-  (protocol === 0 ? writeText : writeBinary)(value, (part) => parts.push(part), protocol);
+  writeBinary(value, (part) => parts.push(part), protocol);
   parts.push('.');
   return Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : part)));
 }
 
 type Put = (part: string | Buffer) => void;
 
-function writeText(value: Pickled, put: Put): void {
-  if (value === null) put('N');
-  else if (typeof value === 'boolean') put(value ? 'I01\n' : 'I00\n');
-  else if (typeof value === 'bigint') put(`L${value}L\n`);
-  else if (typeof value === 'number') put(numberText(value));
-  else if (typeof value === 'string')
-    put(ascii.test(value) ? `S'${value.replaceAll(/[\\']/g, '\\$&')}'\n` : `V${escaped(value)}\n`);
-  else if (value instanceof Uint8Array) put(`S'${byteEscapes(value)}'\n`);
-  else if (value instanceof Map) {
-    put('(d');
-    for (const [key, held] of value) {
-      writeText(key, put);
-      writeText(held, put);
-      put('s');
-    }
-  } else {
-    put('(l');
-    for (const item of value) {
-      writeText(item, put);
-      put('a');
-    }
+function text(value: Pickled): string {
+  if (value === null) return 'N';
+  if (typeof value === 'boolean') return value ? 'I01\n' : 'I00\n';
+  if (typeof value === 'bigint') return `L${value}L\n`;
+  if (typeof value === 'number') return numberText(value);
+  if (typeof value === 'string') {
+    if (plain.test(value)) return `S'${value}'\n`;
+    return ascii.test(value) ? `S'${value.replaceAll(/[\\']/g, '\\$&')}'\n` : `V${escaped(value)}\n`;
   }
+  if (value instanceof Uint8Array) return `S'${byteEscapes(value)}'\n`;
+  let written = value instanceof Map ? '(d' : '(l';
+  if (value instanceof Map) for (const [key, held] of value) written += `${text(key)}${text(held)}s`;
+  else for (const item of value) written += `${text(item)}a`;
+  return written;
 }
 
 const isWhole = (value: number): boolean => Number.isInteger(value) && !Object.is(value, -0);

@@ -18,6 +18,7 @@ export class Records {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #numbers = new Map<string, number>();
+  readonly #ids = new Map<number, string>();
   readonly #insertNumber: Statement;
   readonly #number: Statement<{ number: number }>;
   readonly #id: Statement<{ id: string }>;
@@ -85,7 +86,11 @@ export class Records {
 
   /** Id of the conversation with this number. */
   conversation(number: number): string | undefined {
-    return this.#id.get(number)?.id;
+    const known = this.#ids.get(number);
+    if (known !== undefined) return known;
+    const id = this.#id.get(number)?.id;
+    if (id !== undefined) this.#ids.set(number, id);
+    return id;
   }
 
   /** How each name that was used here was spelt last, by the name in small letters. */

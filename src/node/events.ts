@@ -37,9 +37,13 @@ export class EventLog implements Disposable {
   readonly #trim: Statement;
   readonly #dropped: Statement;
   readonly #old: Statement<{ cursor: number | null }>;
-  readonly #surplus: Statement<{ cursor: number }>;
+  readonly #count: Statement<{ n: number }>;
+  readonly #nth: Statement<{ cursor: number }>;
   readonly #followers = new Set<() => void>();
   #last: number;
+  /** Events that are kept. */
+  #kept = 0;
+  #undone = 0;
   /** The newest cursor that was dropped; 0 if none was. */
   #floor: number;
   /** The newest cursor that may ever have been seen: beyond `last` after an unclean end. */
@@ -67,9 +71,11 @@ export class EventLog implements Disposable {
     this.#trim = store.prepare('DELETE FROM events WHERE cursor <= ?');
     this.#dropped = store.prepare('UPDATE events_dropped SET cursor = max(cursor, ?)');
     this.#old = store.prepare('SELECT max(cursor) AS cursor FROM events WHERE at < ?');
-    this.#surplus = store.prepare(`SELECT cursor FROM events ORDER BY cursor DESC LIMIT 1 OFFSET ${KEPT}`);
+    this.#count = store.prepare('SELECT count(*) AS n FROM events');
+    this.#nth = store.prepare('SELECT cursor FROM events ORDER BY cursor LIMIT 1 OFFSET ?');
     const one = (sql: string): number => store.prepare<{ value: number | null }>(sql).get()?.value ?? 0;
     this.#last = one('SELECT max(cursor) AS value FROM events');
+    this.#recount();
     this.#floor = one('SELECT cursor AS value FROM events_dropped');
     this.#highest = one("SELECT seq AS value FROM sqlite_sequence WHERE name = 'events'");
     this.#aged = clock.now();
@@ -106,13 +112,26 @@ export class EventLog implements Disposable {
   /** Writes an event, as part of the transaction under way if there is one; followers see it once it is committed. */
   emit(type: string, data: Record<string, unknown>): void {
     const { lastInsertRowid } = this.#insert.run(this.#clock.now(), type, JSON.stringify(data));
-    if (lastInsertRowid % TRIM === 0) this.#drop(this.#surplus.get()?.cursor ?? 0);
+    if (lastInsertRowid % TRIM === 0) this.#dropSurplus();
     if (this.#clock.now() - this.#aged >= AGE_CHECK_MS) this.#dropOld();
+    this.#kept += 1;
     this.#store.afterCommit(() => {
       this.#last = Math.max(this.#last, lastInsertRowid);
       this.#highest = Math.max(this.#highest, lastInsertRowid);
       for (const wake of this.#followers) wake();
     });
+  }
+
+  /** Found from the old end: to walk back over all that is kept takes milliseconds, and so does counting them. */
+  #dropSurplus(): void {
+    if (this.#undone !== this.#store.undone) this.#recount(); // some may have been counted that were not kept
+    const surplus = this.#kept - KEPT;
+    if (surplus > 0) this.#drop(this.#nth.get(surplus - 1)?.cursor ?? 0);
+  }
+
+  #recount(): void {
+    this.#undone = this.#store.undone;
+    this.#kept = this.#count.get()?.n ?? 0;
   }
 
   #dropOld(): void {
@@ -122,8 +141,9 @@ export class EventLog implements Disposable {
 
   #drop(upTo: number): void {
     if (upTo <= this.#floor) return;
-    this.#trim.run(upTo);
+    const { changes } = this.#trim.run(upTo);
     this.#dropped.run(upTo);
+    this.#kept -= changes;
     this.#store.afterCommit(() => {
       this.#floor = Math.max(this.#floor, upTo);
     });

@@ -2,6 +2,7 @@
 
 import { Fault } from '../base/fault.ts';
 import type { Store } from '../base/sqlite.ts';
+import type { Unsigned } from '../chat/entry.ts';
 import type { Summary } from '../chat/history.ts';
 import { msOf } from '../chat/hlc.ts';
 import type { Message } from '../chat/message.ts';
@@ -14,6 +15,7 @@ import { ticket } from '../files/wire.ts';
 import { type Binding, bind } from '../link/binding.ts';
 import { type HelloInfo, PROTOCOL } from '../link/hello.ts';
 import type { Key } from '../link/identity.ts';
+import type { Link } from '../link/link.ts';
 import { type HostedFile, hostedFile } from './hosted-file.ts';
 import type { HostedRow } from './hosted-keys.ts';
 import { HostedPresence } from './hosted-presence.ts';
@@ -27,8 +29,17 @@ const BINDING_LEFT_MS = 24 * 3600_000;
 
 type Wait = { signal?: AbortSignal | undefined };
 
+/**
+ * Milliseconds since it was last asked for anything, after which its ends of conversations rest: most who come say nothing for a
+ * long time, and who has said something will say more.
+ */
+const REST_MS = { silent: 3000, talkative: 300_000 };
+
 /** What is made when the account is first used. */
-type Awake = { key: Key; own: OwnRecord; chat: ChatService; peers: Peers; presence: HostedPresence };
+type Awake = { key: Key; own: OwnRecord; presence: HostedPresence };
+
+/** Its ends of conversations: most who are here say nothing at the moment, and what comes for them needs none of it. */
+type Talk = { chat: ChatService; peers: Peers; usedAt: number; restMs: number };
 
 export class HostedAccount implements AsyncDisposable {
   readonly name: string;
@@ -37,6 +48,7 @@ export class HostedAccount implements AsyncDisposable {
   readonly row: HostedRow;
   readonly #house: House;
   #awake: Awake | undefined;
+  #talk: Talk | undefined;
   #binding: Binding | undefined;
 
   constructor(house: House, row: HostedRow) {
@@ -52,7 +64,12 @@ export class HostedAccount implements AsyncDisposable {
   }
 
   get chat(): ChatService {
-    return this.#wake().chat;
+    return this.#talking().chat;
+  }
+
+  /** Its own signature of an entry. */
+  signature(entry: Unsigned): string {
+    return this.#wake().key.sign('entry', entry);
   }
 
   get online(): boolean {
@@ -64,7 +81,7 @@ export class HostedAccount implements AsyncDisposable {
     return {
       router: this.#house.router,
       self: this.#self,
-      onLink: (link) => this.#wake().peers.take(link),
+      onLink: (link) => this.#talking().peers.take(link),
     };
   }
 
@@ -91,9 +108,9 @@ export class HostedAccount implements AsyncDisposable {
 
   #make(): Awake {
     const house = this.#house;
-    const { node, router, clock, log, store, replica } = house;
+    const { node, router, clock, log } = house;
     const key = house.keys.key(this.row);
-    const { directory, identity } = node;
+    const { directory } = node;
     const addresses = (): string[] => node.addresses;
     const own = new OwnRecord({ account: key, handle: this.handle, node: node.id, addresses, clock, hosted: true });
     const presence = new HostedPresence({
@@ -104,11 +121,48 @@ export class HostedAccount implements AsyncDisposable {
       opening: house.opening,
       clock,
       log,
+      // Letters may have come, and changes of rooms.
       onLinks: (links) => {
-        for (const link of links) chat.trackerUp(link);
-        chat.trackersUp(links);
+        if (this.#talk) tellTrackers(this.#talk, links);
+        else if (links.length > 0) this.#talking();
       },
     });
+    return { key, own, presence };
+  }
+
+  #talking(): Talk {
+    const { key, presence } = this.#wake();
+    let talk = this.#talk;
+    if (!talk) {
+      talk = this.#makeTalk(key, presence);
+      this.#talk = talk;
+      this.#house.talking.add(this);
+      talk.chat.start();
+      tellTrackers(talk, presence.links);
+    }
+    talk.usedAt = performance.now();
+    return talk;
+  }
+
+  /** Lets go of its ends of conversations where it was not asked for them for a while, and nothing is under way on them. */
+  rest(): void {
+    const talk = this.#talk;
+    if (!talk || performance.now() - talk.usedAt < talk.restMs || !talk.peers.isQuiet || !talk.chat.isQuiet()) return;
+    void this.#endTalk();
+  }
+
+  async #endTalk(): Promise<void> {
+    const talk = this.#talk;
+    this.#talk = undefined;
+    this.#house.talking.delete(this);
+    await talk?.chat[Symbol.asyncDispose]();
+    await talk?.peers[Symbol.asyncDispose]();
+  }
+
+  #makeTalk(key: Key, presence: HostedPresence): Talk {
+    const house = this.#house;
+    const { node, router, clock, log, store, replica } = house;
+    const { directory, identity } = node;
     const peers = new Peers({
       identity,
       router,
@@ -154,13 +208,12 @@ export class HostedAccount implements AsyncDisposable {
       handleOf: house.handleOf,
       speaker: (conversation) => house.speaker(this, conversation).chat,
     });
-    chat.start();
-    return { key, own, chat, peers, presence };
+    return { chat, peers, usedAt: 0, restMs: REST_MS.silent };
   }
 
   /** Goes on with what waits of it from before. */
   resume(): void {
-    this.#wake();
+    this.#talking();
   }
 
   /** Has a tracker bind the name to the account. Throws `name_taken`, `tracker_down`. */
@@ -184,9 +237,9 @@ export class HostedAccount implements AsyncDisposable {
     if (!awake) return;
     await awake.presence.offline();
     // Nobody is here, and nothing waits: it is made anew when somebody comes, or something does.
-    if (this.#awake !== awake || awake.presence.isWanted || !awake.chat.isIdle()) return;
+    if (this.#awake !== awake || awake.presence.isWanted || (this.#talk && !this.#talk.chat.isIdle())) return;
     this.#awake = undefined;
-    await end(awake);
+    await this.#end(awake);
   }
 
   /** The node has other addresses now. */
@@ -200,7 +253,9 @@ export class HostedAccount implements AsyncDisposable {
 
   /** See `Hosted.say`: many that come in one turn of the event loop share a commit, and one call to the disk. */
   async say(conversation: string, text: string): Promise<{ id: string; at: number }> {
-    const { id, entry } = await this.store.grouped(() => this.chat.post(conversation, text));
+    const talk = this.#talking();
+    talk.restMs = REST_MS.talkative;
+    const { id, entry } = await this.store.grouped(() => talk.chat.post(conversation, text), { again: true });
     await this.store.settled();
     return { id, at: msOf(entry.at) };
   }
@@ -215,7 +270,7 @@ export class HostedAccount implements AsyncDisposable {
     const { author } = stored.entry;
     return hostedFile(parsed.data, {
       author,
-      bulk: (who, wait) => this.#wake().peers.bulk(who, wait),
+      bulk: (who, wait) => this.#talking().peers.bulk(who, wait),
       binding: () => this.#bound(),
     });
   }
@@ -268,12 +323,16 @@ export class HostedAccount implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#awake) await end(this.#awake);
+    if (this.#awake) await this.#end(this.#awake);
+  }
+
+  async #end({ presence }: Awake): Promise<void> {
+    await presence[Symbol.asyncDispose]();
+    await this.#endTalk();
   }
 }
 
-async function end({ presence, chat, peers }: Awake): Promise<void> {
-  await presence[Symbol.asyncDispose]();
-  await chat[Symbol.asyncDispose]();
-  await peers[Symbol.asyncDispose]();
+function tellTrackers({ chat }: Talk, links: readonly Link[]): void {
+  for (const link of links) chat.trackerUp(link);
+  chat.trackersUp(links);
 }

@@ -30,6 +30,9 @@ const OPENING = 64;
 /** Channels that may wait for that. */
 const MOST_WAITING = 100_000;
 
+/** Milliseconds between two looks for accounts whose ends of conversations may rest. */
+const REST_CHECK_MS = 1000;
+
 /** Events of a message that all hosted members of its conversation see alike. */
 const FOR_ALL = new Set<ChatEvent>(['message.received', 'message.edited', 'message.deleted', 'message.reaction']);
 
@@ -56,6 +59,8 @@ export class House implements AsyncDisposable {
   readonly clock: Clock;
   readonly log: Log;
   readonly opening = new Budget(OPENING, { queue: MOST_WAITING });
+  /** Accounts that have their ends of conversations in memory. */
+  readonly talking = new Set<HostedAccount>();
   readonly #byName = new Map<string, HostedAccount>();
   readonly #byAccount = new Map<string, HostedAccount>();
   readonly #claims = new Map<string, Promise<HostedAccount>>();
@@ -75,6 +80,7 @@ export class House implements AsyncDisposable {
     this.replica = new Replica(store, {
       hosts: (account) => this.#byAccount.has(account),
       ledger: (account) => this.#account(account).chat.ledger,
+      signature: (entry) => this.#account(entry.author).signature(entry),
     });
     this.router = new Router({ admit: (link) => node.introduce(link), settled: () => store.settled() });
     ChatService.attachAll(this.router, (link) => this.#account(link.own?.account ?? '').chat);
@@ -124,6 +130,10 @@ export class House implements AsyncDisposable {
         this.#isThere(change.person.account);
       }),
     );
+    const resting = setInterval(() => {
+      for (const account of this.talking) account.rest();
+    }, REST_CHECK_MS).unref();
+    this.#resources.defer(() => clearInterval(resting));
     for (const account of this.replica.waiting()) this.#byAccount.get(account)?.resume();
   }
 

@@ -410,6 +410,11 @@ export class Peers {
     );
   }
 
+  /** Whether there is no link or connection, and none on its way. */
+  get isQuiet(): boolean {
+    return [this.#links, this.#dialling, this.#carriers, this.#climbing, this.#bulks].every(({ size }) => size === 0);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort(new Fault('cancelled', 'the node is stopping'));
     this.#ascents[Symbol.dispose]();

@@ -18,6 +18,7 @@ import { type Check, DialBack } from '../directory/dialback.ts';
 import { GuestBook } from '../directory/guests.ts';
 import { parseZone } from '../directory/handle.ts';
 import { DIRECTORY_PATH, directoryHttp } from '../directory/http.ts';
+import { encodeInvitation, MOST_INVITE_MS, MOST_USES } from '../directory/invitation.ts';
 import { formatInvite, type Invite } from '../directory/invite.ts';
 import { Joining, type Policy } from '../directory/joining.ts';
 import { MOST_ADDRESSES } from '../directory/record.ts';
@@ -425,6 +426,16 @@ export class Tracker implements AsyncDisposable {
   inviteOf(): Invite {
     const addresses = [...new Set([...this.addresses, ...this.#elsewhere])].slice(0, MOST_ADDRESSES);
     return { peer: this.peer, addresses, zone: this.zone };
+  }
+
+  /**
+   * An invite for what runs beside the tracker in its process: its operator has opened it, so who comes in there is let in where the
+   * zone takes newcomers by invite alone. [A-15]
+   */
+  inviteBeside(): Invite {
+    const { joining } = this.#now();
+    const invitation = joining.invite(this.zone, { uses: MOST_USES, ttlMs: MOST_INVITE_MS });
+    return { ...this.inviteOf(), token: encodeInvitation(invitation) };
   }
 
   /** What is said of it on the networks of this machine. */
