@@ -34,6 +34,11 @@ export class Bulks implements Disposable {
     });
   }
 
+  /** Accounts with which there is one. */
+  get size(): number {
+    return this.#all.size;
+  }
+
   /** `onBetter`: called, maybe again and again, while a nearer way may be had than this one. */
   add(account: string, socket: TLSSocket, onBetter: (() => void) | undefined): void {
     const { localAddress } = socket;

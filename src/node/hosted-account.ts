@@ -290,7 +290,7 @@ export class HostedAccount implements AsyncDisposable {
 
   /** The link of this account to another one, if there is one. */
   linkTo(account: string): ReturnType<typeof linkView> | null {
-    const link = this.#awake?.peers.links.get(account);
+    const link = this.#talk?.peers.links.get(account);
     return link?.open ? linkView(link, this.handleOf) : null;
   }
 
