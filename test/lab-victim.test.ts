@@ -91,12 +91,12 @@ test('a stranger at eight ports of a victim', async ({ skip }) => {
     // One who says it again and again, whom others want to reach.
     for (let time = 0; time < TIMES; time++)
       expect(await program.announce('mallory')).toEqual({ name: 'mallory', checked: [] });
-    for (const node of [neighbour, other]) {
-      await node.client.messages.say({ handle: 'mallory', text: 'hello?' });
-      await expect(node.client.links.connect({ target: 'mallory' })).rejects.toMatchObject({
-        code: 'peer_unreachable',
-      });
-    }
+    await Promise.all(
+      [neighbour, other].map(async ({ client }) => {
+        await client.messages.say({ handle: 'mallory', text: 'hello?' });
+        await expect(client.links.connect({ target: 'mallory' })).rejects.toMatchObject({ code: 'peer_unreachable' });
+      }),
+    );
     await pause(AFTER_MS);
     const one = await arrived();
     expect(one.packets, 'the tracker looks whether they are there').toBeGreaterThan(0);

@@ -34,7 +34,7 @@ export class Bulks implements Disposable {
     });
   }
 
-  /** Accounts with connections. */
+  /** Accounts with which there is one. */
   get size(): number {
     return this.#all.size;
   }

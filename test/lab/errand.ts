@@ -63,7 +63,7 @@ export class Errand {
   }
 
   /** Waits until so many more MiB are there; the file must not be whole before, else nothing is proved. */
-  async goesOn(mib = 1): Promise<void> {
+  async goesOn(mib: number): Promise<void> {
     const { progress, state, error } = await this.file();
     if (!isUnderWay(state)) throw new Error(`the file is ${state} already: ${error?.message ?? 'make it larger'}`);
     await until(

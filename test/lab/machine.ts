@@ -106,6 +106,11 @@ export class Machine implements AsyncDisposable {
     return formatInvite(this.invite);
   }
 
+  /** Bytes that its cable has brought. */
+  async received(): Promise<number> {
+    return Number(await this.space.run('cat', '/sys/class/net/eth0/statistics/rx_bytes'));
+  }
+
   /** Kills what runs here. */
   async end(): Promise<void> {
     await this.#program?.kill();
