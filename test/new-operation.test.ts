@@ -21,11 +21,11 @@ import { z } from 'zod';
 import { operation } from './operation.ts';
 
 export const say = operation(
-  { method: 'POST', path: '/v1/parrot', summary: 'Say the same words again, louder', tag: 'parrot' },
+  { method: 'POST', path: '/v1/shout', summary: 'Say the same words again, louder', tag: 'shout' },
   {
     faults: ['too_many'],
-    example: 'netapp parrot say hello',
-    command: { words: ['parrot', 'say'], positionals: ['text'], forms: { text: 'text' } },
+    example: 'netapp shout say hello',
+    command: { words: ['shout', 'say'], positionals: ['text'], forms: { text: 'text' } },
   },
 )
   .input(z.object({ text: z.string().max(10, 'expected at most 10 characters').describe('the words') }))
@@ -49,13 +49,13 @@ beforeAll(async () => {
   await cp(join(root, 'src'), join(folder, 'src'), { recursive: true });
   await cp(join(root, 'package.json'), join(folder, 'package.json'));
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
-  await writeFile(join(folder, 'src/api/parrot.ts'), OPERATION);
-  await insert('contract.ts', "import * as events from './events.ts';", "import * as parrot from './parrot.ts';\n");
-  await insert('contract.ts', '  events: { follow:', '  parrot: { say: parrot.say },\n');
+  await writeFile(join(folder, 'src/api/shout.ts'), OPERATION);
+  await insert('contract.ts', "import * as events from './events.ts';", "import * as shout from './shout.ts';\n");
+  await insert('contract.ts', '  events: { follow:', '  shout: { say: shout.say },\n');
   await insert(
     'operations.ts',
     '  events: {\n    follow:',
-    '  parrot: { say: os.parrot.say.handler(({ input }) => ({ text: input.text.toUpperCase() })) },\n',
+    '  shout: { say: os.shout.say.handler(({ input }) => ({ text: input.text.toUpperCase() })) },\n',
   );
   main = join(folder, 'src/bin/netapp.ts');
   area = join(folder, 'area');
@@ -93,7 +93,7 @@ async function post(where: object, body: object, headers: Record<string, string>
   const outgoing = request({
     ...where,
     method: 'POST',
-    path: '/v1/parrot',
+    path: '/v1/shout',
     headers: { 'content-type': 'application/json', ...headers },
   });
   outgoing.end(JSON.stringify(body));
@@ -102,19 +102,19 @@ async function post(where: object, body: object, headers: Record<string, string>
 }
 
 test('at the command line, with help', async () => {
-  expect((await command('parrot', 'say', 'hello', 'you', '--json')).stdout).toBe('{"text":"HELLO YOU"}\n');
-  const wrong = await command('parrot', 'say', 'much too long');
+  expect((await command('shout', 'say', 'hello', 'you', '--json')).stdout).toBe('{"text":"HELLO YOU"}\n');
+  const wrong = await command('shout', 'say', 'much too long');
   expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('expected at most 10 characters')]);
-  expect((await command('--help')).stdout).toMatch(/^Parrot:\n +parrot say +Say the same words again, louder$/m);
-  const help = (await command('parrot', 'say', '--help')).stdout;
-  expect(help).toContain('netapp parrot say hello');
+  expect((await command('--help')).stdout).toMatch(/^Shout:\n +shout say +Say the same words again, louder$/m);
+  const help = (await command('shout', 'say', '--help')).stdout;
+  expect(help).toContain('netapp shout say hello');
   expect(help).toMatch(/70 +more requests at once/);
-  expect((await command('parort', 'say')).stderr).toContain('parrot');
+  expect((await command('shuot', 'say')).stderr).toContain('shout');
 });
 
 test('at the socket and over HTTP, with the same answers and faults', async () => {
   const { port } = new URL(program.text('http'));
-  const made = await command('tokens', 'create', '--scope', 'parrot:say', '--json');
+  const made = await command('tokens', 'create', '--scope', 'shout:say', '--json');
   const { token } = JSON.parse(made.stdout);
   const doors: [object, Record<string, string>][] = [
     [{ socketPath: join(program.home, 'agent.sock') }, {}],
@@ -128,21 +128,21 @@ test('at the socket and over HTTP, with the same answers and faults', async () =
   expect(await post({ host: '127.0.0.1', port }, { text: 'hi' })).toMatchObject({ status: 401 });
   const other = JSON.parse((await command('tokens', 'create', '--scope', 'people:list', '--json')).stdout);
   const refused = await post({ host: '127.0.0.1', port }, { text: 'hi' }, { authorization: `Bearer ${other.token}` });
-  expect(refused).toMatchObject({ status: 403, body: { data: { needs: 'parrot:say' } } });
+  expect(refused).toMatchObject({ status: 403, body: { data: { needs: 'shout:say' } } });
 });
 
 test('in shared memory', async () => {
   const shared = new AreaClient(area, 4096);
-  expect(JSON.parse((await shared.ask('parrot say hello you')).toString())).toEqual({ text: 'HELLO YOU' });
-  await expect(shared.ask('parrot say much too long')).rejects.toMatchObject({ code: 'invalid_argument' });
+  expect(JSON.parse((await shared.ask('shout say hello you')).toString())).toEqual({ text: 'HELLO YOU' });
+  await expect(shared.ask('shout say much too long')).rejects.toMatchObject({ code: 'invalid_argument' });
 });
 
 test('in the completion of each shell', async () => {
-  expect((await command('completion', 'bash', '--', 'netapp parr')).stdout).toMatch(/^parrot\b/m);
-  expect((await command('completion', 'zsh', '--', 'parrot', '')).stdout).toMatch(
+  expect((await command('completion', 'bash', '--', 'netapp shou')).stdout).toMatch(/^shout\b/m);
+  expect((await command('completion', 'zsh', '--', 'shout', '')).stdout).toMatch(
     /^say\tSay the same words again, louder$/m,
   );
-  expect((await command('completion', 'fish', '--', 'parrot', 's')).stdout).toMatch(/^say\t/m);
+  expect((await command('completion', 'fish', '--', 'shout', 's')).stdout).toMatch(/^say\t/m);
 });
 
 test('in the description and on the page', async () => {
@@ -150,11 +150,11 @@ test('in the description and on the page', async () => {
   const headers = { authorization: `Bearer ${token}` };
   const answer = await fetch(`${program.text('http')}/openapi.json`, { headers });
   const described = JSON.parse(await answer.text());
-  expect(described.paths['/v1/parrot'].post).toMatchObject({
-    operationId: 'parrot.say',
+  expect(described.paths['/v1/shout'].post).toMatchObject({
+    operationId: 'shout.say',
     summary: 'Say the same words again, louder',
     responses: { 429: { content: { 'application/problem+json': expect.anything() } } },
   });
   const page = await (await fetch(`${program.text('http')}/`, { headers })).text();
-  expect(page).toContain('<td>POST /v1/parrot</td><td>netapp parrot say</td>');
+  expect(page).toContain('<td>POST /v1/shout</td><td>netapp shout say</td>');
 });
