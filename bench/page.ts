@@ -25,6 +25,16 @@ const MB = 1_000_000;
 /** Told before the page's own scripts run: when it can be used, and when each entry was first in a frame that was shown. */
 const WATCH = `{
   const drawn = (window.drawn = new Map());
+  // The browser looks while it draws a frame, and tells behind it: what it tells of was in that frame, where it can be seen.
+  const shown = new IntersectionObserver((entries) => {
+    const now = Date.now();
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      shown.unobserve(target);
+      const id = target.dataset.entry;
+      if (!drawn.has(id)) drawn.set(id, now);
+    }
+  });
   const look = (records) => {
     if (window.usable === undefined && document.querySelector('nav[aria-label="Main"]') && document.querySelector('h1')) {
       window.usable = performance.now();
@@ -32,18 +42,10 @@ const WATCH = `{
     const fresh = [];
     for (const { addedNodes } of records) for (const node of addedNodes) {
       if (node.nodeType !== 1) continue;
-      if (node.dataset.entry) fresh.push(node.dataset.entry);
-      for (const inner of node.querySelectorAll('[data-entry]')) fresh.push(inner.dataset.entry);
+      if (node.dataset.entry) fresh.push(node);
+      fresh.push(...node.querySelectorAll('[data-entry]'));
     }
-    if (fresh.length === 0) return;
-    requestAnimationFrame(() => {
-      const after = new MessageChannel();
-      after.port1.onmessage = () => {
-        const now = Date.now();
-        for (const id of fresh) if (!drawn.has(id)) drawn.set(id, now);
-      };
-      after.port2.postMessage(0);
-    });
+    for (const node of fresh) shown.observe(node);
   };
   new MutationObserver(look).observe(document, { childList: true, subtree: true });
 }`;

@@ -80,6 +80,8 @@ async function run({ size = THOUSANDS }: { size?: number | undefined }): Promise
     const there = await page.evaluate<Scrolled>(scroll(`document.querySelector('[role="log"]')`, isFirst));
     columns.note('entries scrolled/s', count / ((performance.now() - began) / 1000));
     note(columns, 'page', there);
+    await page.getByRole('button', { name: 'To the newest message' }).click();
+    await log.getByText(`message ${count - 1}:`).waitFor();
     columns.note('heap after, MB', await heapOf(page));
     columns.note('elements', Number(await page.evaluate('document.querySelectorAll("*").length')));
     columns.note('load of the machine', loadavg()[0] ?? 0);

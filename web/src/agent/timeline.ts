@@ -12,6 +12,12 @@ const AROUND = 40;
  */
 const MOST_KEPT = 1_500;
 const LEFT = 1_000;
+/**
+ * Messages that are kept while somebody reads far back, and how many of the farther end are let go of when there are more: where each is put
+ * is worked out of all of them, and a frame has no time for a hundred thousand. Who comes back to an end is given it again.
+ */
+const MOST_READ = 4_000;
+const LET_GO = 1_000;
 
 export class Timeline {
   readonly target: string;
@@ -61,7 +67,10 @@ export class Timeline {
     return this.#once(async () => {
       const page = await client.messages.list({ handle: this.target, before: first.id, limit: PAGE });
       this.complete = page.length < PAGE;
-      this.#show([...page, ...this.messages], page);
+      const all = [...page, ...this.messages];
+      if (all.length <= MOST_READ) return this.#show(all, page);
+      this.live = false;
+      this.#show(all.slice(0, -LET_GO));
     });
   }
 
@@ -71,7 +80,10 @@ export class Timeline {
     return this.#once(async () => {
       const page = await client.messages.list({ handle: this.target, after: last.id, limit: PAGE });
       this.live = page.length < PAGE;
-      this.#show([...this.messages, ...page], page);
+      const all = [...this.messages, ...page];
+      if (all.length <= MOST_READ) return this.#show(all, page);
+      this.complete = false;
+      this.#show(all.slice(LET_GO));
     });
   }
 
