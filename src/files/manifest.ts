@@ -223,8 +223,8 @@ function checkFolder({ files, folders = [], links = [] }: Manifest): void {
     inner.add(path);
     climb(path);
   }
-  for (const folders of [inner, above]) {
-    for (const path of folders) if (leaves.has(path)) throw lie(`"${shown(path)}" is a folder, and is none`);
+  for (const paths of [inner, above]) {
+    for (const path of paths) if (leaves.has(path)) throw lie(`"${shown(path)}" is a folder, and is none`);
   }
 }
 

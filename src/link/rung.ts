@@ -9,6 +9,10 @@ export type Rung = (typeof RUNGS)[number];
 /** Whether `a` is nearer than `b`. */
 export const isBetter = (a: Rung, b: Rung): boolean => RUNGS.indexOf(a) < RUNGS.indexOf(b);
 
+/** Sorts the nearest to the front. */
+export const nearestFirst = (a: { rung: Rung }, b: { rung: Rung }): number =>
+  RUNGS.indexOf(a.rung) - RUNGS.indexOf(b.rung);
+
 /** Where a connection to the address, made in the plain way, would stand. */
 export function rungOf(address: string): Rung {
   const scope = scopeOf(parseAddress(address).host);

@@ -1,7 +1,7 @@
 /** How one gets to a peer: its addresses tried in order of promise, in parallel with head starts (RFC 8305, section 5). */
 import { abortable, reasonOf, sleep } from '../base/async.ts';
 import { Fault, toFault } from '../base/fault.ts';
-import { isBetter, type Rung, rungOf } from '../link/rung.ts';
+import { isBetter, nearestFirst, type Rung, rungOf } from '../link/rung.ts';
 
 /** Milliseconds that one address has before the next is tried beside it (RFC 8305 recommends 250). */
 const HEAD_START_MS = 250;
@@ -38,11 +38,6 @@ export function waysTo<T>(
     .map((label) => ({ rung: rungOf(label), label, attempt: (signal: AbortSignal) => attempt(label, signal) }))
     .sort(nearestFirst)
     .slice(0, MOST_ADDRESSES);
-}
-
-function nearestFirst(a: { rung: Rung }, b: { rung: Rung }): number {
-  if (isBetter(a.rung, b.rung)) return -1;
-  return isBetter(b.rung, a.rung) ? 1 : 0;
 }
 
 export type ClimbOptions<T> = {

@@ -93,36 +93,28 @@ export async function come(options: ComeOptions): Promise<Duplex> {
 /** A tracker as a node knows it: its link, where it dialled it, and what people call it. */
 export type RelayTracker = { link: Link; address: string; name: string };
 
+type RelayOptions = {
+  identity: Identity;
+  signals: Signals;
+  /** Trackers at which the account is, the likeliest first; some may have to be dialled. */
+  trackersOf(account: string, wait: Wait): Promise<readonly RelayTracker[]>;
+  /** One of the own trackers, by its link. */
+  trackerOf(link: Link): RelayTracker | undefined;
+  /** The tracker that will be asked first, as far as is known without asking. */
+  likeliest(account: string): RelayTracker | undefined;
+  /** Treats a stream from another node as a connection to this node's port. */
+  take(stream: Duplex, origin: Origin): void;
+  ca?: string | undefined;
+  sessions?: Sessions | undefined;
+  log: Log;
+};
+
 export class Relay {
-  readonly #options: {
-    identity: Identity;
-    signals: Signals;
-    trackersOf(account: string, wait: Wait): Promise<readonly RelayTracker[]>;
-    trackerOf(link: Link): RelayTracker | undefined;
-    likeliest(account: string): RelayTracker | undefined;
-    take(stream: Duplex, origin: Origin): void;
-    ca?: string | undefined;
-    sessions?: Sessions | undefined;
-    log: Log;
-  };
+  readonly #options: RelayOptions;
   readonly #stop = new AbortController();
   #coming = 0;
 
-  constructor(options: {
-    identity: Identity;
-    signals: Signals;
-    /** Trackers at which the account is, the likeliest first; some may have to be dialled. */
-    trackersOf(account: string, wait: Wait): Promise<readonly RelayTracker[]>;
-    /** One of the own trackers, by its link. */
-    trackerOf(link: Link): RelayTracker | undefined;
-    /** The tracker that will be asked first, as far as is known without asking. */
-    likeliest(account: string): RelayTracker | undefined;
-    /** Treats a stream from another node as a connection to this node's port. */
-    take(stream: Duplex, origin: Origin): void;
-    ca?: string | undefined;
-    sessions?: Sessions | undefined;
-    log: Log;
-  }) {
+  constructor(options: RelayOptions) {
     this.#options = options;
     options.signals.answer('relay', meeting, (from, asked, { tracker }) => this.#asked(from, asked, tracker));
   }

@@ -1,7 +1,7 @@
 /** Every way to a peer tried to its end, where `climb` stops at the first that leads there: so that one can see why. */
 import { deadline } from '../base/async.ts';
 import { toFault } from '../base/fault.ts';
-import { isBetter, type Rung } from '../link/rung.ts';
+import { nearestFirst, type Rung } from '../link/rung.ts';
 import type { Way } from './ladder.ts';
 
 /** Milliseconds that a way has: more than any way takes that a person would wait for. */
@@ -39,5 +39,5 @@ export async function survey<T>(
       }
     }),
   );
-  return tried.sort((a, b) => (isBetter(a.rung, b.rung) ? -1 : isBetter(b.rung, a.rung) ? 1 : 0));
+  return tried.sort(nearestFirst);
 }
