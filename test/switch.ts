@@ -11,7 +11,7 @@ const must = (...args: string[]): void => {
 
 export class Switch implements Disposable {
   readonly name: string;
-  readonly #machines: string[] = [];
+  readonly #machines = new Set<string>();
   #ports = 0;
 
   private constructor(name: string) {
@@ -30,11 +30,12 @@ export class Switch implements Disposable {
     return own;
   }
 
-  /** One more machine with `eth0`; gives its name. */
+  /** A machine with `eth0`, a new one also where one had the name; gives its name. */
   machine(name: string, ...addresses: string[]): string {
     const space = `${this.name}-${name}`;
+    if (this.#machines.has(space)) must('netns', 'delete', space);
     must('netns', 'add', space);
-    this.#machines.push(space);
+    this.#machines.add(space);
     must('-n', space, 'link', 'set', 'lo', 'up');
     this.plug(space, 'eth0', ...addresses);
     return space;

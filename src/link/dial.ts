@@ -2,7 +2,7 @@
 import { isIP, type OnReadOpts, type TcpSocketConnectOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
-import { deadline, reasonOf } from '../base/async.ts';
+import { deadline, reasonOf, sleep } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -17,6 +17,13 @@ import { upgrade } from './upgrade.ts';
 
 /** Milliseconds from the first packet to the end of the TLS handshake. */
 export const DIAL_MS = 5000;
+
+/**
+ * A machine that has just come to a network checks its IPv6 addresses for duplicates for a second or two (RFC 4862, 5.4) and
+ * cannot dial from them meanwhile: how often it is tried again, milliseconds apart.
+ */
+const CHECKED_TRIES = 16;
+const CHECKED_MS = 250;
 
 export type DialOptions = {
   /** `host:port`; a name is resolved with each dial. [N-59] */
@@ -56,17 +63,38 @@ export async function keyAt(options: Omit<DialOptions, 'expect' | 'onread'>): Pr
   throw new Fault('wrong_key', `dialling "${options.address}": what answers there shows no key of the kind used here`);
 }
 
+type Proved = { socket: TLSSocket; peer: string | undefined };
+
 /** Connects, and checks the key where one is expected; gives the key that was proved. */
-async function handshake(
+async function handshake(options: Omit<DialOptions, 'expect'>, expect: string | undefined): Promise<Proved> {
+  using limit = deadline(options.timeoutMs ?? DIAL_MS, `dialling "${options.address}"`, options.signal);
+  for (let tries = 1; ; tries++) {
+    try {
+      return await attempt(options, expect, limit);
+    } catch (error) {
+      if (tries === CHECKED_TRIES || options.over || !isBeingChecked(error, options.address)) throw error;
+      await sleep(CHECKED_MS, limit);
+    }
+  }
+}
+
+/** Whether the machine has no address yet to dial this one from, though it is on the network. */
+function isBeingChecked(error: unknown, address: string): boolean {
+  if (!(error instanceof Fault) || !(error.cause instanceof Error)) return false;
+  const { host } = parseAddress(address);
+  return 'code' in error.cause && error.cause.code === 'EADDRNOTAVAIL' && isIP(host) === 6 && host !== '::1';
+}
+
+async function attempt(
   options: Omit<DialOptions, 'expect'>,
   expect: string | undefined,
-): Promise<{ socket: TLSSocket; peer: string | undefined }> {
+  limit: AbortSignal,
+): Promise<Proved> {
   const { over, onread } = options;
   const { host, port } = over ? { host: '', port: 0 } : parseAddress(options.address);
   const what = `dialling "${options.address}"`;
   const sessions = over ? undefined : options.sessions;
   const session = expect === undefined ? undefined : sessions?.get(expect, options.address);
-  using limit = deadline(options.timeoutMs ?? DIAL_MS, what, options.signal);
   if (limit.aborted) throw reasonOf(limit);
   return await new Promise((resolve, reject) => {
     const wanted: ConnectionOptions & Partial<TcpSocketConnectOpts> = {
