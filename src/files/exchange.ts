@@ -13,7 +13,7 @@ import { Seeding, type Showing } from './seeding.ts';
 import { type Have, have, join, leave } from './wire.ts';
 
 /** Milliseconds over which news is gathered into one notice. */
-const TELL_MS = 40;
+const TELL_MS = 100;
 /** Members with whom one exchanges news of a content: what one of them has soon is everywhere. */
 const MOST_NEIGHBOURS = 32;
 /** Members that one looks for by oneself; others may come. */

@@ -52,6 +52,35 @@ test('what was shown to one who is gone, or does not get it, is shown to another
   expect(new Set(seen).size).toBe(shape.chunks * SLICES);
 });
 
+test('what one does not get goes to one other, and to a third only if that takes as long again [F-43]', () => {
+  const seeding = new Seeding({ ...shape, chunks: 1 });
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  const helds = names.map(() => new Held(1));
+  for (const [n, name] of names.entries()) seeding.add(name, helds[n] ?? new Held(1), 0, false);
+  const shownTo = new Map<string, Set<string>>();
+  const show = (now: number): void => {
+    for (const [name, showing] of seeding.show(now)) {
+      if (!(showing instanceof Map)) continue;
+      for (const [chunk, mask] of showing) {
+        for (const slice of slicesIn(mask)) {
+          const key = `${chunk}.${slice}`;
+          shownTo.set(key, (shownTo.get(key) ?? new Set()).add(name));
+        }
+      }
+    }
+  };
+  const most = (): number => Math.max(...[...shownTo.values()].map(({ size }) => size));
+  show(0); // nobody takes anything
+  expect(shownTo.size).toBe(SLICES);
+  expect(most()).toBe(1);
+  show(1100); // twice the time that is usual at first is over
+  expect(most()).toBe(2);
+  show(1900);
+  expect(most()).toBe(2);
+  show(2200);
+  expect(most()).toBe(3);
+});
+
 test('who fetches alone is shown all soon, and at once where nobody else can come [F-43]', () => {
   const seeding = new Seeding(shape);
   seeding.add('a', new Held(shape.chunks), 0, false);

@@ -10,8 +10,8 @@ const FIRST_AHEAD = 4;
 const LEAST_AHEAD = 3;
 const MOST_AHEAD = 256;
 /** Milliseconds from showing to coming under which more is shown ahead, and over which less. */
-const QUICK_MS = 60;
-const SLOW_MS = 300;
+const QUICK_MS = 160;
+const SLOW_MS = 400;
 /** What one was shown and has not got is shown to another too, once it took so many times as long as others do; at least. */
 const LATE_TIMES = 2;
 const LATE_MS = 200;
@@ -132,7 +132,7 @@ export class Seeding {
     return undefined;
   }
 
-  /** A slice that another was shown long ago and has not got. */
+  /** A slice that another was shown long ago and has not got: each time that it is shown once more, it may wait longer. */
   #late(name: string, { held, shown }: Fetcher, now: number): { chunk: number; slice: number } | undefined {
     const late = Math.max(LATE_MS, LATE_TIMES * this.#usualMs);
     for (const [other, fetcher] of this.#fetchers) {
@@ -140,10 +140,18 @@ export class Seeding {
       for (const [key, at] of fetcher.shown) {
         const [chunk = 0, slice = 0] = key.split('.').map(Number);
         if (now - at < late || shown.has(key) || (held.maskOf(chunk) & (1 << slice)) !== 0) continue;
+        if (now - at < late * this.#waiting(key)) continue;
         return { chunk, slice };
       }
     }
     return undefined;
+  }
+
+  /** How many were shown a slice and have not got it. */
+  #waiting(key: string): number {
+    let count = 0;
+    for (const { shown } of this.#fetchers.values()) if (shown.has(key)) count += 1;
+    return count;
   }
 
   /** Whether each slice is on the disk of somebody who is here. */

@@ -18,9 +18,9 @@ import { each, Picker, type Run } from './picker.ts';
 import { Suspects } from './suspects.ts';
 
 /** Bytes that are written at once, at most a slice. */
-const PIECE_BYTES = 64 * 1024;
+const PIECE_BYTES = 128 * 1024;
 /** Pieces that may wait for the disk: 16 MiB; past it nothing more is read from the lines. */
-const MOST_PIECES = 256;
+const MOST_PIECES = 128;
 /** Requests under way to one holder: while one is answered the next is already there, so the line never idles. */
 const REQUESTS = 2;
 /**
