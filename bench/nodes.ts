@@ -5,6 +5,9 @@ import { type Client, createClient } from '../src/api/client.ts';
 import { type Running, start } from '../test/program.ts';
 import { peakMBOf } from './child.ts';
 
+/** Where `./netapp` keeps compiled code: programs are measured as it starts them. */
+const COMPILED = join(import.meta.dirname, '../node_modules/.cache/netapp');
+
 export type Probe = { longestMs: number; p99Ms: number; cpuSeconds: number };
 
 /** One person's node, with a probe in it. */
@@ -69,7 +72,7 @@ export async function startNet(folder: string, names: readonly string[]): Promis
       ['up', '--name', name, '--port', '0', '--join', tracker.text('invite')],
       {
         node: ['--import', join(import.meta.dirname, 'probe.ts')],
-        env: { NETAPP_BENCH_PROBE: probe },
+        env: { NETAPP_BENCH_PROBE: probe, NODE_COMPILE_CACHE: COMPILED },
       },
     );
     running.push(program);

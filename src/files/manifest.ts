@@ -73,9 +73,6 @@ const manifest = z.object({
 export type Manifest = z.infer<typeof manifest>;
 export type ManifestFile = Manifest['files'][number];
 
-/** All but the files, which are looked at one by one. */
-const frame = manifest.extend({ files: z.array(z.unknown()).max(MOST_ENTRIES) });
-
 /**
  * Whether it is what `manifestFile` takes, and has nothing more: at a twentieth of the cost, which for a hundred thousand files is a third of
  * a second before the first byte. Where it says no, the schema says why, or skips what it does not know.
@@ -159,10 +156,10 @@ export function parseManifest(bytes: Uint8Array, expected: string): Manifest {
 
 /** Throws `malformed` for what is not of a manifest's shape. */
 function shapeOf(json: unknown): Manifest {
-  const framed = frame.safeParse(json);
-  if (framed.success) {
-    const { files } = framed.data;
-    if (files.every(isPlainFile)) return { ...framed.data, files };
+  const files: unknown = typeof json === 'object' && json !== null && 'files' in json ? json.files : undefined;
+  if (Array.isArray(files) && files.length <= MOST_ENTRIES && files.every(isPlainFile)) {
+    const framed = manifest.safeParse({ ...(json as object), files: [] });
+    if (framed.success) return { ...framed.data, files };
   }
   const parsed = manifest.safeParse(json);
   if (parsed.success) return parsed.data;
@@ -192,7 +189,7 @@ function checkSums({ chunk, files, size }: Manifest): void {
 function checkFolder({ files, folders = [], links = [] }: Manifest): void {
   const count = files.length + folders.length + links.length;
   if (count > MOST_ENTRIES) throw lie(`${count} entries, at most ${MOST_ENTRIES}`);
-  const leaves = new Set<string>();
+  const [fileAt, linkAt] = [lookup(files), lookup(links)];
   const inner = new Set<string>();
   const above = new Set<string>();
   let last = '';
@@ -208,11 +205,11 @@ function checkFolder({ files, folders = [], links = [] }: Manifest): void {
   for (const list of [files, links]) {
     for (const { path } of list) {
       checkPath(path);
-      leaves.add(path);
       climb(path);
     }
   }
-  if (leaves.size < files.length + links.length) {
+  const isApart = fileAt.size === files.length && linkAt.size === links.length;
+  if (!isApart || links.some(({ path }) => fileAt.has(path))) {
     const seen = new Set<string>();
     const twice = [...files, ...links].find(({ path }) => seen.size === seen.add(path).size);
     throw lie(`"${shown(twice?.path ?? '')}" stands there twice`);
@@ -224,8 +221,31 @@ function checkFolder({ files, folders = [], links = [] }: Manifest): void {
     climb(path);
   }
   for (const paths of [inner, above]) {
-    for (const path of paths) if (leaves.has(path)) throw lie(`"${shown(path)}" is a folder, and is none`);
+    for (const path of paths)
+      if (fileAt.has(path) || linkAt.has(path)) throw lie(`"${shown(path)}" is a folder, and is none`);
   }
+}
+
+/**
+ * The paths of entries, to be asked for one. In the order in which this program writes them, nothing has to be built: of a
+ * hundred thousand that took a sixth of the time until the first byte.
+ */
+function lookup(entries: readonly { path: string }[]): { size: number; has(path: string): boolean } {
+  let last: string | undefined;
+  for (const { path } of entries) {
+    if (last !== undefined && last >= path) return new Set(entries.map((entry) => entry.path));
+    last = path;
+  }
+  const has = (path: string): boolean => {
+    let [from, to] = [0, entries.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if ((entries[middle]?.path ?? '') < path) from = middle + 1;
+      else to = middle;
+    }
+    return entries[from]?.path === path;
+  };
+  return { size: entries.length, has };
 }
 
 /** Throws `bad_name` for a path that is not names with `/` between, below the folder. [F-6] */

@@ -1,7 +1,7 @@
 import { dirname, join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { candidates, offeredName, safeName } from './paths.ts';
+import { candidates, isPlainPath, offeredName, safeName } from './paths.ts';
 
 const nasty = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 400 }),
@@ -22,6 +22,42 @@ const names = (name: string): string[] => {
     return [];
   }
 };
+
+test('a path that counts as plain is written as it is, on any system [F-20]', () => {
+  const word = fc.oneof(
+    fc.constantFrom(
+      'con',
+      'CON.txt',
+      'aux ',
+      'com1',
+      'conin',
+      'com10',
+      '.netapp-x',
+      '.',
+      '..',
+      ' a',
+      'a ',
+      'a.',
+      'x'.repeat(250),
+    ),
+    fc.stringMatching(/^[\w .()+,=@~#-]{1,12}$/),
+    fc.string({ maxLength: 5 }),
+  );
+  let plain = 0;
+  fc.assert(
+    fc.property(fc.array(word, { minLength: 1, maxLength: 3 }), (words) => {
+      const path = words.join('/');
+      if (!isPlainPath(path)) return;
+      plain += 1;
+      for (const name of path.split('/')) {
+        expect(names(name)).toEqual([name, name]);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+  expect(plain).toBeGreaterThan(100);
+  expect(isPlainPath('folder-1/file 2.tar.gz')).toBe(true);
+});
 
 test('whatever the name, what is written stays directly inside the folder, and reads as it is [F-20]', () => {
   fc.assert(

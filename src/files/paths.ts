@@ -15,6 +15,10 @@ const PART_PREFIX = '.netapp-';
 const unseen = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
 /** Devices on Windows, with any ending (Microsoft, "Naming Files, Paths, and Namespaces"). */
 const device = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(\.|:|$)/i;
+/** Letters, digits and what is as harmless. */
+const plain = /^[\w .()+,=@~#/-]{1,255}$/;
+/** Of these: a dot or a space at either end of a name, an empty name, a device. */
+const awkward = /(?:^|\/)(?:[ ./]|$|(?:con|prn|aux|nul|com\d|lpt\d) *(?:[./]|$))|[ .](?:\/|$)/i;
 /** Characters that Windows allows in no name. */
 const windowsOnly = /[<>:"|?*]/g;
 
@@ -34,6 +38,9 @@ export function safeName(name: string, platform: NodeJS.Platform = process.platf
   if (device.test(safe) || safe.toLowerCase().startsWith(PART_PREFIX)) safe = `_${safe}`;
   return withSuffix(safe, '');
 }
+
+/** Whether a look tells that `safeName` gives each name on the way back as it is, on any system: so with most paths. */
+export const isPlainPath = (path: string): boolean => plain.test(path) && !awkward.test(path);
 
 /** What a sender calls a file whose own name is `name`: a separator of other systems would be refused there. */
 export function offeredName(name: string): string {

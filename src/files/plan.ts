@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 import { Fault } from '../base/fault.ts';
 import { linkEnd } from './links.ts';
 import type { Manifest } from './manifest.ts';
-import { candidates, safeName } from './paths.ts';
+import { candidates, isPlainPath, safeName } from './paths.ts';
 
 /** Names that may be taken by another one: past it somebody makes them up. */
 const MOST_CLASHES = 1000;
@@ -36,7 +36,11 @@ export function planFolder(
   let [renamed, clashes] = [0, 0];
   const key = (name: string): string => (options.blind ? name.normalize('NFKC').toLowerCase().toUpperCase() : name);
 
+  // Each path stands in the manifest once: where all are written as they are, none takes the name of another.
+  const isPlain =
+    !options.blind && [files, folders, links].every((list) => list.every(({ path }) => isPlainPath(path)));
   const nameIn = (folder: number, name: string): string => {
+    if (isPlain) return name;
     const safe = safeName(name, options.platform);
     const names = taken[folder] ?? new Set();
     for (const candidate of candidates(safe)) {
@@ -64,10 +68,15 @@ export function planFolder(
     known.set(path, number);
     return number;
   };
+  let last = { path: '', folder: 0 };
   const place = (path: string): { folder: number; name: string } => {
-    const slash = path.lastIndexOf('/');
-    const folder = folderOf(slash < 0 ? '' : path.slice(0, slash));
-    return { folder, name: nameIn(folder, path.slice(slash + 1)) };
+    const slash = Math.max(0, path.lastIndexOf('/'));
+    if (slash !== last.path.length || !path.startsWith(last.path)) {
+      const above = path.slice(0, slash);
+      last = { path: above, folder: folderOf(above) };
+    }
+    const { folder } = last;
+    return { folder, name: nameIn(folder, slash > 0 ? path.slice(slash + 1) : path) };
   };
 
   for (const { path, mtime } of folders) {
