@@ -18,14 +18,23 @@ export class Bulks implements Disposable {
   readonly #all = new Map<string, Set<Bulk>>();
   readonly #rungOf: (account: string) => Rung | undefined;
   readonly #hints: Ascents;
+  readonly #onQuiet: (account: string) => void;
+  readonly #quietMs: number;
+  /** Bytes that had come of each account at the last look. */
+  #seen = new Map<string, number>();
+  #look: NodeJS.Timeout | undefined;
 
-  /** `rungOf`: where the link to an account stands. */
+  /** `rungOf`: where the link to an account stands. `onQuiet`: called about each `quietMs` while nothing comes of an account. */
   constructor(options: {
     rungOf(account: string): Rung | undefined;
+    onQuiet(account: string): void;
+    quietMs: number;
     pace?: Partial<AscentPace> | undefined;
     log: Log;
   }) {
     this.#rungOf = options.rungOf;
+    this.#onQuiet = options.onQuiet;
+    this.#quietMs = options.quietMs;
     this.#hints = new Ascents({
       attempt: async (account) => (this.#hint(account) ? 'again' : 'over'),
       pace: { ...HINTS, ...options.pace },
@@ -51,6 +60,20 @@ export class Bulks implements Disposable {
       if (bulks.size === 0 && this.#all.get(account) === bulks) this.#all.delete(account);
     });
     if (onBetter && this.#isWorse(account, bulk)) this.#hints.add(account);
+    this.#look ??= setInterval(() => this.#lookForQuiet(), this.#quietMs).unref();
+  }
+
+  #lookForQuiet(): void {
+    const before = this.#seen;
+    this.#seen = new Map();
+    for (const [account, bulks] of this.#all) {
+      const bytes = [...bulks].reduce((sum, { socket }) => sum + socket.bytesRead, 0);
+      this.#seen.set(account, bytes);
+      if (before.get(account) === bytes) this.#onQuiet(account);
+    }
+    if (this.#all.size > 0) return;
+    clearInterval(this.#look);
+    this.#look = undefined;
   }
 
   #isWorse(account: string, { rung }: Bulk): boolean {
@@ -91,6 +114,7 @@ export class Bulks implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    clearInterval(this.#look);
     this.#hints[Symbol.dispose]();
   }
 }

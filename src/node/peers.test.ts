@@ -38,6 +38,7 @@ class Side implements AsyncDisposable {
     identity: Awaited<ReturnType<typeof createIdentity>>,
     others: Map<string, Side>,
     pace?: Partial<AscentPace>,
+    quiet?: { afterMs: number; patienceMs: number },
   ) {
     this.node = identity.id;
     const router = new Router()
@@ -64,6 +65,7 @@ class Side implements AsyncDisposable {
       },
       detours: () => this.detours(),
       pace,
+      quiet,
       onUp: (link, _account, before) => {
         this.ups.push(link);
         this.rungs.push([link.rung, before?.rung]);
@@ -243,4 +245,31 @@ test('a link that died in silence is looked for again, and one from an address t
   second.close(new Fault('timeout', 'the other side gives no sign of life'));
   await second.closed;
   await expect.poll(() => a.peers.links.get(b.account.id)?.open).toBe(true);
+});
+
+test('a connection on which nothing comes has its link asked for a sign of life, and is ended with it [N-76]', async () => {
+  const others = new Map<string, Side>();
+  const quiet = { afterMs: 50, patienceMs: 100 };
+  const [a, b] = [new Side(await createIdentity(), others, soon, quiet), new Side(await createIdentity(), others)];
+  sides.push(a, b);
+  await b.listener.start();
+  b.addresses = [];
+  // A router in between that forgets: what is sent is taken, and nothing arrives.
+  let isForgotten = false;
+  const attempt = async (): Promise<Duplex> => {
+    const [[near, here], [far, there]] = [duplexPair(), duplexPair()];
+    here.on('data', (bytes) => isForgotten || there.write(bytes));
+    there.on('data', (bytes) => isForgotten || here.write(bytes));
+    for (const end of [near, here, far, there]) end.on('error', () => {});
+    b.listener.take(far, { address: 'relay by lab', rung: 'relay' });
+    return near;
+  };
+  a.detours = () => [{ rung: 'relay', label: 'relay by lab', attempt }];
+  const link = await a.peers.reach(b.account.id);
+  const bulk = await a.peers.bulk(b.account.id);
+  await new Promise((done) => setTimeout(done, 4 * quiet.afterMs));
+  expect([link.open, bulk.destroyed]).toEqual([true, false]); // quiet, but there
+  isForgotten = true;
+  await expect.poll(() => bulk.destroyed, { timeout: 10_000 }).toBe(true);
+  expect(link.open).toBe(false);
 });

@@ -33,6 +33,7 @@ export type PeersOptions = WaysOptions & {
   onDown(link: Link, account: string): void;
   /** For tests. */
   pace?: Partial<AscentPace> | undefined;
+  quiet?: typeof QUIET | undefined;
 };
 
 export type BulkOptions = {
@@ -54,6 +55,12 @@ type Stand = { label: string; missed: Missed };
 const LOST_MS = 10 * 60_000;
 /** Links to other nodes at once; past it the one that was silent longest is closed. */
 const MOST_LINKS = 2000;
+
+/**
+ * Milliseconds without a byte on all connections to an account until its link is asked for a sign of life, and for which it has
+ * time to give one: it may lie behind much else. [N-76]
+ */
+const QUIET = { afterMs: 4000, patienceMs: 5000 };
 
 export class Peers {
   readonly #options: PeersOptions;
@@ -80,7 +87,15 @@ export class Peers {
     this.#ways = new Ways(options, (node) => this.#carriers.get(node)?.open ?? false);
     const { pace, log } = options;
     this.#ascents = new Ascents({ attempt: (who, signal) => this.#ascend(who, signal), pace, most: MOST_LINKS, log });
-    this.#bulks = new Bulks({ rungOf: (account) => this.#openLink(account)?.rung, pace, log });
+    const { quiet = QUIET } = options;
+    this.#bulks = new Bulks({
+      rungOf: (account) => this.#openLink(account)?.rung,
+      // A router in between may have forgotten all of them, and the link with them.
+      onQuiet: (account) => void this.#openLink(account)?.probe(quiet.patienceMs),
+      quietMs: quiet.afterMs,
+      pace,
+      log,
+    });
   }
 
   /** Links in use, by account. */
