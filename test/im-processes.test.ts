@@ -109,6 +109,29 @@ test('in a zone that takes newcomers by invite alone, the door beside its tracke
   expect(other.code).not.toBe(0);
 });
 
+test('"netapp im" comes in by an invite for so many, of which each new name is one use; whom it has known comes back [A-15]', {
+  timeout: 120_000,
+}, async () => {
+  await using nora = await start(join(folder, 'admin'), ['up', '--name', 'nora', '--port', '0', '--tracker-port', '0']);
+  await nora.client.zones.policy({ zone: 'lab', policy: 'invite' });
+  const { invite } = await nora.client.zones.invite({ zone: 'lab', uses: 3 });
+  const args = ['im', '--join', invite, '--im-port', '0'];
+  const home = join(folder, 'by-token');
+  {
+    await using gateway = await start(home, args);
+    const port = Number(gateway.says.imPort);
+    await using anna = await RawClient.in(port, 'anna');
+    await anna.hears<Record<string, string>>('ONLINE_USERS', (people) => people.anna === 'online');
+    await using ben = await RawClient.in(port, 'ben');
+    await ben.hears<Record<string, string>>('ONLINE_USERS', (people) => people.ben === 'online');
+    // The gateway's own name is the third.
+    await expect(RawClient.in(port, 'carol')).rejects.toThrow('used as often as it may be');
+  }
+  await using gateway = await start(home, args);
+  await using anna = await RawClient.in(Number(gateway.says.imPort), 'anna');
+  await anna.hears<Record<string, string>>('ONLINE_USERS', (people) => people.anna === 'online');
+});
+
 test('beside a tracker in its process: clients listed with their addresses, passwords set while it runs [P-35] [P-40]', {
   timeout: 120_000,
 }, async () => {

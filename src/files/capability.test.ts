@@ -8,12 +8,12 @@ import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { connect } from 'node:tls';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { hash as hashOf } from '../base/encoding.ts';
 import { Key, pinOf } from '../link/identity.ts';
 import { issue, read } from './capability.ts';
 import type { NewLink } from './control.ts';
-import { Person, type Town } from './fixture.ts';
+import { eachWithTwo, type Person } from './fixture.ts';
 import type { Transfer } from './transfer.ts';
 
 const MiB = 1024 * 1024;
@@ -21,15 +21,8 @@ const HOUR = 3_600_000;
 
 let alice: Person;
 let bob: Person;
-
-beforeEach(async () => {
-  const town: Town = new Map();
-  alice = await Person.create(town);
-  bob = await Person.create(town);
-});
-afterEach(async () => {
-  await alice[Symbol.asyncDispose]();
-  await bob[Symbol.asyncDispose]();
+eachWithTwo((two) => {
+  ({ alice, bob } = two);
 });
 
 async function linked(size: number, name = 'a.bin'): Promise<{ sent: Transfer; data: Buffer; link: NewLink }> {

@@ -2,23 +2,16 @@
 import { randomBytes } from 'node:crypto';
 import { link, lstat, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Person, type Town } from './fixture.ts';
+import { expect, test } from 'vitest';
+import { eachWithTwo, type Person } from './fixture.ts';
 import type { Transfer } from './transfer.ts';
 
 const MiB = 1024 * 1024;
 
 let alice: Person;
 let bob: Person;
-
-beforeEach(async () => {
-  const town: Town = new Map();
-  alice = await Person.create(town);
-  bob = await Person.create(town);
-});
-afterEach(async () => {
-  await alice[Symbol.asyncDispose]();
-  await bob[Symbol.asyncDispose]();
+eachWithTwo((two) => {
+  ({ alice, bob } = two);
 });
 
 /** Offers a file from alice to bob. */

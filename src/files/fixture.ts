@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import { afterEach, beforeEach } from 'vitest';
 import { systemClock } from '../base/clock.ts';
 import { Fault } from '../base/fault.ts';
 import { silentLog } from '../base/log.ts';
@@ -300,4 +301,20 @@ export async function begin(receiver: Person): Promise<{ got: Transfer; from: Ma
   };
   await receiver.service.accept(got.id);
   return { got, from };
+}
+
+type Two = { alice: Person; bob: Person };
+
+/** Alice and Bob, there for each test of the file that calls it; `take` is given them. */
+export function eachWithTwo(take: (two: Two) => void): void {
+  let two: Two | undefined;
+  beforeEach(async () => {
+    const town: Town = new Map();
+    two = { alice: await Person.create(town), bob: await Person.create(town) };
+    take(two);
+  });
+  afterEach(async () => {
+    await two?.alice[Symbol.asyncDispose]();
+    await two?.bob[Symbol.asyncDispose]();
+  });
 }

@@ -16,9 +16,9 @@ import {
 } from 'node:fs/promises';
 import { request } from 'node:https';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { hash as hashOf } from '../base/encoding.ts';
-import { Person, type Town } from './fixture.ts';
+import { eachWithTwo, type Person } from './fixture.ts';
 import { CHUNK_BYTES } from './manifest.ts';
 import type { Transfer } from './transfer.ts';
 
@@ -26,14 +26,8 @@ const MiB = 1024 * 1024;
 
 let alice: Person;
 let bob: Person;
-beforeEach(async () => {
-  const town: Town = new Map();
-  alice = await Person.create(town);
-  bob = await Person.create(town);
-});
-afterEach(async () => {
-  await alice[Symbol.asyncDispose]();
-  await bob[Symbol.asyncDispose]();
+eachWithTwo((two) => {
+  ({ alice, bob } = two);
 });
 
 async function offer(files: Record<string, string | Buffer>, name = 'photos') {

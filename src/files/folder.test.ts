@@ -18,23 +18,16 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Person, type Town } from './fixture.ts';
+import { expect, test } from 'vitest';
+import { eachWithTwo, type Person } from './fixture.ts';
 import { CHUNK_BYTES, encodeManifest, type Manifest } from './manifest.ts';
 import { partName } from './paths.ts';
 import type { Transfer } from './transfer.ts';
 
-let town: Town;
 let alice: Person;
 let bob: Person;
-beforeEach(async () => {
-  town = new Map();
-  alice = await Person.create(town);
-  bob = await Person.create(town);
-});
-afterEach(async () => {
-  await alice[Symbol.asyncDispose]();
-  await bob[Symbol.asyncDispose]();
+eachWithTwo((two) => {
+  ({ alice, bob } = two);
 });
 
 type Files = Record<string, string | Buffer>;

@@ -2,26 +2,18 @@ import { randomBytes } from 'node:crypto';
 import { rmSync, symlinkSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { hash } from '../base/encoding.ts';
-import { Person, type Town } from './fixture.ts';
+import { eachWithTwo, type Person } from './fixture.ts';
 import { CHUNK_BYTES, encodeManifest } from './manifest.ts';
 import type { Transfer } from './transfer.ts';
 
 const MiB = 1024 * 1024;
 
-let town: Town;
 let alice: Person;
 let bob: Person;
-
-beforeEach(async () => {
-  town = new Map();
-  alice = await Person.create(town);
-  bob = await Person.create(town);
-});
-afterEach(async () => {
-  await alice[Symbol.asyncDispose]();
-  await bob[Symbol.asyncDispose]();
+eachWithTwo((two) => {
+  ({ alice, bob } = two);
 });
 
 async function file(name: string, data: Buffer | number): Promise<{ path: string; data: Buffer }> {

@@ -5,8 +5,8 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
-import { Person, type Town } from './fixture.ts';
+import { afterAll, afterEach, expect, test } from 'vitest';
+import { eachWithTwo, type Person } from './fixture.ts';
 import type { Transfer } from './transfer.ts';
 
 const KiB = 1024;
@@ -19,17 +19,14 @@ afterAll(() => {
   rmSync(small, { recursive: true, force: true });
 });
 
+// Before the next lines, so that it is done after the two are gone.
+afterEach(async () => {
+  for (const name of mounted ? await readdir(small) : []) await rm(join(small, name));
+});
 let alice: Person;
 let bob: Person;
-beforeEach(async () => {
-  const town: Town = new Map();
-  alice = await Person.create(town);
-  bob = await Person.create(town);
-});
-afterEach(async () => {
-  await alice[Symbol.asyncDispose]();
-  await bob[Symbol.asyncDispose]();
-  for (const name of mounted ? await readdir(small) : []) await rm(join(small, name));
+eachWithTwo((two) => {
+  ({ alice, bob } = two);
 });
 
 async function offer(size: number): Promise<{ got: Transfer; sent: string; data: Buffer }> {
