@@ -12,6 +12,11 @@ const WRITE_MS = 5000;
 /** Milliseconds for one try: a machine that died is another one's turn by the next. */
 const TRY_MS = 1500;
 const AGAIN_MS = 100;
+/**
+ * Milliseconds for NATS to make what is followed: it may give that to a machine which has just died and say nothing, and the next
+ * try goes to another one.
+ */
+const FOLLOW_MS = 2000;
 /** Milliseconds between signs of life, without one after which what is followed is asked for anew, and that one request for it stands. */
 const HEARTBEAT_MS = 1000;
 const SILENCE_MS = 3000;
@@ -52,7 +57,7 @@ export class NatsLog implements SharedLog, AsyncDisposable {
     log: Log;
   }) {
     this.#connection = options.connection;
-    this.#js = jetstream(options.connection);
+    this.#js = jetstream(options.connection, { timeout: FOLLOW_MS });
     this.#manager = options.manager;
     this.#stream = options.stream;
     this.#prefix = options.prefix;
@@ -150,18 +155,29 @@ export class NatsLog implements SharedLog, AsyncDisposable {
       expires: PULL_MS,
       idle_heartbeat: HEARTBEAT_MS,
     });
-    const end = (): void => messages.stop();
+    // Its own watch over heartbeats can end for good when a machine of the cluster dies; this one does not, nor does it wait for
+    // what is stopped to have ended, for that may hang on a machine that is gone.
+    let wake = (): void => {};
+    const end = (): void => wake();
     this.#stop.signal.addEventListener('abort', end, { once: true });
-    // Its own watch over heartbeats can end for good when a machine of the cluster dies; this one does not.
     let heard = performance.now();
     const watchdog = setInterval(() => {
-      if (performance.now() - heard > SILENCE_MS) messages.stop();
+      if (performance.now() - heard > SILENCE_MS) wake();
     }, HEARTBEAT_MS).unref();
+    const iterator = messages[Symbol.asyncIterator]();
+    const next = (): Promise<JsMsg | undefined> =>
+      new Promise((resolve, reject) => {
+        wake = () => resolve(undefined);
+        iterator.next().then(({ done, value }) => resolve(done === true ? undefined : value), reject);
+      });
     void (async () => {
       for await (const { type } of messages.status()) if (type === 'heartbeat') heard = performance.now();
     })();
     try {
-      for await (const message of messages) {
+      // Who stopped it meanwhile was not heard above.
+      while (!this.#stop.signal.aborted) {
+        const message = await next();
+        if (!message) break;
         heard = performance.now();
         backoff.reset();
         if (message.info.pending > MOST_VERIFIED) this.#takeUnverified(message, apply);
