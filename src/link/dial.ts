@@ -1,8 +1,9 @@
 /** The side that calls: TLS to an address, where only the named key is good enough. [L-2] */
 import { isIP, type OnReadOpts, type TcpSocketConnectOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
-import { deadline, reasonOf, sleep } from '../base/async.ts';
+import { deadline, reasonOf } from '../base/async.ts';
 import type { Clock } from '../base/clock.ts';
 import { Fault, toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
@@ -73,7 +74,7 @@ async function handshake(options: Omit<DialOptions, 'expect'>, expect: string | 
       return await attempt(options, expect, limit);
     } catch (error) {
       if (tries === CHECKED_TRIES || options.over || !isBeingChecked(error, options.address)) throw error;
-      await sleep(CHECKED_MS, limit);
+      await delay(CHECKED_MS); // keeps a program alive that has nothing else to do yet; the next try looks at the limit
     }
   }
 }
