@@ -2,7 +2,7 @@ import { blake3 } from '@napi-rs/blake-hash';
 import { base32nopad } from '@scure/base';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { fromBase32, hash, toBase32 } from './encoding.ts';
+import { fromBase32, hasHash, hash, readBase32, toBase32 } from './encoding.ts';
 
 test('whatever text is no base32 is refused as the library refuses it', () => {
   const letters = fc.constantFrom(...'abcdefghijklmnopqrstuvwxyz234567', 'A', '0', '=', 'é', '\u2170');
@@ -52,4 +52,26 @@ test('a hash is the BLAKE3 of text and of bytes, also of a part of a buffer', ()
   );
   expect(hash('größer')).toBe(hash(Buffer.from('größer')));
   expect(hash(new Uint8Array(new SharedArrayBuffer(3)))).toBe(hash(new Uint8Array(3)));
+});
+
+test('bytes have the hash that stands among others, and no other', () => {
+  const some = fc.array(fc.uint8Array({ maxLength: 50 }), { minLength: 1, maxLength: 5 });
+  fc.assert(
+    fc.property(some, fc.nat(31), fc.integer({ min: 1, max: 255 }), (all, at, bits) => {
+      const digests = Buffer.concat(all.map((data) => blake3(Buffer.from(data))));
+      for (const [place, data] of all.entries()) {
+        expect(hasHash(Buffer.from(data), digests, 32 * place)).toBe(true);
+        const other = Buffer.from(digests);
+        other[32 * place + at] = (other[32 * place + at] ?? 0) ^ bits;
+        expect(hasHash(Buffer.from(data), other, 32 * place)).toBe(false);
+      }
+    }),
+  );
+});
+
+test('base32 is read into the middle of other bytes, which stay', () => {
+  const into = Buffer.alloc(8, 1);
+  expect(readBase32('mzxw6', into, 2)).toBe(true);
+  expect(into.toString('latin1')).toBe('\x01\x01foo\x01\x01\x01');
+  expect(readBase32('mzxw!', into, 2)).toBe(false);
 });

@@ -43,17 +43,22 @@ for (const [value, character] of [...BASE32].entries()) VALUES[character.charCod
 /** Bytes of lower-case base32 without padding; undefined if it is not that, or if bits are left over that are not 0. */
 export function fromBase32(text: string): Uint8Array<ArrayBuffer> | undefined {
   const bytes = new Uint8Array(Math.floor((text.length * 5) / 8));
-  let [held, bits, at] = [0, 0, 0];
+  return readBase32(text, bytes) ? bytes : undefined;
+}
+
+/** As `fromBase32`, into `bytes` from `at` on; false where it gives undefined, and then what was written counts for nothing. */
+export function readBase32(text: string, bytes: Uint8Array, at = 0): boolean {
+  let [held, bits, next] = [0, 0, at];
   for (let n = 0; n < text.length; n++) {
     const value = VALUES[text.charCodeAt(n)] ?? 255;
-    if (value === 255) return undefined;
+    if (value === 255) return false;
     held = ((held << 5) | value) & 0xfff;
     bits += 5;
     if (bits < 8) continue;
     bits -= 8;
-    bytes[at++] = held >> bits;
+    bytes[next++] = held >> bits;
   }
-  return bits < 5 && (held & (2 ** bits - 1)) === 0 ? bytes : undefined;
+  return bits < 5 && (held & ((1 << bits) - 1)) === 0;
 }
 
 /** Base64url (RFC 4648, section 5) without padding. */
@@ -80,4 +85,9 @@ export function hash(data: string | Uint8Array): string {
   const bytes = typeof data === 'string' ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   // As text, for the buffer that it would give otherwise costs more than hashing 4 KiB.
   return toBase32(Buffer.from(blake3UrlSafeBase64(bytes), 'base64url'));
+}
+
+/** Whether the BLAKE3-256 of `data` is the 32 bytes of `digests` from `at` on. Compared as text, for the same reason. */
+export function hasHash(data: Buffer, digests: Buffer, at = 0): boolean {
+  return blake3UrlSafeBase64(data).startsWith(digests.toString('base64url', at, at + 32)); // it ends with a padding
 }

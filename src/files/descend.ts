@@ -2,14 +2,23 @@
  * The folders below one root, each opened through the one above it, so that a symlink on the way is never followed, also not
  * one that was put there meanwhile. Calls that wait for the disk: for worker threads. [F-28]
  */
-import { closeSync, constants, existsSync, lstatSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, constants, lstatSync, mkdirSync, openSync, readlinkSync } from 'node:fs';
 import { sep } from 'node:path';
 import { Fault } from '../base/fault.ts';
 
 /** Folders held open: paths come in order, so those above the present one and a few beside it. */
 const MOST_OPEN = 64;
-/** Linux opens a name relative to an open folder this way; elsewhere each folder on the way is looked at instead. */
-const OPEN_FOLDERS = '/proc/self/fd';
+/**
+ * Where Linux has this process's open folders, so that a name is opened relative to one; elsewhere each folder on the way is
+ * looked at instead. Not by `/proc/self`, which is one link more for each name.
+ */
+function openFolders(): string | undefined {
+  try {
+    return `/proc/${readlinkSync('/proc/self')}/fd`;
+  } catch {
+    return undefined;
+  }
+}
 
 export type Below = { parent: number; name: string };
 
@@ -17,7 +26,7 @@ export class Descent implements Disposable {
   readonly root: string;
   readonly #below: readonly Below[];
   readonly #open = new Map<number, { fd: number; prefix: string }>();
-  readonly #byDescriptor = existsSync(OPEN_FOLDERS);
+  readonly #openFolders = openFolders();
 
   /** `below` says where each folder is; the first is `root` itself. It may grow. */
   constructor(root: string, below: readonly Below[]) {
@@ -29,12 +38,12 @@ export class Descent implements Disposable {
   prefix(number: number): string {
     const known = this.#open.get(number);
     if (known) return known.prefix;
-    return this.#byDescriptor ? this.#descriptor(number).prefix : this.#checked(number);
+    return this.#openFolders ? this.#descriptor(number).prefix : this.#checked(number);
   }
 
   /** The folder's own descriptor; undefined where there is none. */
   descriptor(number: number): number | undefined {
-    return this.#byDescriptor ? (this.#open.get(number) ?? this.#descriptor(number)).fd : undefined;
+    return this.#openFolders ? (this.#open.get(number) ?? this.#descriptor(number)).fd : undefined;
   }
 
   /** Makes folder `number`, unless it is there. */
@@ -62,7 +71,7 @@ export class Descent implements Disposable {
 
   #descriptor(number: number): { fd: number; prefix: string } {
     const fd = openSync(this.#pathOf(number), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-    const opened = { fd, prefix: `${OPEN_FOLDERS}/${fd}/` };
+    const opened = { fd, prefix: `${this.#openFolders}/${fd}/` };
     this.#open.set(number, opened);
     for (const [oldest, { fd: old }] of this.#open) {
       if (this.#open.size <= MOST_OPEN) break;

@@ -1,6 +1,6 @@
 /** The thread beside the event loop that walks, hashes, reads and writes one folder: calls that wait for the disk, by message. */
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { fromBase32, toBase32 } from '../base/encoding.ts';
+import { readBase32, toBase32 } from '../base/encoding.ts';
 import { Fault, type FaultCode, toFault } from '../base/fault.ts';
 import { Bitmap } from './bitmap.ts';
 import { type CheckedFolder, checkFolder, placesAsWritten } from './folder-check.ts';
@@ -75,24 +75,26 @@ export type WorkerData = { stop: SharedArrayBuffer };
 const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 function outlineOf({ name, size, chunk, files, folders = [], links = [] }: Manifest): Outline {
+  const sizes = new Float64Array(files.length);
+  for (let file = 0; file < files.length; file++) sizes[file] = files[file]?.size ?? 0;
   return {
     name,
     size,
     chunk,
-    sizes: Float64Array.from(files, (file) => file.size),
+    sizes,
     entries: files.length + folders.length + links.length,
     files: files.length,
   };
 }
 
 /** The hashes of all chunks, one after the other. */
-function digestsOf({ files }: Manifest): Uint8Array {
+function digestsOf({ files }: Manifest): Buffer {
   const count = files.reduce((sum, { chunks }) => sum + chunks.length, 0);
-  const digests = new Uint8Array(32 * count);
+  const digests = Buffer.allocUnsafeSlow(32 * count);
   let at = 0;
   for (const { chunks } of files) {
     for (const chunk of chunks) {
-      digests.set(fromBase32(chunk) ?? [], at);
+      readBase32(chunk, digests, at);
       at += 32;
     }
   }
@@ -163,9 +165,10 @@ export function folderCalls(isStopped: () => boolean): Calls {
       if (outline.name !== name || outline.size !== size || outline.entries !== entries) {
         throw new Fault('malformed', 'reading a manifest: its name, size and entries are not what the ticket says'); // [F-7]
       }
-      writer = FolderWriter.open({ ...options, manifest });
+      const digests = digestsOf(manifest);
+      writer = FolderWriter.open({ ...options, manifest, digests });
       const { identity, fresh, plan } = writer;
-      return { outline, digests: digestsOf(manifest), identity, fresh, leftOut: plan.leftOut, renamed: plan.renamed };
+      return { outline, digests, identity, fresh, leftOut: plan.leftOut, renamed: plan.renamed };
     },
     write: (block, length, position) => writing().write(buffer(block), length, position),
     readPart: (block, length, position) => writing().read(buffer(block), length, position),

@@ -23,9 +23,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { Blake3Hasher } from '@napi-rs/blake-hash';
-import { hash, toBase32 } from '../base/encoding.ts';
+import { hasHash } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
-import type { Bitmap } from './bitmap.ts';
+import { Bitmap } from './bitmap.ts';
 import { Descent } from './descend.ts';
 import { fill, stampOf } from './folder-source.ts';
 import { Layout, type Place } from './layout.ts';
@@ -48,6 +48,8 @@ export class FolderWriter implements Disposable {
   readonly fresh: boolean;
   readonly plan: Plan;
   readonly #manifest: Manifest;
+  /** The hashes of all chunks, 32 bytes each. */
+  readonly #digests: Buffer;
   readonly #descent: Descent;
   /** Chunks that come in several pieces: hashed as far as they are here. */
   readonly #hashing = new Map<number, { hasher: Blake3Hasher; bytes: number }>();
@@ -55,7 +57,7 @@ export class FolderWriter implements Disposable {
   /** Files of one chunk that were written in pieces. */
   readonly #begun = new Set<number>();
   /** Files written since the last `syncEach`. */
-  readonly #unsynced = new Set<number>();
+  #unsynced: Bitmap;
 
   private constructor(options: {
     manifest: Manifest;
@@ -64,8 +66,11 @@ export class FolderWriter implements Disposable {
     descent: Descent;
     identity: PartIdentity;
     fresh: boolean;
+    digests: Buffer;
   }) {
     this.#manifest = options.manifest;
+    this.#digests = options.digests;
+    this.#unsynced = new Bitmap(options.plan.files.length);
     this.layout = options.layout;
     this.plan = options.plan;
     this.#descent = options.descent;
@@ -74,11 +79,16 @@ export class FolderWriter implements Disposable {
   }
 
   /**
-   * The part at `root`, in a folder that is there; `known` is the part that was there before. Throws `unwritable`
-   * where something else stands in the way, `bad_name`, or an error of the system.
+   * The part at `root`, in a folder that is there; `known` is the part that was there before, `digests` the hashes of all
+   * chunks. Throws `unwritable` where something else stands in the way, `bad_name`, or an error of the system.
    */
-  static open(options: { root: string; known: PartIdentity | undefined; manifest: Manifest }): FolderWriter {
-    const { root, known, manifest } = options;
+  static open(options: {
+    root: string;
+    known: PartIdentity | undefined;
+    manifest: Manifest;
+    digests: Buffer;
+  }): FolderWriter {
+    const { root, known, manifest, digests } = options;
     const inPlace = known?.inPlace ?? false;
     let fresh = true;
     try {
@@ -102,7 +112,7 @@ export class FolderWriter implements Disposable {
     );
     const descent = new Descent(root, plan.folders);
     for (let number = 1; number < plan.folders.length; number++) descent.make(number);
-    return new FolderWriter({ manifest, layout, plan, descent, identity, fresh: fresh || !isOurs });
+    return new FolderWriter({ manifest, layout, plan, descent, identity, digests, fresh: fresh || !isOurs });
   }
 
   /**
@@ -128,8 +138,8 @@ export class FolderWriter implements Disposable {
 
   /** Undefined while more of the chunk is to come. */
   #isRight(number: number, place: Place, skip: number, bytes: Buffer): boolean | undefined {
-    const expected = this.#manifest.files[place.file]?.chunks[place.index];
-    if (bytes.length === place.length) return hash(bytes) === expected;
+    const at = number * 32;
+    if (bytes.length === place.length) return hasHash(bytes, this.#digests, at);
     const known = this.#hashing.get(number);
     const running = known && known.bytes === skip ? known : { hasher: new Blake3Hasher(), bytes: 0 };
     if (running.bytes !== skip) throw new RangeError(`chunk ${number}: its pieces come out of order`);
@@ -138,7 +148,7 @@ export class FolderWriter implements Disposable {
     this.#hashing.set(number, running);
     if (running.bytes < place.length) return undefined;
     this.#hashing.delete(number);
-    return toBase32(running.hasher.digestBuffer()) === expected;
+    return running.hasher.digestBuffer().equals(this.#digests.subarray(at, at + 32));
   }
 
   #path(file: number): string {
@@ -167,7 +177,7 @@ export class FolderWriter implements Disposable {
     } finally {
       closeSync(fd);
     }
-    this.#unsynced.add(file);
+    this.#unsynced.set(file);
   }
 
   /** Writes bytes from `position` on, not believed yet. */
@@ -199,7 +209,7 @@ export class FolderWriter implements Disposable {
   #writeAt(file: number, offset: number, bytes: Buffer): void {
     writeAll(this.#descriptor(file), bytes, offset);
     this.#begun.add(file);
-    this.#unsynced.add(file);
+    this.#unsynced.set(file);
   }
 
   /** An open file of several chunks; made where it is not there. */
@@ -262,8 +272,8 @@ export class FolderWriter implements Disposable {
           hasher.update(block.subarray(0, count));
           at += count;
         }
-        const expected = this.#manifest.files[place.file]?.chunks[place.index];
-        if (at === place.length && toBase32(hasher.digestBuffer()) === expected) right.push(number);
+        const expected = this.#digests.subarray(32 * number, 32 * number + 32);
+        if (at === place.length && hasher.digestBuffer().equals(expected)) right.push(number);
       }
     } finally {
       if (fd !== undefined) closeSync(fd);
@@ -287,7 +297,8 @@ export class FolderWriter implements Disposable {
 
   /** Flushes each file that was written; for where a file system cannot be flushed at once. */
   syncEach(): void {
-    for (const file of this.#unsynced) {
+    for (let file = 0; file < this.#unsynced.size; file++) {
+      if (!this.#unsynced.has(file)) continue;
       const fd = openSync(this.#path(file), OLD);
       try {
         fsyncSync(fd);
@@ -295,12 +306,12 @@ export class FolderWriter implements Disposable {
         closeSync(fd);
       }
     }
-    this.#unsynced.clear();
+    this.#unsynced = new Bitmap(this.#unsynced.size);
   }
 
   /** Everything that was written before is on the disk. */
   synced(): void {
-    this.#unsynced.clear();
+    this.#unsynced = new Bitmap(this.#unsynced.size);
   }
 
   /**

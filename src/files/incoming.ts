@@ -331,7 +331,7 @@ export class Incoming {
     return bytes;
   }
 
-  /** The part of a transfer, opened by its manifest, which is kept once it is believed. */
+  /** The part of a transfer, opened by its manifest, which is believed then. Keeps that of a single file. */
   async #open(
     id: string,
     manifest: Uint8Array,
@@ -346,7 +346,6 @@ export class Incoming {
     if (contents && thread) {
       const ticket = { name, size, entries: contents.entries };
       const part = await PartFolder.open({ folder, id, known, path, manifest, hash, ticket, thread, isShared });
-      await store.saveLargeManifest(hash, manifest);
       const paths = part.leftOut
         .slice(0, 100)
         .map((path) => ({ path, why: 'it is a link that leads out of the folder' }));
@@ -382,7 +381,11 @@ export class Incoming {
     const part = await this.#open(id, manifest, { thread, isShared });
     const { layout } = part;
     const content = contentOf(part, `/blobs/${hash}/${contents ? 'all' : 0}`);
+    // Bytes come meanwhile; but others, who are told of the part, may ask for its manifest.
+    const keeping = contents ? store.saveLargeManifest(hash, manifest) : Promise.resolve();
+    keeping.catch(() => {}); // heard of below
     try {
+      if (isShared) await keeping;
       const ledger = await Ledger.open({ store, id, part, signal });
       const { have } = ledger;
       const share = isShared ? sharing.begin(content, { hash, have, part }) : undefined;
@@ -448,12 +451,14 @@ export class Incoming {
             ledger.distrust();
             throw error;
           });
+        await keeping;
         if (!contents || part.stamps) await sharing.keep(hash, path, part.stamps);
         this.#done(id, path);
       } finally {
         await share?.end({ whole: have.full });
       }
     } finally {
+      await Promise.allSettled([keeping]);
       await part.close();
     }
   }

@@ -31,6 +31,20 @@ test('the linear space is the files one after the other, and its chunks are each
   );
 });
 
+test('what was looked up before changes no answer', () => {
+  fc.assert(
+    fc.property(sizes, chunk, fc.array(fc.nat(1000), { maxLength: 40 }), (all, bytes, asked) => {
+      const layout = new Layout(bytes, all);
+      fc.pre(layout.size > 0);
+      for (const number of asked) {
+        const [place, position] = [number % layout.chunks, number % layout.size];
+        expect(layout.place(place)).toEqual(new Layout(bytes, all).place(place));
+        expect(layout.fileAt(position)).toBe(new Layout(bytes, all).fileAt(position));
+      }
+    }),
+  );
+});
+
 test('a range is the same bytes piece by piece, and no piece is empty', () => {
   fc.assert(
     fc.property(sizes, fc.nat(500), fc.nat(500), (all, a, b) => {

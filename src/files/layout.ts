@@ -19,6 +19,9 @@ export class Layout {
   /** Of each file: its first byte in the linear space, and the number of its first chunk. One more entry ends the last. */
   readonly #starts: Float64Array;
   readonly #firsts: Float64Array;
+  /** The files found last: whoever asks goes on from there, as a rule. */
+  #fileOfChunk = 0;
+  #fileAt = 0;
 
   constructor(chunk: number, sizes: ArrayLike<number>) {
     this.chunk = chunk;
@@ -53,12 +56,14 @@ export class Layout {
 
   /** The file that has chunk `number`. Throws `RangeError` past the end. */
   fileOfChunk(number: number): number {
-    return lastUpTo(this.#firsts, number, this.chunks);
+    this.#fileOfChunk = lastUpTo(this.#firsts, number, this.chunks, this.#fileOfChunk);
+    return this.#fileOfChunk;
   }
 
   /** The file that has the byte at `position`. Throws `RangeError` past the end. */
   fileAt(position: number): number {
-    return lastUpTo(this.#starts, position, this.size);
+    this.#fileAt = lastUpTo(this.#starts, position, this.size, this.#fileAt);
+    return this.#fileAt;
   }
 
   place(number: number): Place {
@@ -112,9 +117,15 @@ export class Layout {
   }
 }
 
-/** The last index whose value is at most `value`: of several equal ones the last, the others being empty files. */
-function lastUpTo(values: Float64Array, value: number, end: number): number {
+/**
+ * The last index whose value is at most `value`: of several equal ones the last, the others being empty files. Looks at `hint`
+ * and the one after it first.
+ */
+function lastUpTo(values: Float64Array, value: number, end: number, hint: number): number {
   if (!(value >= 0 && value < end)) throw new RangeError(`looking for ${value} in a content: it ends at ${end}`);
+  for (let index = hint; index <= hint + 1 && index + 1 < values.length; index++) {
+    if ((values[index] ?? 0) <= value && value < (values[index + 1] ?? 0)) return index;
+  }
   let [low, high] = [0, values.length - 1];
   while (high - low > 1) {
     const middle = (low + high) >> 1;

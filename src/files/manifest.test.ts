@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { canonical, hash } from '../base/encoding.ts';
+import { z } from 'zod';
+import { BASE32_OF_32_BYTES, canonical, hash } from '../base/encoding.ts';
 import {
   CHUNK_BYTES,
   chunkBytesFor,
@@ -36,7 +37,7 @@ test('what is encoded is read again, and its hash is that of its bytes [F-1]', (
 });
 
 test('members of later versions are skipped [F-2]', () => {
-  expect(parse({ ...honest, later: 1, files: [{ ...honest.files[0], later: 5 }] })).toEqual(honest);
+  expect(parse({ ...honest, later: 1, files: [{ ...honest.files[0], later: 5 }] })).toMatchObject(honest);
 });
 
 test.each([
@@ -133,37 +134,87 @@ test('a file that was offered and has changed since is refused [F-14]', async ()
   await expect(Source.reopen(path, stamp)).rejects.toMatchObject({ code: 'changed' });
 });
 
-test('files are taken, and refused, alike whether they are all plain or one has members of a later version [F-2] [F-4]', () => {
-  const odd = fc.oneof(fc.string(), fc.double(), fc.boolean(), fc.constant(null), fc.constant([some]));
-  const file = fc.record(
-    {
-      path: fc.oneof({ weight: 4, arbitrary: fc.constantFrom('a', 'b/c', 'b/d', 'e/f/g') }, odd),
-      size: fc.oneof({ weight: 4, arbitrary: fc.constant(3) }, odd),
-      chunks: fc.oneof({ weight: 4, arbitrary: fc.constant([some]) }, fc.array(odd, { maxLength: 2 })),
-      mtime: fc.oneof({ weight: 2, arbitrary: fc.integer() }, odd),
-      exec: fc.oneof({ weight: 2, arbitrary: fc.boolean() }, odd),
-    },
-    { requiredKeys: ['path', 'size', 'chunks'] },
-  );
-  const outcome = (value: unknown): unknown => {
-    try {
-      return parse(JSON.stringify(value));
-    } catch (error) {
-      return String(error);
-    }
-  };
-  let taken = 0;
-  fc.assert(
-    fc.property(fc.uniqueArray(file, { minLength: 1, maxLength: 3, selector: ({ path }) => path }), (files) => {
-      const plain = { ...honest, folder: true, size: 3 * files.length, files };
-      const [first, ...others] = files;
-      const came = outcome(plain);
-      expect(outcome({ ...plain, files: [{ ...first, later: 1 }, ...others] })).toEqual(came);
-      if (typeof came === 'object') taken += 1;
+/** The shape as a schema says it. */
+const time = z.number().int().min(-62_135_596_800_000).max(253_402_300_799_999).optional();
+const name = z
+  .string()
+  .min(1)
+  .max(1024)
+  .refine((text) => text.isWellFormed());
+const bytes = z.number().int().nonnegative().max(MOST_FILE_BYTES);
+const shape = z.object({
+  v: z.number().int(),
+  name,
+  size: bytes,
+  chunk: z.number().int(),
+  folder: z.boolean().optional(),
+  files: z.array(
+    z.object({
+      path: name,
+      size: bytes,
+      chunks: z.array(z.string().regex(BASE32_OF_32_BYTES)),
+      mtime: time,
+      exec: z.boolean().optional(),
     }),
-    { numRuns: 500 },
+  ),
+  folders: z.array(z.object({ path: name, mtime: time })).optional(),
+  links: z.array(z.object({ path: name, target: name })).optional(),
+});
+
+test('what has the shape is taken, and what has not is refused by the name of what is wrong [F-2] [F-4]', () => {
+  const odd = fc.oneof(fc.string(), fc.double(), fc.boolean(), fc.constant(null), fc.constant([some]), fc.constant({}));
+  const mostly = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<unknown> => fc.oneof({ weight: 12, arbitrary: value }, odd);
+  const entry = (members: Record<string, fc.Arbitrary<unknown>>, requiredKeys: string[]): fc.Arbitrary<unknown> => {
+    const all: Record<string, fc.Arbitrary<unknown>> = { ...members, later: odd };
+    return mostly(fc.record(all, { requiredKeys }));
+  };
+  const [mtime, target] = [mostly(fc.integer()), mostly(fc.constant('b/c'))];
+  const chunks = mostly(fc.array(mostly(fc.constant(some)), { minLength: 1, maxLength: 1 }));
+  const files = fc.constantFrom('a', 'b/c', 'b/d').chain((path) => {
+    const members = { path: mostly(fc.constant(path)), size: mostly(fc.constant(3)), chunks, mtime };
+    return entry({ ...members, exec: mostly(fc.boolean()) }, ['path', 'size', 'chunks']);
+  });
+  const whole = fc.record(
+    {
+      v: fc.constant(1),
+      name: mostly(fc.constant('n')),
+      size: mostly(fc.constant(3)),
+      chunk: mostly(fc.constant(CHUNK_BYTES)),
+      folder: fc.constant(true),
+      files: mostly(fc.array(files, { minLength: 1, maxLength: 1 })),
+      folders: mostly(fc.array(entry({ path: mostly(fc.constant('e')), mtime }, ['path']), { maxLength: 1 })),
+      links: mostly(fc.array(entry({ path: mostly(fc.constant('f')), target }, ['path', 'target']), { maxLength: 1 })),
+      later: odd,
+    },
+    { requiredKeys: ['v', 'name', 'size', 'chunk', 'folder', 'files'] },
   );
-  expect(taken).toBeGreaterThan(20);
+  let [taken, refused] = [0, 0];
+  fc.assert(
+    fc.property(whole, (value) => {
+      const text = JSON.stringify(value);
+      const expected = shape.safeParse(JSON.parse(text));
+      let fault = '';
+      let parsed: unknown;
+      try {
+        parsed = parse(text);
+      } catch (error) {
+        fault = String(error);
+      }
+      if (expected.success) {
+        // Sums and paths may still lie.
+        if (fault === '') expect(parsed).toMatchObject(expected.data);
+        expect(fault).not.toContain('not what it may be');
+        taken += fault === '' ? 1 : 0;
+        return;
+      }
+      refused += 1;
+      const wrong = expected.error.issues.map(({ path }) => `reading a manifest: ${path.slice(0, 3).join('.')}:`);
+      expect(wrong.filter((start) => fault.includes(start))).not.toEqual([]);
+    }),
+    { numRuns: 2000 },
+  );
+  expect(taken).toBeGreaterThan(100);
+  expect(refused).toBeGreaterThan(100);
 });
 
 test.each([

@@ -242,7 +242,8 @@ export class BlobServer {
     if (!range) return;
     await using writer = new Writer(response, closed, this.#options.stallMs ?? STALL_MS);
     for (let at = range.start; at < range.end; at += WRITE_BYTES) {
-      await writer.write(Buffer.from(manifest.read(at, Math.min(range.end, at + WRITE_BYTES))));
+      const { buffer, byteOffset, length } = manifest.read(at, Math.min(range.end, at + WRITE_BYTES));
+      await writer.write(Buffer.from(buffer, byteOffset, length));
     }
     response.end();
   }

@@ -267,7 +267,9 @@ export class FileStore {
       'SELECT bytes FROM file_manifest_pieces WHERE hash = ? AND piece >= ? AND piece < ? ORDER BY piece',
     ).all(hash, first, last);
     const from = first * PIECE_BYTES;
-    return Buffer.concat(pieces.map(({ bytes }) => bytes)).subarray(start - from, end - from);
+    const [only] = pieces;
+    const bytes = only && pieces.length === 1 ? only.bytes : Buffer.concat(pieces.map(({ bytes }) => bytes));
+    return bytes.subarray(start - from, end - from);
   }
 
   manifest(hash: string): Uint8Array | undefined {
