@@ -6,7 +6,7 @@ import { type Running, start } from '../test/program.ts';
 import { peakMBOf } from './child.ts';
 
 /** Where `./netapp` keeps compiled code: programs are measured as it starts them. */
-const COMPILED = join(import.meta.dirname, '../node_modules/.cache/netapp');
+export const COMPILED = join(import.meta.dirname, '../node_modules/.cache/netapp');
 
 export type Probe = { longestMs: number; p99Ms: number; cpuSeconds: number };
 

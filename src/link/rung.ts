@@ -38,5 +38,8 @@ export function originOf(
   if (noted) return noted;
   const host = plainIp(socket.remoteAddress);
   const address = formatAddress({ host, port: socket.remotePort ?? 0 });
-  return { address, rung: host === '' ? 'direct' : rungOf(formatAddress({ host, port: socket.remotePort ?? 1 })) };
+  if (host === '') return { address, rung: 'direct' };
+  const origin = { address, rung: rungOf(formatAddress({ host, port: socket.remotePort ?? 1 })) };
+  origins.set(socket, origin); // it stays the same, and is asked for at each request
+  return origin;
 }
