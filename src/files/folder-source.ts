@@ -285,14 +285,13 @@ export class FolderSource implements Disposable {
    */
   read(block: Buffer, start: number, end: number): number {
     let at = 0;
-    for (const { file, offset, length } of this.layout.pieces(start, end)) {
-      try {
+    try {
+      for (const { file, offset, length } of this.layout.pieces(start, end)) {
         this.#readFile(file, block.subarray(at, at + length), offset);
-      } catch (error) {
-        if (at === 0) throw error;
-        break;
+        at += length;
       }
-      at += length;
+    } catch (error) {
+      if (at === 0) throw error;
     }
     return at;
   }

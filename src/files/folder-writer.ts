@@ -369,10 +369,11 @@ export class FolderWriter implements Disposable {
   #lookThrough(): void {
     const expected = this.plan.folders.map(() => new Map<string, 'file' | 'folder' | 'link'>());
     for (const { folder, name } of this.plan.files) expected[folder]?.set(name, 'file');
-    for (const { folder, name } of this.plan.links) expected[folder]?.set(name, 'link');
     for (const [number, { parent, name }] of this.plan.folders.entries()) {
       if (number > 0) expected[parent]?.set(name, 'folder');
     }
+    const wanted = expected.map(({ size }) => size); // links are made after it
+    for (const { folder, name } of this.plan.links) expected[folder]?.set(name, 'link');
     for (const [number, names] of expected.entries()) {
       const prefix = this.#descent.prefix(number);
       let count = 0;
@@ -384,8 +385,8 @@ export class FolderWriter implements Disposable {
         }
         if (kind !== 'link') count += 1;
       }
-      const wanted = [...names.values()].filter((kind) => kind !== 'link').length;
-      if (count !== wanted) throw new Fault('unwritable', `writing into "${prefix}": something was removed meanwhile`);
+      if (count !== wanted[number])
+        throw new Fault('unwritable', `writing into "${prefix}": something was removed meanwhile`);
     }
   }
 

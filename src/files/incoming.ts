@@ -438,7 +438,8 @@ export class Incoming {
             }
           } finally {
             lines.close(); // nothing moves any more
-            await ledger.flush();
+            // What is whole is flushed before it has its name; should that not come about, it is hashed again.
+            await (have.full ? ledger.rested() : ledger.flush());
           }
         }
         signal.throwIfAborted();

@@ -76,9 +76,14 @@ export class Ledger {
     if (!this.#flushing) this.flush().catch(onError);
   }
 
+  /** Settles when no flush is under way any more. */
+  async rested(): Promise<void> {
+    await this.#flushing?.catch(() => {}); // whoever began it hears of it
+  }
+
   /** Settles when all that is verified and written now is marked. */
   async flush(): Promise<void> {
-    await this.#flushing?.catch(() => {}); // whoever began it hears of it
+    await this.rested();
     this.#flushing = this.#flush().finally(() => {
       this.#flushing = undefined;
     });
