@@ -38,6 +38,8 @@ export type DialOptions = {
   onread?: OnReadOpts;
   /** The connection below, where there is one already; `address` is then what people read. */
   over?: { stream: Duplex; rung: Rung } | undefined;
+  /** Told once somebody is there, before a key is proved. */
+  onConnect?: (() => void) | undefined;
   /** Key exchanges to offer, as `ecdhCurve` of `node:tls`; default: Node's. */
   curves?: string | undefined;
   /** Where sessions are kept to be resumed; without it each handshake is a whole one. [L-6] */
@@ -120,6 +122,7 @@ async function attempt(
       if (onread) readInto(socket, onread);
     } else {
       socket.setNoDelay(true);
+      if (options.onConnect) socket.once('connect', options.onConnect);
     }
     const abort = (): void => fail(reasonOf(limit));
     const fail = (fault: Fault): void => {

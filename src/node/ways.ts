@@ -24,7 +24,7 @@ export type WaysOptions = {
   detours?(to: { account: string; node: string }): Way<Duplex>[];
 };
 
-type Over = NonNullable<DialOptions['over']>;
+type How = Pick<DialOptions, 'over' | 'onConnect'>;
 
 export class Ways {
   readonly #options: WaysOptions;
@@ -37,35 +37,35 @@ export class Ways {
   }
 
   links(to: Place): Way<Link>[] {
-    return this.#all(to, (address, signal, over) => this.link(address, to.node, signal, over));
+    return this.#all(to, (address, signal, how) => this.link(address, to.node, signal, how));
   }
 
   bulks(to: Place, onread: OnReadOpts | undefined): Way<TLSSocket>[] {
     const { identity } = this.#options;
-    return this.#all(to, (address, signal, over) =>
-      dial({ address, expect: to.node, identity, signal, over, ...(onread && { onread }) }),
+    return this.#all(to, (address, signal, how) =>
+      dial({ address, expect: to.node, identity, signal, ...how, ...(onread && { onread }) }),
     );
   }
 
   #all<T>(
     { account, node, addresses }: Place,
-    make: (address: string, signal: AbortSignal, over?: Over) => Promise<T>,
+    make: (address: string, signal: AbortSignal, how: How) => Promise<T>,
   ): Way<T>[] {
     const detours = this.#options.detours?.({ account, node }) ?? [];
     return [
-      ...waysTo(addresses, make),
+      ...waysTo(addresses, (address, signal, onConnect) => make(address, signal, { onConnect })),
       ...detours.map((way) => ({
         ...way,
-        attempt: async (signal: AbortSignal) =>
-          make(way.label, signal, { stream: await way.attempt(signal), rung: way.rung }),
+        attempt: async (signal: AbortSignal, answered?: () => void) =>
+          make(way.label, signal, { over: { stream: await way.attempt(signal, answered), rung: way.rung } }),
       })),
     ];
   }
 
   /** A greeted link by one way. */
-  link(address: string, expect: string, signal: AbortSignal, over?: Over): Promise<Link> {
+  link(address: string, expect: string, signal: AbortSignal, how: How = {}): Promise<Link> {
     const { identity, router, self, clock, log } = this.#options;
     const instead = (): boolean => this.#hasLink(expect);
-    return dialLink({ address, expect, identity, router, self, clock, log, signal, over, instead });
+    return dialLink({ address, expect, identity, router, self, clock, log, signal, instead, ...how });
   }
 }

@@ -152,3 +152,26 @@ test('the way that is known to lead there is gone first', async () => {
   await climbWays({ ways, discard: () => {}, first: '203.0.113.5:1' });
   expect(tried).toEqual(['203.0.113.5:1']);
 });
+
+test('one that has answered is waited for longer than one that says nothing, and not for ever [N-70]', async () => {
+  const ways = (speaks: boolean, tried: string[]) => {
+    const way = (rung: 'lan' | 'relay') => ({
+      rung,
+      label: rung,
+      attempt: async (signal: AbortSignal, answered?: () => void) => {
+        tried.push(rung);
+        if (rung === 'relay') return rung;
+        answered?.();
+        return speaks ? await new Promise<string>((done) => setTimeout(done, 30, rung)) : await never('', signal);
+      },
+    });
+    return [way('lan'), way('relay')];
+  };
+  const slow: string[] = [];
+  const options = { discard: () => {}, headStartMs: 1, answeredMs: 10_000 };
+  expect((await climbWays({ ...options, ways: ways(true, slow) })).won).toBe('lan');
+  expect(slow).toEqual(['lan']);
+  const mute: string[] = [];
+  expect((await climbWays({ ...options, answeredMs: 20, ways: ways(false, mute) })).won).toBe('relay');
+  expect(mute).toEqual(['lan', 'relay']);
+});

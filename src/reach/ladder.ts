@@ -6,6 +6,12 @@ import { isBetter, nearestFirst, type Rung, rungOf } from '../link/rung.ts';
 /** Milliseconds that one address has before the next is tried beside it (RFC 8305 recommends 250). */
 const HEAD_START_MS = 250;
 
+/**
+ * Milliseconds in all for one that has answered, though nothing is agreed yet: it is there, and is only slow, as a machine is that
+ * has much to do. To try others beside it would give both more to do.
+ */
+const ANSWERED_MS = 1500;
+
 /** Milliseconds that nearer ways have to come about after a farther one did; then they are tried again another time. */
 const LATE_MS = 15_000;
 
@@ -19,8 +25,8 @@ export type Way<T> = {
   readonly label: string;
   /** Milliseconds until the next way is tried beside it. */
   readonly headStartMs?: number;
-  /** Must end when its signal aborts. */
-  attempt(signal: AbortSignal): Promise<T>;
+  /** Must end when its signal aborts. Calls `answered` once there is somebody, where it hears of that earlier than of the end. */
+  attempt(signal: AbortSignal, answered?: () => void): Promise<T>;
 };
 
 /** Why a way was not gone. */
@@ -32,10 +38,16 @@ export type Climbed<T> = { won: T; rung: Rung; label: string; failures: Failure[
 /** A way for each address, nearest first, each once. */
 export function waysTo<T>(
   addresses: readonly string[],
-  attempt: (address: string, signal: AbortSignal) => Promise<T>,
+  attempt: (address: string, signal: AbortSignal, answered?: () => void) => Promise<T>,
 ): Way<T>[] {
   return [...new Set(addresses)]
-    .map((label) => ({ rung: rungOf(label), label, attempt: (signal: AbortSignal) => attempt(label, signal) }))
+    .map(
+      (label): Way<T> => ({
+        rung: rungOf(label),
+        label,
+        attempt: (signal, answered) => attempt(label, signal, answered),
+      }),
+    )
     .sort(nearestFirst)
     .slice(0, MOST_ADDRESSES);
 }
@@ -55,6 +67,7 @@ export type ClimbOptions<T> = {
   failures?: Failure[];
   signal?: AbortSignal | undefined;
   headStartMs?: number;
+  answeredMs?: number;
 };
 
 /**
@@ -121,22 +134,37 @@ class Climb<T> {
     const running: Promise<void>[] = [];
     for (const way of ways) {
       if (!this.#isWanted(way)) continue;
-      const going = this.#go(way);
+      let isThere = false;
+      const going = this.#go(way, () => {
+        isThere = true;
+      });
       running.push(going);
       const wait = way.headStartMs ?? headStartMs;
-      const over = new AbortController();
-      await Promise.race([going, this.#first.promise, sleep(wait, over.signal).catch(() => {})]);
-      over.abort();
+      const isOver = await this.#settled(going, wait);
+      if (!isOver && isThere) await this.#settled(going, Math.max(0, (this.#options.answeredMs ?? ANSWERED_MS) - wait));
     }
     await Promise.all(running);
   }
 
-  async #go(way: Way<T>): Promise<void> {
+  /** Whether this way has ended, or any has led there, within some milliseconds. */
+  async #settled(going: Promise<void>, ms: number): Promise<boolean> {
+    const over = new AbortController();
+    const waited = sleep(ms, over.signal).then(
+      () => false,
+      () => true,
+    );
+    const settled = Promise.race([going, this.#first.promise]).then(() => true);
+    const isOver = await Promise.race([settled, waited]);
+    over.abort();
+    return isOver;
+  }
+
+  async #go(way: Way<T>, answered: () => void): Promise<void> {
     const stop = new AbortController();
     this.#underWay.set(way, stop);
     const { rung, label } = way;
     try {
-      const won = await way.attempt(stop.signal);
+      const won = await way.attempt(stop.signal, answered);
       if (!this.#isWanted(way)) return this.#options.discard(won);
       const isFirst = this.#reached === undefined;
       this.#reached = rung;
