@@ -1,12 +1,12 @@
 /**
- * TLS sessions to resume: a link that is dialled again costs neither side a signature. [L-6]
+ * TLS sessions to resume: a connection that is dialled again costs neither side a signature. [L-6]
  *
  * In a resumed session the other side shows no certificate; what it proves is that it knows the secret of the session. So a
  * session is kept only once the expected key was proved in it, under that key and the address, and is offered to nobody else.
  */
 import type { Identity } from './certificate.ts';
 
-/** Sessions kept: a node has few trackers, each at most 8 addresses. One is about 1 KiB. */
+/** Sessions kept: of the trackers, or of the nodes, that were dialled last. One is about 1 KiB. */
 const MOST_SESSIONS = 64;
 /** Seconds that a session may be resumed; TLS 1.3 allows a week, and a machine that slept longer can sign once. */
 const SESSION_S = 24 * 3600;

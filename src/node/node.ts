@@ -203,6 +203,7 @@ export class Node implements AsyncDisposable {
     this.#listener = new Listener({ host: options.host, port: options.port, identity, clock, log, ...own });
     this.peers = new Peers({
       identity,
+      sessions: new Sessions(),
       router,
       self,
       clock,

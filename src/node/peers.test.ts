@@ -13,6 +13,7 @@ import { Listener } from '../link/listen.ts';
 import { method } from '../link/message.ts';
 import { Router } from '../link/router.ts';
 import { originOf } from '../link/rung.ts';
+import { Sessions } from '../link/sessions.ts';
 import type { AscentPace } from '../reach/ascents.ts';
 import type { Way } from '../reach/ladder.ts';
 import { Peers } from './peers.ts';
@@ -57,6 +58,7 @@ class Side implements AsyncDisposable {
     this.listener = new Listener({ ...common, host: '127.0.0.1', port: 0, onLink: (link) => this.peers.take(link) });
     this.peers = new Peers({
       ...common,
+      sessions: new Sessions(),
       locate: async (account) => {
         this.located += 1;
         const side = others.get(account);
@@ -117,6 +119,32 @@ test('two nodes that dial each other at once agree on the link that the lower id
     expect(await (await a.peers.reach(b.account.id)).request(who, null)).toBe(b.account.id);
     expect(await (await b.peers.reach(a.account.id)).request(who, null)).toBe(a.account.id);
   }
+});
+
+test('where a key was proved before, a connection for bytes goes on from that session; to another key it does not [L-6]', async () => {
+  const [a, b] = await two();
+  const link = await a.peers.reach(b.account.id);
+  await link.request(who, null); // what the other side gives to go on from has come before its answer
+  const bulk = await a.peers.bulk(b.account.id);
+  expect(bulk.isSessionReused()).toBe(true);
+  bulk.destroy();
+
+  const [at, { port }] = [b.address, b.listener];
+  b.addresses = [at];
+  await b[Symbol.asyncDispose]();
+  const stranger = new Listener({
+    identity: await createIdentity(),
+    router: new Router(),
+    self: () => ({ protocol: PROTOCOL, software: 'test', role: 'node', account: null }),
+    clock: systemClock,
+    log: silentLog(),
+    host: '127.0.0.1',
+    port,
+    onLink: (link) => link.close(),
+  });
+  await using _stranger = stranger;
+  await stranger.start();
+  await expect(a.peers.bulk(b.account.id)).rejects.toThrow('expected the key');
 });
 
 test('one who gives up waiting does not end the dial for the others', async () => {

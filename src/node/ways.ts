@@ -9,6 +9,7 @@ import { type DialOptions, dial, dialLink } from '../link/dial.ts';
 import type { HelloInfo } from '../link/hello.ts';
 import type { Link } from '../link/link.ts';
 import type { Router } from '../link/router.ts';
+import type { Sessions } from '../link/sessions.ts';
 import { type Way, waysTo } from '../reach/ladder.ts';
 
 /** The node at which an account is: the key that must answer there, and the addresses to try. */
@@ -20,6 +21,8 @@ export type WaysOptions = {
   self: () => HelloInfo;
   clock: Clock;
   log: Log;
+  /** Where sessions with nodes are kept to be resumed; without it each handshake is a whole one. [L-6] */
+  sessions?: Sessions | undefined;
   /** Ways to a node that are no addresses: the streams that they give carry TLS to it. */
   detours?(to: { account: string; node: string }): Way<Duplex>[];
 };
@@ -41,9 +44,9 @@ export class Ways {
   }
 
   bulks(to: Place, onread: OnReadOpts | undefined): Way<TLSSocket>[] {
-    const { identity } = this.#options;
+    const { identity, sessions } = this.#options;
     return this.#all(to, (address, signal, how) =>
-      dial({ address, expect: to.node, identity, signal, ...how, ...(onread && { onread }) }),
+      dial({ address, expect: to.node, identity, sessions, signal, ...how, ...(onread && { onread }) }),
     );
   }
 
@@ -64,8 +67,8 @@ export class Ways {
 
   /** A greeted link by one way. */
   link(address: string, expect: string, signal: AbortSignal, how: How = {}): Promise<Link> {
-    const { identity, router, self, clock, log } = this.#options;
+    const { identity, router, self, clock, log, sessions } = this.#options;
     const instead = (): boolean => this.#hasLink(expect);
-    return dialLink({ address, expect, identity, router, self, clock, log, signal, instead, ...how });
+    return dialLink({ address, expect, identity, router, self, clock, log, sessions, signal, instead, ...how });
   }
 }
