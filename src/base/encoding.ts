@@ -87,7 +87,14 @@ export function hash(data: string | Uint8Array): string {
   return toBase32(Buffer.from(blake3UrlSafeBase64(bytes), 'base64url'));
 }
 
-/** Whether the BLAKE3-256 of `data` is the 32 bytes of `digests` from `at` on. Compared as text, for the same reason. */
+/** Characters of 32 bytes in base64url, without the padding. */
+const BASE64_OF_32_BYTES = 43;
+
+/**
+ * Whether the BLAKE3-256 of `data` is the 32 bytes of `digests` from `at` on; false where there are fewer. Compared as text, for the
+ * same reason.
+ */
 export function hasHash(data: Buffer, digests: Buffer, at = 0): boolean {
-  return blake3UrlSafeBase64(data).startsWith(digests.toString('base64url', at, at + 32)); // it ends with a padding
+  const expected = digests.toString('base64url', at, at + 32);
+  return expected.length === BASE64_OF_32_BYTES && blake3UrlSafeBase64(data).startsWith(expected);
 }
