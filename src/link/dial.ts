@@ -183,8 +183,8 @@ export type LinkDialOptions = DialOptions & {
 /** A greeted link to `expect` at `address`. Throws as `dial` does, or with the fault that refused the greeting. */
 export async function dialLink(options: LinkDialOptions): Promise<Link> {
   const socket = await dial(options);
-  const origin = originOf(socket);
-  if (!options.over) origin.address = formatAddress(parseAddress(options.address));
+  const came = originOf(socket);
+  const origin = options.over ? came : { ...came, address: formatAddress(parseAddress(options.address)) };
   const host = options.over ? 'node' : origin.address.replace(/%[^\]]*/, ''); // which interface it is means nothing there
   const { stream } = await upgrade(socket, { ...options, url: `wss://${host}/link`, origin }).catch(
     (error: unknown) => {

@@ -21,7 +21,7 @@ export function rungOf(address: string): Rung {
 }
 
 /** The other side of a connection, for people, and how it is reached. */
-export type Origin = { address: string; rung: Rung };
+export type Origin = { readonly address: string; readonly rung: Rung };
 
 const origins = new WeakMap<Duplex, Origin>();
 
