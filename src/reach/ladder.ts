@@ -149,12 +149,8 @@ class Climb<T> {
   /** Whether this way has ended, or any has led there, within some milliseconds. */
   async #settled(going: Promise<void>, ms: number): Promise<boolean> {
     const over = new AbortController();
-    const waited = sleep(ms, over.signal).then(
-      () => false,
-      () => true,
-    );
-    const settled = Promise.race([going, this.#first.promise]).then(() => true);
-    const isOver = await Promise.race([settled, waited]);
+    const ended = Promise.race([going, this.#first.promise]).then(() => true);
+    const isOver = await Promise.race([ended, sleep(ms, over.signal).then(() => false)]);
     over.abort();
     return isOver;
   }
