@@ -166,20 +166,16 @@ class FetchRun {
   #mark(position: number, length: number, wrong: number[]): void {
     const { have, part, onChunks, onStrike } = this.#options;
     const { layout } = part;
-    const first = layout.chunkAt(position);
-    const last = layout.place(layout.chunkAt(position + length - 1));
-    const isCut = last.start + last.length > position + length;
-    const after = layout.firstChunk(last.file) + last.index + (isCut ? 0 : 1);
     const right: number[] = [];
-    const range = after > first ? layout.range(first, after - first) : { start: 0, end: 0 };
-    let bytes = range.end - range.start;
-    for (let index = first; index < after; index++) {
-      if (have.has(index) || wrong.includes(index)) {
-        bytes -= layout.place(index).length;
-        continue;
-      }
+    let bytes = 0;
+    let index = layout.chunkAt(position);
+    for (let at = position; at < position + length; index++) {
+      const place = layout.place(index);
+      at = place.start + place.length;
+      if (at > position + length || have.has(index) || wrong.includes(index)) continue;
       have.set(index);
       right.push(index);
+      bytes += place.length;
     }
     if (right.length > 0) onChunks(right, bytes);
     for (const index of wrong) onStrike(index);

@@ -21,12 +21,17 @@ import { Fault, toFault } from '../base/fault.ts';
 import { type Below, Descent } from './descend.ts';
 import { Layout } from './layout.ts';
 import { linkEnd } from './links.ts';
-import { chunkBytesFor, type Manifest, MOST_ENTRIES, MOST_FILE_BYTES, MOST_FOLDER_MANIFEST_BYTES } from './manifest.ts';
+import {
+  chunkBytesFor,
+  type Manifest,
+  MOST_ENTRIES,
+  MOST_FILE_BYTES,
+  MOST_FOLDER_MANIFEST_BYTES,
+  MOST_PATH,
+} from './manifest.ts';
 import { isPartName } from './paths.ts';
 import { BLOCK_BYTES } from './source.ts';
 
-/** Characters that a path in a manifest may have. */
-const MOST_PATH = 1024;
 /** Paths that were left out and are told; of more only their number is. */
 const MOST_LEFT_OUT = 100;
 /** O_NONBLOCK: opening a pipe must not wait for somebody to write into it. */

@@ -138,8 +138,7 @@ export class FolderWriter implements Disposable {
 
   /** Undefined while more of the chunk is to come. */
   #isRight(number: number, place: Place, skip: number, bytes: Buffer): boolean | undefined {
-    const at = number * 32;
-    if (bytes.length === place.length) return hasHash(bytes, this.#digests, at);
+    if (bytes.length === place.length) return hasHash(bytes, this.#digests, 32 * number);
     const known = this.#hashing.get(number);
     const running = known && known.bytes === skip ? known : { hasher: new Blake3Hasher(), bytes: 0 };
     if (running.bytes !== skip) throw new RangeError(`chunk ${number}: its pieces come out of order`);
@@ -148,7 +147,11 @@ export class FolderWriter implements Disposable {
     this.#hashing.set(number, running);
     if (running.bytes < place.length) return undefined;
     this.#hashing.delete(number);
-    return running.hasher.digestBuffer().equals(this.#digests.subarray(at, at + 32));
+    return this.#isHashOf(number, running.hasher);
+  }
+
+  #isHashOf(chunk: number, hasher: Blake3Hasher): boolean {
+    return hasher.digestBuffer().equals(this.#digests.subarray(32 * chunk, 32 * chunk + 32));
   }
 
   #path(file: number): string {
@@ -272,8 +275,7 @@ export class FolderWriter implements Disposable {
           hasher.update(block.subarray(0, count));
           at += count;
         }
-        const expected = this.#digests.subarray(32 * number, 32 * number + 32);
-        if (at === place.length && hasher.digestBuffer().equals(expected)) right.push(number);
+        if (at === place.length && this.#isHashOf(number, hasher)) right.push(number);
       }
     } finally {
       if (fd !== undefined) closeSync(fd);
@@ -306,7 +308,7 @@ export class FolderWriter implements Disposable {
         closeSync(fd);
       }
     }
-    this.#unsynced = new Bitmap(this.#unsynced.size);
+    this.synced();
   }
 
   /** Everything that was written before is on the disk. */

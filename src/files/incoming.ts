@@ -331,7 +331,7 @@ export class Incoming {
     return bytes;
   }
 
-  /** The part of a transfer, opened by its manifest, which is believed then. Keeps that of a single file. */
+  /** The part of a transfer, opened by its manifest, which is believed then. */
   async #open(
     id: string,
     manifest: Uint8Array,
@@ -359,7 +359,6 @@ export class Incoming {
     if (parsed.folder || !file || parsed.name !== name || parsed.size !== size) {
       throw new Fault('malformed', 'reading a manifest: its name and size are not what the ticket says'); // [F-4]
     }
-    store.saveManifest(hash, manifest);
     return await PartFile.open({ folder, id, file, chunk: parsed.chunk, known });
   }
 
@@ -382,7 +381,7 @@ export class Incoming {
     const { layout } = part;
     const content = contentOf(part, `/blobs/${hash}/${contents ? 'all' : 0}`);
     // Bytes come meanwhile; but others, who are told of the part, may ask for its manifest.
-    const keeping = contents ? store.saveLargeManifest(hash, manifest) : Promise.resolve();
+    const keeping = store.saveLargeManifest(hash, manifest);
     keeping.catch(() => {}); // heard of below
     try {
       if (isShared) await keeping;

@@ -109,7 +109,7 @@ const isObject = (value: unknown): value is Members =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** A name as its owner wrote it; what it is written as on disk is the receiver's business (paths.ts). */
-const isName = (value: unknown): value is string =>
+export const isName = (value: unknown): value is string =>
   typeof value === 'string' && value !== '' && value.length <= MOST_PATH && value.isWellFormed();
 
 const isTime = (value: unknown): boolean => value === undefined || isWithin(value, EARLIEST_MS, LATEST_MS);

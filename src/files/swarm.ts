@@ -29,11 +29,6 @@ const REQUESTS = 2;
  */
 const ASK_MS = 150;
 const ASK_ALONE_MS = 1000;
-/**
- * Connections that are made at once to those who have nothing yet that is wanted: when they have, all want it of them in the same
- * moment, and a handshake takes longer than the slice. More would take the processor from what moves already.
- */
-const MOST_AHEAD = 1;
 /** Bytes of one request. */
 const MOST_ASKED_BYTES = 64 * 1024 * 1024;
 /** Milliseconds between two looks for what nobody's news would start. */
@@ -124,8 +119,6 @@ class SwarmRun implements Listener {
   readonly #free: Buffer[] = [];
   readonly #end = Promise.withResolvers<void>();
   readonly #topic: Topic;
-  /** Connections that are being made. */
-  #connecting = 0;
   #over = false;
   #lastFault: Fault | undefined;
   #heardAt = performance.now();
@@ -239,7 +232,9 @@ class SwarmRun implements Listener {
     if (this.#over || source.isLeaving) return;
     if (!source.client) {
       if (source.isConnecting || performance.now() < source.notBefore) return;
-      if (this.#connecting < MOST_AHEAD || this.#picker.needs(source.account)) void this.#connect(source);
+      // Also to who has nothing yet that is wanted, one at a time: when they have, all want it of them in the same moment, and a
+      // handshake takes longer than the slice. More would take the processor from what moves already.
+      if (!this.#isConnecting || this.#picker.needs(source.account)) void this.#connect(source);
       return;
     }
     while (!this.#over && source.requests < REQUESTS && !this.#paused.has(source.client)) {
@@ -247,6 +242,11 @@ class SwarmRun implements Listener {
       if (!run) return;
       this.#ask(source, source.client, run);
     }
+  }
+
+  get #isConnecting(): boolean {
+    for (const { isConnecting } of this.#sources.values()) if (isConnecting) return true;
+    return false;
   }
 
   #mostSlices({ rate }: Source): number {
@@ -257,7 +257,6 @@ class SwarmRun implements Listener {
 
   async #connect(source: Source): Promise<void> {
     source.isConnecting = true;
-    this.#connecting += 1;
     try {
       const client = await this.#options.connect(source.account);
       if (this.#over || this.#sources.get(source.account) !== source) {
@@ -270,7 +269,6 @@ class SwarmRun implements Listener {
       this.#cut(source, toFault(error, 'fetching'));
     } finally {
       source.isConnecting = false;
-      this.#connecting -= 1;
     }
     this.#pump(source);
     for (const other of this.#sources.values()) if (!other.client) this.#pump(other);

@@ -5,23 +5,16 @@ import { Fault } from '../base/fault.ts';
 import { type Binding, binding } from '../link/binding.ts';
 import { method, notice } from '../link/message.ts';
 import { ALL_SLICES } from './held.ts';
-import { MOST_CHUNKS, MOST_ENTRIES, MOST_FILE_BYTES, MOST_PATH } from './manifest.ts';
+import { isName, MOST_CHUNKS, MOST_ENTRIES, MOST_FILE_BYTES } from './manifest.ts';
 
 /** BLAKE3-256 in base32. The last of the 52 characters carries a single bit. */
 const contentHash = z.string().regex(BASE32_OF_32_BYTES, 'a BLAKE3 in base32, 52 characters');
-
-/** A name as its owner wrote it; what it is written as on disk is the receiver's business (paths.ts). */
-const fileName = z
-  .string()
-  .min(1)
-  .max(MOST_PATH)
-  .refine((text) => text.isWellFormed(), 'well-formed Unicode');
 
 /** The claim check for a file: it travels as an entry, the bytes are fetched when wanted. [F-1] */
 export const ticket = z.object({
   /** BLAKE3 of the manifest. */
   hash: contentHash,
-  name: fileName,
+  name: z.string().refine(isName, 'expected a name of 1 to 1024 characters of well-formed Unicode'),
   /** Bytes. */
   size: z.number().int().nonnegative().max(MOST_FILE_BYTES),
   /** Of a folder: how many files, folders and links it has. [F-7] */
