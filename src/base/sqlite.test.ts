@@ -1,10 +1,14 @@
+import { pbkdf2 } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { Fault } from './fault.ts';
 import { Store } from './sqlite.ts';
+
+const derive = promisify(pbkdf2);
 
 test('a transaction is all or nothing, and its listeners hear of it only after the commit', () => {
   using store = new Store(':memory:');
@@ -51,6 +55,27 @@ test('works of one turn share a commit, and each stands or falls by itself', asy
     3,
   ]);
   expect([all.all().map(({ n }) => n), heard, store.undone - undone]).toEqual([[1, 3], [1, 3], 1]);
+});
+
+test('few works wait for the disk, so that more come; many do not', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'netapp-'));
+  using _ = { [Symbol.dispose]: () => rmSync(folder, { recursive: true }) };
+  using store = new Store(join(folder, 'store.db'));
+  store.migrate('test', ['CREATE TABLE t (n INTEGER) STRICT']);
+  const insert = store.prepare('INSERT INTO t VALUES (?)');
+  const order = async (works: number): Promise<string[]> => {
+    insert.run(0);
+    const happened: string[] = [];
+    // The threads that the disk is written with are busy for a while.
+    const busy = Array.from({ length: 8 }, () => derive('password', 'salt', 60_000, 32, 'sha256'));
+    const settled = store.settled()?.then(() => happened.push('settled'));
+    const done = Array.from({ length: works }, (_, n) => store.grouped(() => insert.run(n)));
+    await Promise.all([settled, Promise.all(done).then(() => happened.push('written'))]);
+    await Promise.all(busy);
+    return happened;
+  };
+  expect(await order(3)).toEqual(['settled', 'written']);
+  expect(await order(30)).toEqual(['written', 'settled']);
 });
 
 test('each step of a room’s schema runs once ever', () => {

@@ -60,6 +60,12 @@ const CHECKPOINT_PAGES = 16_000;
 /** Pages copied at once: 4 MiB, some milliseconds. */
 const SNAPSHOT_PAGES = 1024;
 
+/**
+ * Works that are worth a commit of their own while the disk is at the last one. In a loop that waits for its answers they are all there
+ * is to come by then, and the processor would be idle.
+ */
+const ENOUGH = 16;
+
 /** One of the works that share a transaction. */
 type Grouped = { run(): void; done(): void; fail(error: unknown): void; again: boolean };
 
@@ -70,6 +76,7 @@ export class Store implements Disposable {
   #depth = 0;
   #after: (() => void)[] = [];
   #group: Grouped[] = [];
+  #isGroupDue = false;
   #undone = 0;
   /** Counts changes; all up to `#safe` are on the disk. */
   #written = 0;
@@ -118,7 +125,7 @@ export class Store implements Disposable {
   }
 
   /** Makes a pure function of texts known to the SQL of this store, and of nobody else's. */
-  define(name: string, pure: (text: string) => string): void {
+  define(name: string, pure: (text: string) => string | number): void {
     this.#db.function(name, { deterministic: true, directOnly: true }, (text) => pure(String(text)));
   }
 
@@ -149,8 +156,8 @@ export class Store implements Disposable {
   }
 
   /**
-   * As `transaction`, together with all others that are asked for in this turn of the event loop, and while the disk takes what
-   * was written before: one commit serves all, and each stands or falls by itself. `work` must not wait. `again`: it does nothing but write to this store, so it may be run once
+   * As `transaction`, together with all others that are asked for in this turn of the event loop, and, while they are few, while the
+   * disk takes what was written before: one commit serves all, and each stands or falls by itself. `work` must not wait. `again`: it does nothing but write to this store, so it may be run once
    * more where another one failed; of such works none pays for being undone alone unless one has to be.
    */
   grouped<T>(work: () => T, { again = false } = {}): Promise<T> {
@@ -163,19 +170,23 @@ export class Store implements Disposable {
         if (result) resolve(result.value);
       };
       this.#group.push({ run, done, fail: reject, again });
-      if (this.#group.length === 1) setImmediate(() => this.#startGroup());
+      if (this.#isGroupDue) return;
+      this.#isGroupDue = true;
+      setImmediate(() => this.#startGroup());
     });
   }
 
   /** While the disk is at what was written last, more gather: each commit, and all that follows it, then serves more of them. */
   #startGroup(): void {
+    this.#isGroupDue = false;
     const start = (): void => this.#runGroup();
-    if (this.#syncing) this.#syncing.then(start, start);
+    if (this.#syncing && this.#group.length < ENOUGH) this.#syncing.then(start, start);
     else start();
   }
 
   #runGroup(): void {
     const group = this.#group;
+    if (group.length === 0) return; // they had become enough meanwhile
     this.#group = [];
     const kept: Grouped[] = [];
     try {
