@@ -46,6 +46,17 @@ export function fromBase32(text: string): Uint8Array<ArrayBuffer> | undefined {
   return readBase32(text, bytes) ? bytes : undefined;
 }
 
+/** The number that the first `count` characters of base32 say, at most ten; undefined where one of them is none. */
+export function base32Number(text: string, count: number): number | undefined {
+  let number = 0;
+  for (let n = 0; n < count; n++) {
+    const value = VALUES[text.charCodeAt(n)] ?? 255;
+    if (value === 255) return undefined;
+    number = number * 32 + value;
+  }
+  return number;
+}
+
 /** As `fromBase32`, into `bytes` from `at` on; false where it gives undefined, and then what was written counts for nothing. */
 export function readBase32(text: string, bytes: Uint8Array, at = 0): boolean {
   let [held, bits, next] = [0, 0, at];

@@ -1,5 +1,6 @@
 /** What is derived from entries and kept beside them, in the same transaction: acts by target, search index, unread. [H-9] */
 import { mentionsIn } from './mention.ts';
+import type { Places } from './places.ts';
 import { fold, matchOf } from './search.ts';
 import type { Statements } from './tables.ts';
 import {
@@ -34,27 +35,19 @@ const ENTRY = 'id, conversation, author, at, kind, body';
 
 export class Derived {
   readonly #sql: Statements;
-  /** The last place that was given out. */
-  #doc: number | undefined;
+  readonly #places: Places;
   /** Handle of this account, so that what names it can be counted; none: nothing is. */
   me: () => string | undefined = () => undefined;
   /** Who else than its author may take back an entry. Where that changes later, call `refresh` for what it changes. */
   mayRemove: MayRemove = () => false;
 
-  constructor(sql: Statements) {
+  constructor(sql: Statements, places: Places) {
     this.#sql = sql;
+    this.#places = places;
   }
 
-  /** A place for what is derived from an entry that is about to be appended; null where its kind has none. */
-  docFor(kind: string): number | null {
-    if (!isMessageKind(kind)) return null;
-    this.#doc ??= this.#sql.of<{ last: number | null }>('SELECT max(doc) AS last FROM messages').get()?.last ?? 0;
-    this.#doc += 1; // one that is not used, because the entry was not kept after all, leaves a hole
-    return this.#doc;
-  }
-
-  /** An entry was appended, and names this place. `isNew`: it was written here just now, so nothing was done to it yet. */
-  added(parsed: Parameters<typeof actOf>[0], doc: number | null, { isNew }: { isNew: boolean }): void {
+  /** An entry was appended at this place. `isNew`: it was written here just now, so nothing was done to it yet. */
+  added(parsed: Parameters<typeof actOf>[0], place: number, { isNew }: { isNew: boolean }): void {
     const act = actOf(parsed);
     if (act) {
       this.#sql
@@ -75,29 +68,26 @@ export class Derived {
       return;
     }
     const { entry, id } = parsed;
-    if (doc === null) return;
+    if (!isMessageKind(entry.kind)) return;
     const target = { ...entry, id };
     // What is done to what others wrote may have come before it.
     const { text, deleted } = isNew ? { text: wordsOf(target), deleted: false } : this.shown(target);
     this.#sql
-      .of(
-        'INSERT INTO messages (doc, entry, conversation, author, seq, removed, mentioned) VALUES (?, ?, ?, ?, ?, ?, ?)',
-      )
-      .run(doc, id, entry.conversation, entry.author, entry.seq, Number(deleted), Number(this.#isMentioned(text)));
-    if (!deleted) this.#index(doc, text);
+      .of('INSERT INTO messages (place, conversation, author, seq, removed, mentioned) VALUES (?, ?, ?, ?, ?, ?)')
+      .run(place, entry.conversation, entry.author, entry.seq, Number(deleted), Number(this.#isMentioned(text)));
+    if (!deleted) this.#index(place, text);
   }
 
   /** An entry of somebody else is about to go: nothing is left of it. */
-  dropped(id: string): void {
-    const doc = this.#docOf(id);
+  dropped(id: string, place: number): void {
     this.#sql.of('DELETE FROM acts WHERE entry = ?').run(id);
-    if (doc === undefined) return;
-    this.#sql.of('DELETE FROM search WHERE rowid = ?').run(doc);
-    this.#sql.of('DELETE FROM messages WHERE doc = ?').run(doc);
+    const { changes } = this.#sql.of('DELETE FROM messages WHERE place = ?').run(place);
+    if (changes > 0) this.#sql.of('DELETE FROM search WHERE rowid = ?').run(place);
   }
 
-  #docOf(id: string): number | undefined {
-    return this.#sql.of<{ doc: number | null }>('SELECT doc FROM entries WHERE id = ?').get(id)?.doc ?? undefined;
+  #isRemoved(id: string): boolean {
+    const row = this.#sql.of<{ removed: number }>('SELECT removed FROM messages WHERE place = ?');
+    return row.get(this.#places.of(id) ?? 0)?.removed === 1;
   }
 
   /** Own entries were taken out of their chain: what they did is undone. */
@@ -112,8 +102,10 @@ export class Derived {
 
   /** Makes anew what is derived from a message. */
   refresh(id: string): void {
-    const row = this.#sql.of<Row>(`SELECT ${ENTRY} FROM entries WHERE id = ?`).get(id);
-    if (row && isMessageKind(row.kind)) this.#write({ ...row, body: JSON.parse(row.body) });
+    const place = this.#places.of(id);
+    if (place === undefined) return;
+    const row = this.#sql.of<Row>(`SELECT ${ENTRY} FROM entries WHERE place = ?`).get(place);
+    if (row && isMessageKind(row.kind)) this.#write({ ...row, body: JSON.parse(row.body) }, place);
   }
 
   /**
@@ -122,18 +114,15 @@ export class Derived {
    */
   refreshDeletions(conversation: string, author: string, since: number): string[] {
     const targets = this.#sql
-      .of<{ target: string; removed: number }>(
-        `SELECT DISTINCT a.target, m.removed FROM entries e JOIN acts a ON a.entry = e.id AND a.target = json_extract(e.body, '$.target')
-         JOIN entries t ON t.id = a.target JOIN messages m ON m.doc = t.doc AND m.author <> e.author
+      .of<{ target: string }>(
+        `SELECT DISTINCT a.target FROM entries e JOIN acts a ON a.entry = e.id AND a.target = json_extract(e.body, '$.target')
          WHERE e.conversation = ? AND e.author = ? AND e.kind = 'delete' AND e.at > ? AND e.withdrawn = 0`,
       )
       .all(conversation, author, since);
-    return targets.flatMap(({ target, removed }) => {
+    return targets.flatMap(({ target }) => {
+      const before = this.#isRemoved(target);
       this.refresh(target);
-      const now = this.#sql
-        .of<{ removed: number }>('SELECT removed FROM messages WHERE doc = (SELECT doc FROM entries WHERE id = ?)')
-        .get(target)?.removed;
-      return now === removed ? [] : target;
+      return this.#isRemoved(target) === before ? [] : target;
     });
   }
 
@@ -143,19 +132,17 @@ export class Derived {
     this.#sql.of('DELETE FROM stale').run();
   }
 
-  #write(target: Target): void {
-    const doc = this.#docOf(target.id);
-    if (doc === undefined) return;
+  #write(target: Target, place: number): void {
     const { text, deleted } = this.shown(target);
-    this.#sql.of('DELETE FROM search WHERE rowid = ?').run(doc);
-    if (!deleted) this.#index(doc, text);
+    this.#sql.of('DELETE FROM search WHERE rowid = ?').run(place);
+    if (!deleted) this.#index(place, text);
     this.#sql
-      .of('UPDATE messages SET removed = ?, mentioned = ? WHERE doc = ?')
-      .run(Number(deleted), Number(this.#isMentioned(text)), doc);
+      .of('UPDATE messages SET removed = ?, mentioned = ? WHERE place = ?')
+      .run(Number(deleted), Number(this.#isMentioned(text)), place);
   }
 
-  #index(doc: number, text: string): void {
-    this.#sql.of('INSERT INTO search (rowid, text) VALUES (?, ?)').run(doc, fold(text));
+  #index(place: number, text: string): void {
+    this.#sql.of('INSERT INTO search (rowid, text) VALUES (?, ?)').run(place, fold(text));
   }
 
   #isMentioned(text: string): boolean {
@@ -170,11 +157,17 @@ export class Derived {
   versions(target: Target): Version[] {
     const edits = this.#sql
       .of<ActRow>(
-        `SELECT a.entry, a.author, a.kind, a.emoji, a.state, a.at, e.body FROM acts a JOIN entries e ON e.id = a.entry
-         WHERE a.target = ? AND a.kind = 'edit' AND a.author = ? AND a.conversation = ? ORDER BY a.at`,
+        `SELECT entry, author, kind, emoji, state, at, '' AS body FROM acts
+         WHERE target = ? AND kind = 'edit' AND author = ? AND conversation = ? ORDER BY at`,
       )
       .all(target.id, target.author, target.conversation);
-    return versions(target, [...this.#acts(target), ...edits.flatMap((row) => actOfRow(target, row))], this.mayRemove);
+    const all = [...this.#acts(target), ...edits.flatMap((row) => this.#edit(target, row))];
+    return versions(target, all, this.mayRemove);
+  }
+
+  #edit(target: Target, row: ActRow): Act[] {
+    const written = this.#sql.of<{ body: string }>('SELECT body FROM entries WHERE place = ?');
+    return actOfRow(target, { ...row, body: written.get(this.#places.of(row.entry) ?? 0)?.body ?? '{}' });
   }
 
   /**
@@ -192,8 +185,7 @@ export class Derived {
     return standing.flatMap((row) => {
       if (row.kind !== 'edit') return actOfRow(target, row);
       if (row.author !== target.author) return [];
-      const body = this.#sql.of<{ body: string }>('SELECT body FROM entries WHERE id = ?').get(row.entry)?.body;
-      return actOfRow(target, { ...row, body: body ?? '{}' });
+      return this.#edit(target, row);
     });
   }
 
@@ -202,7 +194,7 @@ export class Derived {
     const { conversation, author, since, until, before, limit } = filter;
     const rows = this.#sql
       .of<{ id: string }>(
-        `SELECT e.id FROM search s JOIN messages m ON m.doc = s.rowid JOIN entries e ON e.id = m.entry
+        `SELECT e.id FROM search s JOIN messages m ON m.place = s.rowid JOIN entries e ON e.place = s.rowid
          WHERE search MATCH ? AND (?2 IS NULL OR m.conversation = ?2) AND (?3 IS NULL OR m.author = ?3)
            AND e.at >= ?4 AND e.at < ?5 AND (e.at, e.id) < (?6, ?7)
          ORDER BY e.at DESC, e.id DESC LIMIT ?8`,

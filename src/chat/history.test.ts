@@ -226,14 +226,23 @@ test('a home of an earlier version is indexed when it is first opened', async ()
       'reaction',
       JSON.stringify({ target, emoji: '👍', on: true }),
     );
+    insert.run('g'.repeat(52), conversation, alice.id, 1, 7, 'text', JSON.stringify({ text: 'too much' }));
+    store
+      .prepare('INSERT INTO outbox VALUES (?, ?, ?, 1, 1, ?, ?, ?)')
+      .run(bob.id, 'g'.repeat(52), conversation, 'failed', 'too_large', 'it was too large');
   }
   alice.boot();
   const found = (words: string) =>
     alice.chat.history.search({ words, limit: 9 }).map(({ message }) => message.body.text);
   expect(found('words')).toEqual(['new words']);
   expect(found('old')).toEqual([]);
-  expect(alice.chat.history.conversations()).toMatchObject([{ unread: 1, last: { deleted: true } }]);
+  expect(alice.chat.history.conversations()).toMatchObject([{ unread: 1, last: { body: { text: 'too much' } } }]);
   expect(alice.chat.show('a'.repeat(52)).reactions).toEqual([{ emoji: '👍', accounts: [bob.id] }]);
+  expect(alice.chat.show('g'.repeat(52))).toMatchObject({
+    recipients: [{ state: 'failed', reason: { code: 'too_large' } }],
+  });
+  expect(alice.chat.history.idOf('bbbbbb')).toBe('b'.repeat(52));
+  expect(() => alice.chat.history.idOf('cccccc1')).toThrow(code('unknown_id'));
 });
 
 test('a store that cannot be written refuses with its code, keeps nothing by halves, and goes on by itself', async () => {

@@ -194,7 +194,7 @@ test('a fork is believed only on its own signature [C-4] [C-12]', async () => {
 test('what is given on ends with a signature that was looked at [C-4]', async () => {
   const [one, two, three] = runOf(2);
   await give(one, two, three);
-  const entries = new EntryLog(new Statements(bob.store));
+  const entries = new EntryLog(new Statements(bob.store), bob.store);
   const { conversation, author } = entry();
   const given = (seq: number, most: number): number[] =>
     entries.run(conversation, author, seq, { most, bytes: 100_000 }).map((stored) => stored.entry.seq);

@@ -1,7 +1,9 @@
 /** The entries of all conversations on disk: appended, paged and never changed. */
+import type { Store } from '../base/sqlite.ts';
 import type { Conversation, Head } from './conversation.ts';
 import { Derived } from './derived.ts';
 import { type Entry, entryVerified, type Parsed } from './entry.ts';
+import { Places } from './places.ts';
 import type { Statements } from './tables.ts';
 
 /** An entry as it is kept. `withdrawn`: its author took it out of the chain, because nobody would take it. */
@@ -52,16 +54,18 @@ export class EntryLog {
   /** Who is in what, as the store has it: asked for with each entry and each receipt. Bounded by `#most`. */
   readonly #cached = new Map<string, Conversation>();
   readonly #most: number;
+  readonly #places: Places;
   #undone = 0;
   /** Changed with each entry that comes or goes, in the same transaction. */
   readonly derived: Derived;
   /** Signs those that were kept without a signature: whatever is about to be given to anybody goes through it. [C-21] */
   signed: (rows: readonly Stored[]) => Stored[] = (rows) => [...rows];
 
-  constructor(sql: Statements, { isShared } = { isShared: false }) {
+  constructor(sql: Statements, store: Store, { isShared } = { isShared: false }) {
     this.#sql = sql;
     this.#most = isShared ? MOST_SHARED : MOST_CACHED;
-    this.derived = new Derived(sql);
+    this.#places = new Places(sql, store);
+    this.derived = new Derived(sql, this.#places);
   }
 
   /** Every conversation that is known here. */
@@ -170,8 +174,11 @@ export class EntryLog {
 
   #dropFrom(conversation: string, author: string, seq: number): void {
     for (const { id } of this.withdraw(conversation, author, seq)) {
-      this.derived.dropped(id);
-      this.#sql.of('DELETE FROM entries WHERE id = ?').run(id);
+      const place = this.#places.of(id);
+      if (place === undefined) continue;
+      this.derived.dropped(id, place);
+      this.#places.drop(id, place);
+      this.#sql.of('DELETE FROM entries WHERE place = ?').run(place);
     }
     this.#forgetEnds();
   }
@@ -181,14 +188,14 @@ export class EntryLog {
    * which on the chain has none that proves it, undefined where it ends with one that does. [C-4]
    */
   proveEnd(conversation: string, author: string): number | undefined {
-    const rows = this.#sql.of<Row & { proven: number }>(
-      `SELECT ${COLUMNS}, proven FROM entries WHERE ${CHAIN} AND seq < ? ORDER BY seq DESC LIMIT 1`,
+    const rows = this.#sql.of<Row & { place: number; proven: number }>(
+      `SELECT ${COLUMNS}, place, proven FROM entries WHERE ${CHAIN} AND seq < ? ORDER BY seq DESC LIMIT 1`,
     );
     for (let end: number | undefined; ; ) {
       const row = rows.get(conversation, author, end ?? Number.MAX_SAFE_INTEGER);
       if (row?.proven !== 0) return end;
       if (entryVerified(stored(row).entry)) {
-        this.#sql.of('UPDATE entries SET proven = 1 WHERE id = ?').run(row.id);
+        this.#sql.of('UPDATE entries SET proven = 1 WHERE place = ?').run(row.place);
         return end;
       }
       end = row.seq;
@@ -197,7 +204,8 @@ export class EntryLog {
 
   /** Puts another signature in the place of one that may be bad. */
   sign(id: string, sig: string): void {
-    this.#sql.of('UPDATE entries SET sig = ?, proven = 1 WHERE id = ?').run(sig, id);
+    const place = this.#places.of(id);
+    if (place !== undefined) this.#sql.of('UPDATE entries SET sig = ?, proven = 1 WHERE place = ?').run(sig, place);
   }
 
   /** Place of the entry that is the `count`-th last of those before a time. */
@@ -256,9 +264,9 @@ export class EntryLog {
     { proven, under = null, isNew = false }: { proven: boolean; under?: number | null; isNew?: boolean },
   ): Stored {
     const last = this.lastAt(entry.conversation) ?? 0;
-    const doc = this.derived.docFor(entry.kind);
+    const place = this.#places.next();
     this.#sql
-      .of(`INSERT INTO entries (${COLUMNS}, proven, doc, under) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)`)
+      .of(`INSERT INTO entries (${COLUMNS}, proven, place, under) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)`)
       .run(
         entry.conversation,
         entry.author,
@@ -272,12 +280,13 @@ export class EntryLog {
         bytes,
         now,
         Number(proven),
-        doc,
+        place,
         under,
       );
     this.#keepEnd(this.#heads, `${entry.conversation} ${entry.author}`, { seq: entry.seq, id, at: entry.at });
     this.#keepEnd(this.#last, entry.conversation, Math.max(last, entry.at));
-    this.derived.added({ entry, id }, doc, { isNew });
+    this.#places.add(id, place);
+    this.derived.added({ entry, id }, place, { isNew });
     return { entry, id, bytes, storedAt: now, withdrawn: false };
   }
 
@@ -302,17 +311,24 @@ export class EntryLog {
   }
 
   get(id: string): Stored | undefined {
-    const row = this.#sql.of<Row>(`SELECT ${COLUMNS} FROM entries WHERE id = ?`).get(id);
+    const place = this.#places.of(id);
+    if (place === undefined) return undefined;
+    const row = this.#sql.of<Row>(`SELECT ${COLUMNS} FROM entries WHERE place = ?`).get(place);
     return row && stored(row);
   }
 
   /** Ids that begin with `text`, which is not empty: at most `most`. */
   beginning(text: string, most: number): string[] {
-    const end = `${text.slice(0, -1)}${String.fromCharCode(text.charCodeAt(text.length - 1) + 1)}`;
-    return this.#sql
-      .of<{ id: string }>('SELECT id FROM entries WHERE id >= ? AND id < ? ORDER BY id LIMIT ?')
-      .all(text, end, most)
-      .map(({ id }) => id);
+    return this.#places.beginning(text, most);
+  }
+
+  /** Of an own entry in a room, the number of its order that was known when it was written; null where that is not kept here. */
+  under(id: string): number | null {
+    const place = this.#places.of(id);
+    if (place === undefined) return null;
+    return (
+      this.#sql.of<{ under: number | null }>('SELECT under FROM entries WHERE place = ?').get(place)?.under ?? null
+    );
   }
 
   /**

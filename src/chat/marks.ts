@@ -2,9 +2,8 @@
 import type { Store } from '../base/sqlite.ts';
 import type { Link } from '../link/link.ts';
 import type { Ledger } from './ledger.ts';
-import { fold } from './search.ts';
 import type { Exchange } from './sync.ts';
-import { type Scope, STEPS, type Statements } from './tables.ts';
+import { migrateChat, type Scope, type Statements } from './tables.ts';
 
 /** Conversations told in one call: their standings fit its frame. */
 const TOLD_AT_ONCE = 16;
@@ -14,8 +13,7 @@ const TOLD_AT_ONCE = 16;
  * what the other lacks. Called on a store that is not in use.
  */
 export function askAllAgain(store: Store, self: string): void {
-  store.define('fold', fold);
-  store.migrate('chat', STEPS);
+  migrateChat(store);
   store
     .prepare(
       'INSERT OR IGNORE INTO untold (account, conversation, seq) SELECT account, conversation, 0 FROM members WHERE account <> ?',
@@ -25,8 +23,7 @@ export function askAllAgain(store: Store, self: string): void {
 
 /** As `askAllAgain`, of a store that many accounts share: for each of them those who are not among them. */
 export function askAllOfHosted(store: Store, hosted: readonly string[]): void {
-  store.define('fold', fold);
-  store.migrate('chat', STEPS);
+  migrateChat(store);
   store
     .prepare(
       `INSERT OR IGNORE INTO untold (account, conversation, seq)

@@ -11,8 +11,7 @@ import { EntryLog, type Stored } from './log.ts';
 import { mayRead, type RoomState } from './membership.ts';
 import { ReceiptBook } from './receipt.ts';
 import { RoomBook } from './room-book.ts';
-import { fold } from './search.ts';
-import { Scope, STEPS, Statements } from './tables.ts';
+import { migrateChat, Scope, Statements } from './tables.ts';
 
 const SHARED_STEPS = [
   `
@@ -47,9 +46,12 @@ export class Replica {
   constructor(store: Store, household?: Household) {
     this.store = store;
     this.sql = new Statements(store);
-    this.entries = new EntryLog(this.sql, { isShared: household !== undefined });
+    this.entries = new EntryLog(this.sql, store, { isShared: household !== undefined });
     this.receipts = new ReceiptBook(this.sql);
-    this.rooms = new RoomBook(this.sql, store, { isShared: household !== undefined });
+    this.rooms = new RoomBook(this.sql, store, {
+      isShared: household !== undefined,
+      under: (id) => this.entries.under(id),
+    });
     this.#household = household;
     if (household) this.entries.signed = (rows) => this.#signed(rows, household);
     this.entries.derived.mayRemove = (act) => this.rooms.moderated(act.conversation, act.author, act.at);
@@ -81,8 +83,7 @@ export class Replica {
   migrate(): void {
     if (this.#isMigrated) return;
     this.#isMigrated = true;
-    this.store.define('fold', fold);
-    this.store.migrate('chat', STEPS);
+    migrateChat(this.store);
     this.store.migrate('letters', LETTER_STEPS);
     this.rooms.migrate();
     if (this.isShared) this.store.migrate('hosted-chat', SHARED_STEPS);

@@ -122,14 +122,17 @@ export class RoomBook {
   readonly #sql: Statements;
   readonly #store: Store;
   readonly #isShared: boolean;
+  readonly #under: (entry: string) => number | null;
   readonly #states = new Map<string, RoomState>();
   /** Of each room in `#states`: who became able to take back what others wrote, or lost it, in order. */
   readonly #powers = new Map<string, Map<string, Power[]>>();
 
-  constructor(sql: Statements, store: Store, { isShared } = { isShared: false }) {
+  /** `under`: as `EntryLog.under`. */
+  constructor(sql: Statements, store: Store, options: { isShared: boolean; under: (entry: string) => number | null }) {
     this.#sql = sql;
     this.#store = store;
-    this.#isShared = isShared;
+    this.#isShared = options.isShared;
+    this.#under = options.under;
   }
 
   migrate(): void {
@@ -280,19 +283,18 @@ export class RoomBook {
 
   /** Who was a member when an own entry was written. */
   audience(id: string, entry: string): string[] {
-    const row = this.#sql
-      .of<{ number: number | null }>(
-        `SELECT coalesce((SELECT under FROM entries WHERE id = ?1), (SELECT number FROM room_entries WHERE entry = ?1))
-           AS number`,
-      )
-      .get(entry);
-    const number = row?.number ?? 0;
+    const number = this.#under(entry) ?? this.#earlier(entry);
     return this.#sql
       .of<{ account: string }>(
         'SELECT DISTINCT account FROM room_terms WHERE conversation = ? AND joined <= ? AND (went IS NULL OR went > ?) ORDER BY account',
       )
       .all(id, number, number)
       .map((row) => row.account);
+  }
+
+  /** What earlier versions noted beside an entry. */
+  #earlier(entry: string): number {
+    return this.#sql.of<{ number: number }>('SELECT number FROM room_entries WHERE entry = ?').get(entry)?.number ?? 0;
   }
 
   /** Queues an own change, or (null) the room's creation. Throws `queue_full`. */

@@ -1,5 +1,7 @@
 /** The tables of chat, and their statements, prepared once each. */
 import type { Statement, Store } from '../base/sqlite.ts';
+import { headInSql } from './places.ts';
+import { fold } from './search.ts';
 
 export const STEPS = [
   `
@@ -171,7 +173,110 @@ export const STEPS = [
   -- Of own entries in a room: the number of its order that their author knew. Earlier ones have it in room_entries.
   ALTER TABLE entries ADD COLUMN under INTEGER;
   `,
+  `
+  -- An entry is found by its place in the log, and its place by \`places\`: an index by id, which is a hash, was written all over.
+  -- Nothing may refer to entries by their ids then. head() is this program's own function: the number that an id begins with.
+  CREATE TABLE waiting (
+    recipient TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    code TEXT,
+    message TEXT,
+    PRIMARY KEY (recipient, entry)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO waiting SELECT recipient, entry, conversation, seq, bytes, state, code, message FROM outbox;
+  DROP TABLE outbox;
+  ALTER TABLE waiting RENAME TO outbox;
+  CREATE INDEX outbox_waiting ON outbox (recipient, conversation, seq) WHERE state <> 'failed';
+  CREATE INDEX outbox_entry ON outbox (entry);
+  CREATE TRIGGER outbox_added AFTER INSERT ON outbox BEGIN
+    INSERT INTO outbox_totals (recipient, entries, bytes) VALUES (new.recipient, 1, new.bytes)
+    ON CONFLICT (recipient) DO UPDATE SET entries = entries + 1, bytes = bytes + new.bytes;
+  END;
+  CREATE TRIGGER outbox_settled AFTER DELETE ON outbox WHEN old.state <> 'failed' BEGIN
+    UPDATE outbox_totals SET entries = entries - 1, bytes = bytes - old.bytes WHERE recipient = old.recipient;
+  END;
+  CREATE TRIGGER outbox_failed AFTER UPDATE OF state ON outbox WHEN old.state <> 'failed' AND new.state = 'failed' BEGIN
+    UPDATE outbox_totals SET entries = entries - 1, bytes = bytes - old.bytes WHERE recipient = old.recipient;
+  END;
+
+  CREATE TABLE changes (
+    target TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    author TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    emoji TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (target, kind, author, emoji, at, entry)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO changes SELECT target, entry, conversation, author, kind, emoji, state, at FROM acts;
+  DROP TABLE acts;
+  ALTER TABLE changes RENAME TO acts;
+
+  -- A message keeps the number under which the search index has it: that is its place.
+  CREATE TABLE log (
+    place INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    conversation TEXT NOT NULL REFERENCES conversations (id),
+    author TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    prev TEXT,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    sig TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    stored_at INTEGER NOT NULL,
+    withdrawn INTEGER NOT NULL DEFAULT 0,
+    proven INTEGER NOT NULL DEFAULT 1,
+    under INTEGER
+  ) STRICT;
+  INSERT INTO log
+    SELECT coalesce(doc, (SELECT coalesce(max(doc), 0) FROM messages) + rowid), id, conversation, author, seq, prev, at, kind, body,
+      sig, bytes, stored_at, withdrawn, proven, under
+    FROM entries ORDER BY 1;
+  DROP TABLE entries;
+  ALTER TABLE log RENAME TO entries;
+  CREATE UNIQUE INDEX entries_chain ON entries (conversation, author, seq) WHERE withdrawn = 0;
+  CREATE INDEX entries_order ON entries (conversation, at, id);
+  CREATE INDEX entries_time ON entries (at, id);
+
+  CREATE TABLE texts (
+    place INTEGER PRIMARY KEY,
+    conversation TEXT NOT NULL,
+    author TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    mentioned INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO texts SELECT doc, conversation, author, seq, removed, mentioned FROM messages;
+  DROP TABLE messages;
+  ALTER TABLE texts RENAME TO messages;
+  CREATE INDEX messages_unread ON messages (conversation, author, seq, removed, mentioned);
+
+  CREATE TABLE places (
+    head INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    PRIMARY KEY (head, place)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO places SELECT head(id), place FROM entries ORDER BY 1, 2;
+  -- One row: all entries up to this place are in \`places\`.
+  CREATE TABLE places_written (place INTEGER NOT NULL) STRICT;
+  INSERT INTO places_written SELECT coalesce(max(place), 0) FROM entries;
+  `,
 ] as const;
+
+/** Makes the tables where they are missing, or brings them up to date. */
+export function migrateChat(store: Store): void {
+  store.define('fold', fold);
+  store.define('head', headInSql);
+  store.migrate('chat', STEPS);
+}
 
 /** Keys of one account's own rows in tables that several accounts share: `<own>/<other>`; alone: `<other>`. */
 export class Scope {
