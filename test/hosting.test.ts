@@ -434,11 +434,12 @@ test('unread, read, edits, reactions and events are each account’s own', async
   await alice.backend.messages.edit(id, 'hello');
   await bob.backend.messages.react(id, '👍', { off: false });
   expect(await bob.backend.messages.show(id)).toMatchObject({ text: 'hello', reactions: { '👍': ['bob@lab'] } });
-  const types = async (who: Hosted): Promise<string[]> => {
+  const types = async (who: Hosted, match?: string[]): Promise<string[]> => {
     const found: string[] = [];
     const last = who.backend.events.last();
     for await (const { type, cursor } of await who.backend.events.follow({
       from: 0,
+      match,
       signal: AbortSignal.timeout(5000),
     })) {
       found.push(type);
@@ -448,6 +449,11 @@ test('unread, read, edits, reactions and events are each account’s own', async
   };
   expect(await types(alice)).toEqual(['message.sent', 'message.read', 'message.edited', 'message.reaction']);
   expect(await types(bob)).toEqual(['message.received', 'message.edited', 'message.reaction']);
+  expect(await types(bob, ['message.sent', 'message.re*'])).toEqual(['message.received', 'message.reaction']);
+  const room = await alice.backend.rooms.create('team', { members: [], history: 'all' });
+  await alice.backend.messages.say('#team', 'anybody here?', {});
+  const inRoom = await types(alice, [`conversation:${room.id}`]);
+  expect([inRoom[0], inRoom.at(-1)]).toEqual(['room.created', 'message.sent']);
   // Done once for a key, and for whose key it is.
   const once = { key: 'k' };
   const first = await alice.backend.messages.say('bob', 'once', once);

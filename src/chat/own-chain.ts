@@ -1,7 +1,7 @@
 /** What an account writes: the ends of its own chains, where entries are added, and taken back that nobody would take. */
 import { Fault } from '../base/fault.ts';
 import type { Key } from '../link/identity.ts';
-import type { Conversation } from './conversation.ts';
+import type { Conversation, Head } from './conversation.ts';
 import { ownEntry, signEntry, type Unsigned } from './entry.ts';
 import { aheadFrom, tick } from './hlc.ts';
 import type { Ledger } from './ledger.ts';
@@ -34,8 +34,7 @@ export class OwnChain {
       const now = this.#ledger.clock.now();
       this.#ledger.entries.open(conversation);
       const room = conversation.kind === 'room' ? this.#writable(id) : undefined;
-      this.#dropFuture(conversation, room, now);
-      const head = this.#ledger.entries.head(id, this.#self);
+      const head = this.#dropFuture(conversation, room, now);
       const unsigned = {
         conversation: id,
         author: this.#self,
@@ -97,17 +96,21 @@ export class OwnChain {
     return until <= now + WAITS_MS ? until * 1000 : 0;
   }
 
-  /** After the own clock was set back: entries of the future that nobody has would hold up all that come after them. */
-  #dropFuture({ id, members }: Conversation, room: RoomState | undefined, now: number): void {
+  /**
+   * After the own clock was set back: entries of the future that nobody has would hold up all that come after them. Gives the end
+   * of the chain then.
+   */
+  #dropFuture({ id, members }: Conversation, room: RoomState | undefined, now: number): Head | undefined {
     const head = this.#ledger.entries.head(id, this.#self);
     // What had to come after a home's clock that is ahead is not of the future by mistake.
     const future = aheadFrom(Math.max(now, room ? this.#backAt(room, now) / 1000 : 0));
-    if (!head || head.at < future) return;
+    if (!head || head.at < future) return head;
     for (const recipient of members) {
       const first = this.#ledger.outbox.first(recipient, id);
       const seq = first && this.#ledger.entries.firstSince(id, this.#self, first, future);
       if (seq) this.withdraw(id, seq, new Fault('clock_ahead', 'this machine’s clock was ahead then; say it again'));
     }
+    return this.#ledger.entries.head(id, this.#self);
   }
 
   /**

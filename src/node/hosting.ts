@@ -16,6 +16,7 @@ import { homePaths } from './home.ts';
 import { HostedAccount } from './hosted-account.ts';
 import { HostedKeys } from './hosted-keys.ts';
 import type { Node } from './node.ts';
+import { matcher } from './patterns.ts';
 import { personView, roomEventView } from './views.ts';
 
 /** What happened, told once for all hosted accounts. */
@@ -33,8 +34,14 @@ const MOST_WAITING = 100_000;
 /** Milliseconds between two looks for accounts whose ends of conversations may rest. */
 const REST_CHECK_MS = 1000;
 
-/** Events of a message that all hosted members of its conversation see alike. */
-const FOR_ALL = new Set<ChatEvent>(['message.received', 'message.edited', 'message.deleted', 'message.reaction']);
+/** Events of a message that concern all hosted members of its conversation; what one of them sent the others have received. */
+const FOR_ALL = new Set<ChatEvent>([
+  'message.sent',
+  'message.received',
+  'message.edited',
+  'message.deleted',
+  'message.reaction',
+]);
 
 /** What people decide about each other is their nodes'; a hosted account has decided nothing. */
 const viewOf = ({ node, handleOf }: Pick<House, 'node' | 'handleOf'>, person: Person) =>
@@ -249,7 +256,6 @@ export class House implements AsyncDisposable {
     else this.events.emit(type, { ...data, account: account.account });
     if (type !== 'message.sent' && type !== 'message.received') return;
     const to = this.#hostedOf(this.replica.entries.conversation(conversation)?.members ?? []);
-    if (type === 'message.sent' && to.length > 1) this.events.emit('message.received', data);
     this.store.afterCommit(() => this.#tell({ type: 'message', stored, to }));
   }
 
@@ -283,24 +289,29 @@ export class House implements AsyncDisposable {
   }
 
   /** Events of one account, each with the view that it has now. */
-  async *follow(account: HostedAccount, options: Follow): AsyncGenerator<NodeEvent, void, void> {
+  async *follow(account: HostedAccount, { match, ...options }: Follow): AsyncGenerator<NodeEvent, void, void> {
+    const fits = matcher(match);
     for await (const event of this.events.follow(options)) {
-      const data = this.#view(account, event);
-      if (data) yield { ...event, data };
+      const seen = this.#view(account, event);
+      if (seen && fits(seen)) yield { ...event, ...seen };
     }
   }
 
-  #view(account: HostedAccount, { type, data }: NodeEvent): Record<string, unknown> | undefined {
+  /** An event as an account sees it; undefined where it does not concern it. */
+  #view(account: HostedAccount, { type, data }: NodeEvent): Pick<NodeEvent, 'type' | 'data'> | undefined {
     const { account: only, conversation, entry, room } = data;
     if (only !== undefined && only !== account.account) return undefined;
     if (typeof entry === 'string') {
       const stored = account.chat.history.find(entry);
       const isOwn = stored?.entry.author === account.account;
       if (!stored || (type === 'message.received' && isOwn)) return undefined;
-      return account.messageView(account.chat.history.show(entry));
+      return {
+        type: type === 'message.sent' && !isOwn ? 'message.received' : type,
+        data: account.messageView(account.chat.history.show(entry)),
+      };
     }
     if (!account.chat.rooms.has(String(conversation))) return undefined;
-    return roomEventView(room as RoomEvent, this.handleOf); // as `roomChanged` wrote it
+    return { type, data: roomEventView(room as RoomEvent, this.handleOf) }; // as `roomChanged` wrote it
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
