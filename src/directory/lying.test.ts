@@ -214,7 +214,7 @@ test.each([
   expect(lab.asked).toEqual([]);
 });
 
-test('an older delegation, shown again [Z-23]', async () => {
+test('an older delegation, shown again, leads nowhere; the newer one still does [Z-23]', async () => {
   const { top, lab } = family();
   const old = top.delegates(lab);
   clock.pass(1000);
@@ -225,9 +225,14 @@ test('an older delegation, shown again [Z-23]', async () => {
   world.cache.doubt('lab1.cse');
   clock.pass(2000);
   top.says = () => referral(old);
-  const { fault } = await world.find('bob@lab1.cse', top.at());
-  expect(fault?.code).toBe('bad_referral');
-  expect(lab.asked).toEqual([]);
+  const { by, stale, steps } = await world.find('bob@lab1.cse', top.at());
+  expect(steps[0]).toMatchObject({ zone: 'cse', answer: 'failed', code: 'tracker_down' });
+  expect([by, stale, lab.asked]).toEqual([moved.server, false, []]);
+  // Whoever has nothing newer at hand is told to ask again: the one who was asked may be behind.
+  moved.says = () => {
+    throw new Fault('tracker_down', 'down');
+  };
+  expect((await world.find('eve@lab1.cse', top.at())).fault).toMatchObject({ code: 'tracker_down', retry: true });
 });
 
 test('referrals in a circle [Z-22]', async () => {

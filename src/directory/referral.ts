@@ -74,14 +74,19 @@ export function checkApex(said: Apex, zone: string, checking: Checking): void {
   checkTime(said, said.key, checking);
 }
 
-/** [Z-4] [Z-23] */
+/** Throws `bad_referral`, and `tracker_down` where a newer statement was seen. [Z-4] [Z-23] */
 function checkTime(said: { zone: string; seq: number; until: number }, by: string, checking: Checking): void {
   const { now, seen } = checking;
   if (said.until <= now) refuse('bad_referral', checking, 'what it shows was true until a time that is over');
   if (said.until > now + MOST_STATEMENT_MS) refuse('bad_referral', checking, 'what it shows would hold for too long');
+  // A copy may be behind what the zone's own tracker has signed since: that is no lie, and passes.
   const last = seen(said.zone, by);
   if (said.seq < last)
-    refuse('bad_referral', checking, `what it shows is older (${said.seq}) than what was seen (${last})`);
+    refuse(
+      'tracker_down',
+      checking,
+      `what it shows is older (${said.seq}) than what was seen (${last}); ask again soon`,
+    );
 }
 
 /** The servers as far as the asker may dial them. Throws `bad_referral` where none is left. [Z-24] */
