@@ -27,6 +27,7 @@ import { hasHash } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 import { Bitmap } from './bitmap.ts';
 import { Descent } from './descend.ts';
+import { lookThrough } from './folder-look.ts';
 import { fill, stampOf } from './folder-source.ts';
 import { Layout, type Place } from './layout.ts';
 import type { Manifest } from './manifest.ts';
@@ -329,7 +330,7 @@ export class FolderWriter implements Disposable {
       if (size === 0) this.#writeWhole(file, Buffer.alloc(0));
       else if (size > this.layout.chunk || size > BLOCK_BYTES || this.#begun.has(file)) this.#settle(file);
     }
-    if (!this.identity.inPlace) this.#lookThrough();
+    if (!this.identity.inPlace) lookThrough(this.plan, (folder) => this.#descent.prefix(folder));
     for (const { folder, name, target } of links) {
       const path = this.#descent.prefix(folder) + name;
       try {
@@ -365,31 +366,6 @@ export class FolderWriter implements Disposable {
     // An earlier try may have made it under another umask, or somebody else another mode.
     fchmodSync(fd, this.#mode(file) & ~process.umask());
     this.#setTime(fd, file);
-  }
-
-  /** Throws `unwritable` where a name below is missing, of another kind, or nobody's. */
-  #lookThrough(): void {
-    const expected = this.plan.folders.map(() => new Map<string, 'file' | 'folder' | 'link'>());
-    for (const { folder, name } of this.plan.files) expected[folder]?.set(name, 'file');
-    for (const [number, { parent, name }] of this.plan.folders.entries()) {
-      if (number > 0) expected[parent]?.set(name, 'folder');
-    }
-    const wanted = expected.map(({ size }) => size); // links are made after it
-    for (const { folder, name } of this.plan.links) expected[folder]?.set(name, 'link');
-    for (const [number, names] of expected.entries()) {
-      const prefix = this.#descent.prefix(number);
-      let count = 0;
-      for (const entry of readdirSync(prefix, { withFileTypes: true })) {
-        const kind = entry.isFile() ? 'file' : entry.isDirectory() ? 'folder' : 'link';
-        const isLink = kind === 'link' && entry.isSymbolicLink();
-        if (names.get(entry.name) !== kind || (kind === 'link' && !isLink)) {
-          throw new Fault('unwritable', `writing "${prefix}${entry.name}": something that is not ours stands there`);
-        }
-        if (kind !== 'link') count += 1;
-      }
-      if (count !== wanted[number])
-        throw new Fault('unwritable', `writing into "${prefix}": something was removed meanwhile`);
-    }
   }
 
   [Symbol.dispose](): void {
