@@ -23,6 +23,8 @@ const MOST_QUEUED = 256;
 const MOST_PER_PEER = 8;
 /** Bytes of one write: larger ones gain nothing, smaller ones cost a system call each. */
 const WRITE_BYTES = 256 * 1024;
+/** Bytes of a manifest that are read from the store at once: as it keeps them, so that none is read twice. */
+const MANIFEST_BYTES = 512 * 1024;
 /** Milliseconds for which a connection's right to a content is not looked up again. */
 const OFFERED_MS = 1000;
 /**
@@ -241,9 +243,12 @@ export class BlobServer {
     const range = await this.#head(request, response, manifest.size, 'application/json');
     if (!range) return;
     await using writer = new Writer(response, closed, this.#options.stallMs ?? STALL_MS);
-    for (let at = range.start; at < range.end; at += WRITE_BYTES) {
-      const { buffer, byteOffset, length } = manifest.read(at, Math.min(range.end, at + WRITE_BYTES));
-      await writer.write(Buffer.from(buffer, byteOffset, length));
+    for (let at = range.start; at < range.end; at += MANIFEST_BYTES) {
+      const { buffer, byteOffset, length } = manifest.read(at, Math.min(range.end, at + MANIFEST_BYTES));
+      const piece = Buffer.from(buffer, byteOffset, length);
+      for (let from = 0; from < length; from += WRITE_BYTES) {
+        await writer.write(piece.subarray(from, from + WRITE_BYTES));
+      }
     }
     response.end();
   }
