@@ -9,8 +9,9 @@ export class Bitmap {
   constructor(size: number, bytes?: Uint8Array) {
     this.size = size;
     const length = Math.ceil(size / 8);
-    this.#bits = bytes?.length === length ? Uint8Array.from(bytes) : new Uint8Array(length);
-    for (let index = 0; index < size; index++) if (this.has(index)) this.#count += 1;
+    const isKnown = bytes?.length === length;
+    this.#bits = isKnown ? Uint8Array.from(bytes) : new Uint8Array(length);
+    for (let index = 0; isKnown && index < size; index++) if (this.has(index)) this.#count += 1;
   }
 
   get count(): number {
