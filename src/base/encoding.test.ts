@@ -2,7 +2,7 @@ import { blake3 } from '@napi-rs/blake-hash';
 import { base32nopad } from '@scure/base';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { fromBase32, hasHash, hash, readBase32, toBase32 } from './encoding.ts';
+import { fromBase32, hasHash, hash, readBase32, readBase32Hash, toBase32 } from './encoding.ts';
 
 test('whatever text is no base32 is refused as the library refuses it', () => {
   const letters = fc.constantFrom(...'abcdefghijklmnopqrstuvwxyz234567', 'A', '0', '=', 'é', '\u2170');
@@ -75,4 +75,21 @@ test('base32 is read into the middle of other bytes, which stay', () => {
   expect(readBase32('mzxw6', into, 2)).toBe(true);
   expect(into.toString('latin1')).toBe('\x01\x01foo\x01\x01\x01');
   expect(readBase32('mzxw!', into, 2)).toBe(false);
+});
+
+test('the text of a hash is read from ASCII as it is read from a text, and nothing else is one', () => {
+  const letters = fc.constantFrom(...'abcdefghijklmnopqrstuvwxyz234567', 'a', 'q', 'A', '0', '\0', '\u00ff');
+  const ends = fc.constantFrom('a', 'q', 'b', '=', '');
+  const anyText = fc
+    .tuple(fc.array(letters, { minLength: 51, maxLength: 51 }), ends)
+    .map(([all, end]) => all.join('') + end);
+  const right = fc.uint8Array({ minLength: 32, maxLength: 32 }).map(toBase32);
+  fc.assert(
+    fc.property(fc.oneof(anyText, right), (text) => {
+      const into = Buffer.alloc(34, 1);
+      const expected = text.length === 52 ? fromBase32(text) : undefined;
+      expect(readBase32Hash(Buffer.from(`.${text}`, 'latin1'), 1, into, 1)).toBe(expected !== undefined);
+      if (expected) expect(into).toEqual(Buffer.from([1, ...expected, 1]));
+    }),
+  );
 });

@@ -72,6 +72,39 @@ export function readBase32(text: string, bytes: Uint8Array, at = 0): boolean {
   return bits < 5 && (held & ((1 << bits) - 1)) === 0;
 }
 
+/** As `VALUES`, of any byte; negative for none. */
+const VALUE_OF = Int8Array.from({ length: 256 }, (_, code) => BASE32.indexOf(String.fromCharCode(code)));
+
+/** The twenty bits that four characters stand for; negative where one of them stands for nothing. */
+const twenty = (ascii: Uint8Array, at: number): number =>
+  ((VALUE_OF[ascii[at] ?? 0] ?? -1) << 15) |
+  ((VALUE_OF[ascii[at + 1] ?? 0] ?? -1) << 10) |
+  ((VALUE_OF[ascii[at + 2] ?? 0] ?? -1) << 5) |
+  (VALUE_OF[ascii[at + 3] ?? 0] ?? -1);
+
+/**
+ * As `readBase32`, of the 52 characters from `start` on, that is of 32 bytes: in ASCII, and eight at a time, for it takes a quarter of
+ * the time, and a list of files has a hundred thousand.
+ */
+export function readBase32Hash(ascii: Uint8Array, start: number, bytes: Uint8Array, at: number): boolean {
+  let all = 0;
+  let to = at;
+  for (let from = start; from < start + 48; from += 8) {
+    const [high, low] = [twenty(ascii, from), twenty(ascii, from + 4)];
+    all |= high | low;
+    bytes[to] = high >> 12;
+    bytes[to + 1] = high >> 4;
+    bytes[to + 2] = (high << 4) | (low >> 16);
+    bytes[to + 3] = low >> 8;
+    bytes[to + 4] = low;
+    to += 5;
+  }
+  const last = twenty(ascii, start + 48); // two bytes, and four bits that must be 0
+  bytes[to] = last >> 12;
+  bytes[to + 1] = last >> 4;
+  return (all | last) >= 0 && (last & 15) === 0;
+}
+
 /** Base64url (RFC 4648, section 5) without padding. */
 export const toBase64url = (bytes: Uint8Array): string => base64urlnopad.encode(bytes);
 

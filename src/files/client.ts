@@ -32,6 +32,8 @@ export type Ask = {
   mostBytes: number;
   /** Total bytes of the thing, where the asker knows: a 206 that says otherwise is `malformed`. */
   total?: number;
+  /** Told how many bytes the body has, before the first of them. */
+  begin?(bytes: number): void;
   body(buffer: Buffer, from: number, to: number): void;
 };
 
@@ -123,6 +125,7 @@ export class BlobClient {
       head: (got) => {
         checkHead(got, ask);
         head = got;
+        ask.begin?.(got.length);
       },
       body: ask.body,
       end: () => {

@@ -1,12 +1,13 @@
 /** The thread beside the event loop that walks, hashes, reads and writes one folder: calls that wait for the disk, by message. */
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { readBase32, toBase32 } from '../base/encoding.ts';
+import { toBase32 } from '../base/encoding.ts';
 import { Fault, type FaultCode, toFault } from '../base/fault.ts';
 import { Bitmap } from './bitmap.ts';
 import { type CheckedFolder, checkFolder, placesAsWritten } from './folder-check.ts';
 import { FolderSource, type HashedFolder, hashFolder, placesAsSent } from './folder-source.ts';
 import { FolderWriter } from './folder-writer.ts';
-import { type Manifest, parseManifest } from './manifest.ts';
+import { digestsOf, type Listing, type Manifest, parseListing, parseManifest } from './manifest.ts';
+import { ManifestReader, type ReadManifest } from './manifest-reader.ts';
 import type { PartIdentity } from './part.ts';
 
 /** What is known of a folder's manifest outside of the thread. */
@@ -32,6 +33,10 @@ export type Calls = {
   openFound(bytes: Uint8Array, hash: string, root: string, asSent: boolean, digests: Uint8Array): Float64Array;
   /** Into memory that both sides see. Gives how many bytes; fewer where a file has changed. */
   read(block: Uint8Array, start: number, end: number): number;
+  /** A manifest begins to come, into this memory: it is read meanwhile, and is the one of the part that is opened next. */
+  expect(bytes: Uint8Array): void;
+  /** So many bytes of it are here. */
+  came(length: number): void;
   openPart(
     bytes: Uint8Array,
     hash: string,
@@ -74,8 +79,8 @@ export type WorkerData = { stop: SharedArrayBuffer };
 
 const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-function outlineOf({ name, size, chunk, files, folders = [], links = [] }: Manifest): Outline {
-  const sizes = new Float64Array(files.length);
+function outlineOf({ name, size, chunk, files, folders = [], links = [] }: Listing): Outline {
+  const sizes = new Float64Array(new SharedArrayBuffer(8 * files.length)); // goes to the event loop without a copy
   for (let file = 0; file < files.length; file++) sizes[file] = files[file]?.size ?? 0;
   return {
     name,
@@ -85,20 +90,6 @@ function outlineOf({ name, size, chunk, files, folders = [], links = [] }: Manif
     entries: files.length + folders.length + links.length,
     files: files.length,
   };
-}
-
-/** The hashes of all chunks, one after the other. */
-function digestsOf({ files }: Manifest): Buffer {
-  const count = files.reduce((sum, { chunks }) => sum + chunks.length, 0);
-  const digests = Buffer.allocUnsafeSlow(32 * count);
-  let at = 0;
-  for (const { chunks } of files) {
-    for (const chunk of chunks) {
-      readBase32(chunk, digests, at);
-      at += 32;
-    }
-  }
-  return digests;
 }
 
 /** Of each digest the first chunk that has it: the digest's place, and the chunk's first byte. */
@@ -119,8 +110,9 @@ function matches({ files, chunk: size }: Manifest, digests: Uint8Array): Float64
 }
 
 /** The manifest of a folder. Throws as `parseManifest`, and `malformed` for one of a single file. */
-function parseFolder(bytes: Uint8Array, hash: string): Manifest {
-  const manifest = parseManifest(bytes, hash);
+const parseFolder = (bytes: Uint8Array, hash: string): Manifest => ofFolder(parseManifest(bytes, hash));
+
+function ofFolder<M extends Listing>(manifest: M): M {
   if (!manifest.folder) throw new Fault('malformed', 'reading a manifest: it is not of a folder, as its ticket says');
   return manifest;
 }
@@ -128,6 +120,7 @@ function parseFolder(bytes: Uint8Array, hash: string): Manifest {
 export function folderCalls(isStopped: () => boolean): Calls {
   let source: FolderSource | undefined;
   let writer: FolderWriter | undefined;
+  let coming: ManifestReader | undefined;
   const stop = (): void => {
     if (isStopped()) throw new Fault('cancelled', 'reading a folder: it was cancelled');
   };
@@ -158,14 +151,24 @@ export function folderCalls(isStopped: () => boolean): Calls {
       if (!source) throw new Fault('wrong_state', 'reading a folder: it is not open');
       return source.read(buffer(block), start, end);
     },
+    expect(bytes) {
+      coming = new ManifestReader(bytes);
+    },
+    came: (length) => coming?.came(length),
     openPart(bytes, hash, options) {
-      const manifest = parseFolder(bytes, hash);
+      let read: ReadManifest | undefined;
+      const parse = (): object | undefined => {
+        read = coming?.end();
+        coming = undefined;
+        return read?.json;
+      };
+      const manifest = ofFolder(parseListing(coming?.bytes ?? bytes, hash, parse));
       const outline = outlineOf(manifest);
       const { name, size, entries } = options.ticket;
       if (outline.name !== name || outline.size !== size || outline.entries !== entries) {
         throw new Fault('malformed', 'reading a manifest: its name, size and entries are not what the ticket says'); // [F-7]
       }
-      const digests = digestsOf(manifest);
+      const digests = read?.digests ?? digestsOf(manifest.files);
       writer = FolderWriter.open({ ...options, manifest, digests });
       const { identity, fresh, plan } = writer;
       return { outline, digests, identity, fresh, leftOut: plan.leftOut, renamed: plan.renamed };

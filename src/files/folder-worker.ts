@@ -52,6 +52,11 @@ export class FolderWorker implements AsyncDisposable {
     }
   }
 
+  /** As `ask`, for what nobody waits for: where it fails, a later call will too. */
+  tell<N extends keyof Calls>(name: N, ...args: Parameters<Calls[N]>): void {
+    this.ask(name, ...args).catch(() => {});
+  }
+
   #start(): Worker {
     const ending = import.meta.filename.endsWith('.ts') ? 'ts' : 'js';
     const worker = new Worker(new URL(`./folder-thread.${ending}`, import.meta.url), {

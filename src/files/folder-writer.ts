@@ -30,7 +30,7 @@ import { Descent } from './descend.ts';
 import { lookThrough } from './folder-look.ts';
 import { fill, stampOf } from './folder-source.ts';
 import { Layout, type Place } from './layout.ts';
-import type { Manifest } from './manifest.ts';
+import type { Listing } from './manifest.ts';
 import type { PartIdentity } from './part.ts';
 import { type Plan, planFolder } from './plan.ts';
 import { BLOCK_BYTES } from './source.ts';
@@ -48,7 +48,7 @@ export class FolderWriter implements Disposable {
   /** True if nothing of an earlier part could be used. */
   readonly fresh: boolean;
   readonly plan: Plan;
-  readonly #manifest: Manifest;
+  readonly #manifest: Listing;
   /** The hashes of all chunks, 32 bytes each. */
   readonly #digests: Buffer;
   readonly #descent: Descent;
@@ -61,7 +61,7 @@ export class FolderWriter implements Disposable {
   #unsynced: Bitmap;
 
   private constructor(options: {
-    manifest: Manifest;
+    manifest: Listing;
     layout: Layout;
     plan: Plan;
     descent: Descent;
@@ -86,7 +86,7 @@ export class FolderWriter implements Disposable {
   static open(options: {
     root: string;
     known: PartIdentity | undefined;
-    manifest: Manifest;
+    manifest: Listing;
     digests: Buffer;
   }): FolderWriter {
     const { root, known, manifest, digests } = options;

@@ -50,6 +50,9 @@ export type IncomingOptions = {
   traffic: Traffic;
 };
 
+/** Bytes of a manifest of which its thread is told at once: it reads them in some ten milliseconds. */
+const TOLD_BYTES = 1024 * 1024;
+
 /** An accepted transfer that is not running. */
 type Waiting = { notBefore: number };
 type Running = {
@@ -291,7 +294,7 @@ export class Incoming {
     try {
       thread?.start(); // meanwhile the manifest comes
       const holders = [peer, ...this.#options.sharing.othersOf(hash, peer, this.#self)];
-      const manifest = store.manifest(hash) ?? (await this.#manifestOf(id, holders, lines));
+      const manifest = store.manifest(hash) ?? (await this.#manifestOf(id, { holders, lines, thread }));
       await this.#fetchInto(id, manifest, { thread, tries, lines, holders, signal });
     } finally {
       await thread?.[Symbol.asyncDispose]();
@@ -304,11 +307,14 @@ export class Incoming {
   }
 
   /** The manifest from who wrote the ticket, or else from any of the others. */
-  async #manifestOf(id: string, holders: readonly string[], lines: Lines): Promise<Buffer> {
+  async #manifestOf(
+    id: string,
+    { holders, lines, thread }: { holders: readonly string[]; lines: Lines; thread: FolderWorker | undefined },
+  ): Promise<Buffer> {
     let first: unknown;
     for (const account of holders) {
       try {
-        return await this.#fetchManifest(id, await lines.use(account));
+        return await this.#fetchManifest(id, await lines.use(account), thread);
       } catch (error) {
         lines.forget(account);
         first ??= error;
@@ -317,16 +323,25 @@ export class Incoming {
     throw first;
   }
 
-  /** The manifest's bytes: what they say is not believed yet. */
-  async #fetchManifest(id: string, client: BlobClient): Promise<Buffer> {
+  /** The manifest's bytes: what they say is not believed yet. The thread reads them as they come. */
+  async #fetchManifest(id: string, client: BlobClient, thread: FolderWorker | undefined): Promise<Buffer> {
     const { hash, size, contents } = this.#transfers.get(id);
-    const pieces: Buffer[] = [];
+    let bytes: Buffer = Buffer.alloc(0);
+    let [filled, told] = [0, 0];
     await client.get({
       path: `/blobs/${hash}`,
       mostBytes: contents ? mostManifestBytes(size, contents) : MOST_MANIFEST_BYTES,
-      body: (buffer, from, to) => void pieces.push(Buffer.from(buffer.subarray(from, to))),
+      begin: (length) => {
+        bytes = Buffer.from(new SharedArrayBuffer(length));
+        thread?.tell('expect', bytes);
+      },
+      body: (buffer, from, to) => {
+        filled += buffer.copy(bytes, filled, from, to);
+        if (filled - told < TOLD_BYTES) return;
+        told = filled;
+        thread?.tell('came', filled);
+      },
     });
-    const bytes = Buffer.concat(pieces);
     if (hashOf(bytes) !== hash) throw new Fault('hash_mismatch', 'fetching a manifest: the bytes have another hash');
     return bytes;
   }
@@ -380,17 +395,20 @@ export class Incoming {
     const part = await this.#open(id, manifest, { thread, isShared });
     const { layout } = part;
     const content = contentOf(part, `/blobs/${hash}/${contents ? 'all' : 0}`);
-    // Bytes come meanwhile; but others, who are told of the part, may ask for its manifest.
-    const keeping = store.saveLargeManifest(hash, manifest);
-    keeping.catch(() => {}); // heard of below
+    let keeping: Promise<void> | undefined;
+    const keep = (): Promise<void> => {
+      keeping ??= store.saveLargeManifest(hash, manifest);
+      keeping.catch(() => {}); // heard of below
+      return keeping;
+    };
     try {
-      if (isShared) await keeping;
+      if (isShared) await keep(); // others, who are told of the part, may ask for its manifest
       const ledger = await Ledger.open({ store, id, part, signal });
       const { have } = ledger;
       const share = isShared ? sharing.begin(content, { hash, have, part }) : undefined;
       try {
         if (!have.full) {
-          let bytes = layout.bytesOf((index) => have.has(index));
+          let bytes = have.count > 0 ? layout.bytesOf((index) => have.has(index)) : 0;
           const whole = contents && new WholeFiles(layout, have);
           await checkSpace(folder, layout.size - bytes, whole ? whole.files - whole.count : 1);
           let client: BlobClient | undefined;
@@ -425,6 +443,7 @@ export class Incoming {
                   `fetching chunk ${index}: the holder gave wrong data ${MOST_STRIKES} times`,
                 );
               };
+              void keep(); // while bytes come
               while (!have.full) {
                 const line = await lines.use(peer);
                 client = line;
@@ -451,7 +470,7 @@ export class Incoming {
             ledger.distrust();
             throw error;
           });
-        await keeping;
+        await keep();
         if (!contents || part.stamps) await sharing.keep(hash, path, part.stamps);
         this.#done(id, path);
       } finally {

@@ -1,5 +1,5 @@
 /** What a ticket stands for: names, sizes, and the BLAKE3 of every chunk. Its own BLAKE3 is the ticket's hash. [F-1] */
-import { BASE32_OF_32_BYTES, canonical, hash } from '../base/encoding.ts';
+import { BASE32_OF_32_BYTES, canonical, hash, readBase32 } from '../base/encoding.ts';
 import { Fault } from '../base/fault.ts';
 
 const MiB = 1024 * 1024;
@@ -34,6 +34,8 @@ export type ManifestFile = {
   mtime?: number | undefined;
   exec?: boolean | undefined;
 };
+/** A file whose chunks' hashes may stand elsewhere. */
+export type ListedFile = Omit<ManifestFile, 'chunks'> & { chunks?: string[] };
 type ManifestFolder = { path: string; mtime?: number | undefined };
 type ManifestLink = { path: string; target: string };
 export type Manifest = {
@@ -50,6 +52,9 @@ export type Manifest = {
   links?: ManifestLink[] | undefined;
 };
 
+/** A manifest whose chunks' hashes may stand elsewhere. */
+export type Listing = Omit<Manifest, 'files'> & { files: ListedFile[] };
+
 type Members = Record<string, unknown>;
 
 /**
@@ -59,7 +64,7 @@ type Members = Record<string, unknown>;
  */
 function wrongInFile({ path, size, chunks, mtime, exec }: Members): string | undefined {
   if (!isName(path)) return 'path';
-  if (!isWithin(size, 0, MOST_FILE_BYTES)) return 'size';
+  if (!isSize(size)) return 'size';
   if (!Array.isArray(chunks) || chunks.length > MOST_CHUNKS || !chunks.every(isContentHash)) return 'chunks';
   if (!isTime(mtime)) return 'mtime';
   return exec === undefined || typeof exec === 'boolean' ? undefined : 'exec';
@@ -75,16 +80,16 @@ function wrongInLink({ path, target }: Members): string | undefined {
   return isName(target) ? undefined : 'target';
 }
 
-function wrongInManifest(members: Members): string | undefined {
+function wrongInManifest(members: Members, areFilesRight: boolean): string | undefined {
   const { v, name, size, chunk, folder, files, folders, links } = members;
   if (!Number.isSafeInteger(v)) return 'v';
   if (!isName(name)) return 'name';
-  if (!isWithin(size, 0, MOST_FILE_BYTES)) return 'size';
+  if (!isSize(size)) return 'size';
   if (!Number.isSafeInteger(chunk)) return 'chunk';
   if (folder !== undefined && typeof folder !== 'boolean') return 'folder';
   if (files === undefined) return 'files';
   return (
-    wrongInList('files', files, wrongInFile) ??
+    (areFilesRight ? undefined : wrongInList('files', files, wrongInFile)) ??
     wrongInList('folders', folders, wrongInFolder) ??
     wrongInList('links', links, wrongInLink)
   );
@@ -112,7 +117,9 @@ const isObject = (value: unknown): value is Members =>
 export const isName = (value: unknown): value is string =>
   typeof value === 'string' && value !== '' && value.length <= MOST_PATH && value.isWellFormed();
 
-const isTime = (value: unknown): boolean => value === undefined || isWithin(value, EARLIEST_MS, LATEST_MS);
+export const isSize = (value: unknown): boolean => isWithin(value, 0, MOST_FILE_BYTES);
+
+export const isTime = (value: unknown): boolean => value === undefined || isWithin(value, EARLIEST_MS, LATEST_MS);
 
 const isWithin = (value: unknown, least: number, most: number): boolean =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most;
@@ -142,15 +149,21 @@ export function encodeManifest(value: Manifest): { bytes: Buffer; hash: string }
  * cannot be, `bad_name` for paths that lead out of the folder, `unsupported_version` for a later format.
  */
 export function parseManifest(bytes: Uint8Array, expected: string): Manifest {
+  return parseListing(bytes, expected, () => undefined) as Manifest; // what nobody has read yet is read with all its hashes
+}
+
+/** As `parseManifest`. `read` gives the JSON of these bytes if somebody has read it, whose files are right each by itself. */
+export function parseListing(bytes: Uint8Array, expected: string, read: () => object | undefined): Listing {
   if (hash(bytes) !== expected) {
     throw new Fault('hash_mismatch', `reading the manifest "${expected}": the bytes have another hash`);
   }
-  const json = jsonOf(bytes);
+  const known = read();
+  const json = known ?? jsonOf(bytes);
   const version = isObject(json) ? json.v : undefined;
   if (Number.isInteger(version) && version !== 1) {
     throw new Fault('unsupported_version', 'reading a manifest: this program takes those of format 1');
   }
-  const value = shapeOf(json);
+  const value = shapeOf(json, known !== undefined);
   if (!value.folder && bytes.length > MOST_MANIFEST_BYTES) throw lie(`over ${MOST_MANIFEST_BYTES} bytes`);
   checkSums(value);
   if (value.folder) checkFolder(value);
@@ -160,24 +173,38 @@ export function parseManifest(bytes: Uint8Array, expected: string): Manifest {
 }
 
 /** Throws `malformed` for what is not of a manifest's shape. */
-function shapeOf(json: unknown): Manifest {
+function shapeOf(json: unknown, areFilesRight: boolean): Listing {
   if (!isObject(json)) throw lie('no object');
-  const wrong = wrongInManifest(json);
+  const wrong = wrongInManifest(json, areFilesRight);
   if (wrong !== undefined) throw lie(`${wrong}: not what it may be`);
-  return json as Manifest; // looked at member by member
+  return json as Listing; // looked at member by member
+}
+
+/** The hashes of all chunks of these files, 32 bytes each; in memory that other threads see without a copy. */
+export function digestsOf(files: readonly ListedFile[]): Buffer {
+  const count = files.reduce((sum, { chunks = [] }) => sum + chunks.length, 0);
+  const digests = Buffer.from(new SharedArrayBuffer(32 * count));
+  let at = 0;
+  for (const { chunks = [] } of files) {
+    for (const chunk of chunks) {
+      readBase32(chunk, digests, at);
+      at += 32;
+    }
+  }
+  return digests;
 }
 
 /** Sizes, counts and sums must agree, or whoever wrote it lies. [F-4] */
-function checkSums({ chunk, files, size }: Manifest): void {
+function checkSums({ chunk, files, size }: Listing): void {
   const isPowerOfTwo = Number.isInteger(Math.log2(chunk));
   if (!isPowerOfTwo || chunk < CHUNK_BYTES || chunk > MOST_CHUNK_BYTES) {
     throw lie(`chunk: ${chunk} is not a power of two from ${CHUNK_BYTES} to ${MOST_CHUNK_BYTES}`);
   }
   let sum = 0;
   for (let index = 0; index < files.length; index++) {
-    const file = files[index] as ManifestFile; // within its bounds
+    const file = files[index] as ListedFile; // within its bounds
     const count = Math.ceil(file.size / chunk);
-    if (file.chunks.length !== count) {
+    if (file.chunks && file.chunks.length !== count) {
       throw lie(`files.${index}: ${file.size} bytes are ${count} chunks, not ${file.chunks.length}`);
     }
     sum += file.size;
@@ -187,7 +214,7 @@ function checkSums({ chunk, files, size }: Manifest): void {
 }
 
 /** What stands in the folder must be able to stand there: each path once, and nothing below what is no folder. [F-7] */
-function checkFolder({ files, folders = [], links = [] }: Manifest): void {
+function checkFolder({ files, folders = [], links = [] }: Listing): void {
   const count = files.length + folders.length + links.length;
   if (count > MOST_ENTRIES) throw lie(`${count} entries, at most ${MOST_ENTRIES}`);
   const [fileAt, linkAt] = [lookup(files), lookup(links)];
@@ -264,10 +291,13 @@ const shown = (path: string): string => path.slice(0, 100);
 function jsonOf(bytes: Uint8Array): unknown {
   if (bytes.length > MOST_FOLDER_MANIFEST_BYTES) throw lie(`over ${MOST_FOLDER_MANIFEST_BYTES} bytes`);
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return JSON.parse(textOf(bytes));
   } catch {
     throw lie('not JSON in UTF-8');
   }
 }
+
+/** Throws `TypeError` for what is not UTF-8. */
+export const textOf = (bytes: Uint8Array): string => new TextDecoder('utf-8', { fatal: true }).decode(bytes);
 
 const lie = (what: string): Fault => new Fault('malformed', `reading a manifest: ${what}`);

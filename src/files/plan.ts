@@ -2,7 +2,7 @@
 import { posix } from 'node:path';
 import { Fault } from '../base/fault.ts';
 import { linkEnd } from './links.ts';
-import type { Manifest } from './manifest.ts';
+import type { Listing } from './manifest.ts';
 import { candidates, isPlainPath, safeName } from './paths.ts';
 
 /** Names that may be taken by another one: past it somebody makes them up. */
@@ -26,7 +26,7 @@ export type Plan = {
  * two such names is written as `name (2)`; elsewhere both stand as they are. Throws `bad_name`.
  */
 export function planFolder(
-  { files, folders = [], links = [] }: Pick<Manifest, 'files' | 'folders' | 'links'>,
+  { files, folders = [], links = [] }: Pick<Listing, 'files' | 'folders' | 'links'>,
   options: { blind: boolean; platform?: NodeJS.Platform },
 ): Plan {
   const planned: PlannedFolder[] = [{ parent: 0, name: '', mtime: undefined }];

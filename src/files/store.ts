@@ -238,12 +238,12 @@ export class FileStore {
     if (bytes.length <= PIECE_BYTES) return this.saveManifest(hash, bytes);
     if (this.manifestSize(hash) !== undefined) return;
     for (let piece = 0; piece * PIECE_BYTES < bytes.length; piece++) {
+      await new Promise((resolve) => setImmediate(resolve));
       this.#sql('INSERT OR REPLACE INTO file_manifest_pieces (hash, piece, bytes) VALUES (?, ?, ?)').run(
         hash,
         piece,
         bytes.subarray(piece * PIECE_BYTES, (piece + 1) * PIECE_BYTES),
       );
-      await new Promise((resolve) => setImmediate(resolve));
     }
     this.#sql("INSERT OR IGNORE INTO file_manifests (hash, bytes, size) VALUES (?, x'', ?)").run(hash, bytes.length);
   }
