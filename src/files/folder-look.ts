@@ -42,23 +42,18 @@ function expectedBy({ files, folders, links }: Plan): Expected[] {
  * after it. `prefix` is what to put before a name in one of the plan's folders.
  */
 export function lookThrough(plan: Plan, prefix: (folder: number) => string): void {
-  for (const [number, expected] of expectedBy(plan).entries()) {
-    const path = prefix(number);
-    let count = 0;
-    for (const entry of readdirSync(path, { withFileTypes: true })) {
-      const kind = entry.isFile()
-        ? 'file'
-        : entry.isDirectory()
-          ? 'folder'
-          : entry.isSymbolicLink()
-            ? 'link'
-            : undefined;
-      if (!kind || !expected[kind].has(entry.name)) {
-        throw new Fault('unwritable', `writing "${path}${entry.name}": something that is not ours stands there`);
-      }
-      if (kind !== 'link') count += 1;
+  for (const [number, expected] of expectedBy(plan).entries()) lookInto(prefix(number), expected);
+}
+
+function lookInto(path: string, expected: Expected): void {
+  let count = 0;
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    const kind = entry.isFile() ? 'file' : entry.isDirectory() ? 'folder' : entry.isSymbolicLink() ? 'link' : undefined;
+    if (!kind || !expected[kind].has(entry.name)) {
+      throw new Fault('unwritable', `writing "${path}${entry.name}": something that is not ours stands there`);
     }
-    if (count !== expected.file.count + expected.folder.count)
-      throw new Fault('unwritable', `writing into "${path}": something was removed meanwhile`);
+    if (kind !== 'link') count += 1;
   }
+  if (count !== expected.file.count + expected.folder.count)
+    throw new Fault('unwritable', `writing into "${path}": something was removed meanwhile`);
 }
