@@ -8,7 +8,6 @@ import { Columns } from './columns.ts';
 import { beside, type ChatServer, type Contender, contenders, cpuSecondsOf, residentBytesOf } from './im-servers.ts';
 import type { Measured, Row } from './run.ts';
 
-const WINDOW = 64;
 const SPEAKERS = [1, 4];
 /** Deliveries of one run, about; and messages at 200 a second: two seconds of them. */
 const DELIVERIES = 1_000_000;
@@ -18,15 +17,20 @@ const IDLE = 10_000;
 /** Milliseconds of silence after which idle clients are measured: what was needed to let them in is given back by then. */
 const RESTED_MS = 10_000;
 
-type Sizes = { runs: number; members: number | undefined; messages: number | undefined; size: number | undefined };
+type Sizes = { runs: number } & Record<'members' | 'messages' | 'size' | 'window', number | undefined>;
 
-/** `members`: of the larger room (1000; the smaller has a tenth); `messages` of a run; `size`: idle clients. */
-async function run({ runs, members = 1000, messages, size = IDLE }: Sizes): Promise<Measured> {
+/**
+ * `members`: of the larger room (1000; the smaller has a tenth); `messages` of a run; `window`: of them that are under way at once;
+ * `size`: idle clients.
+ */
+async function run({ runs, members = 1000, messages, size = IDLE, window = 64 }: Sizes): Promise<Measured> {
   const columns = new Columns();
   const rooms = [Math.max(2, Math.round(members / 10)), members];
   for (let n = 0; n < runs; n++) {
     for (const contender of contenders) {
-      for (const count of rooms) await room(columns, contender, count, messages ?? Math.ceil(DELIVERIES / count));
+      for (const count of rooms) {
+        await room(columns, contender, { members: count, messages: messages ?? Math.ceil(DELIVERIES / count), window });
+      }
       await idle(columns, contender, size);
     }
   }
@@ -36,7 +40,7 @@ async function run({ runs, members = 1000, messages, size = IDLE }: Sizes): Prom
     ),
   );
   return {
-    what: `rooms of ${rooms.join(' and ')}, window ${WINDOW}, ${size} idle clients, ${runs} runs, medians`,
+    what: `rooms of ${rooms.join(' and ')}, window ${window}, ${size} idle clients, ${runs} runs, medians`,
     columns: columns.all,
     ratios: Object.fromEntries(
       contenders
@@ -54,18 +58,23 @@ async function run({ runs, members = 1000, messages, size = IDLE }: Sizes): Prom
 const roomName = (members: number, speakers: number): string =>
   `${members} receivers, ${speakers} sender${speakers > 1 ? 's' : ''}`;
 
-async function room(columns: Columns, contender: Contender, members: number, messages: number): Promise<void> {
+async function room(
+  columns: Columns,
+  contender: Contender,
+  flood: Record<'members' | 'messages' | 'window', number>,
+): Promise<void> {
   const { name, kind } = contender;
+  const { members, messages, window } = flood;
   await beside(contender, async (server) => {
     await using load = new Child(resolve(import.meta.dirname, 'im-load.ts'));
     const names = await load.ask<string[]>('come', kind, server.port, members);
     await server.gather?.(names);
     const { deliveries } = await load.ask<{ deliveries: number }>('start', kind);
-    await load.ask('flood', 1, messages, WINDOW); // what is compiled as it runs is compiled now, and not counted: for all alike
+    await load.ask('flood', 1, messages, window); // what is compiled as it runs is compiled now, and not counted: for all alike
     for (const speakers of SPEAKERS) {
       const what = `${name}, ${roomName(members, speakers)}`;
       const [atServer, atLoad] = [await cpuSecondsOf(server.pid), await load.cpuSeconds()];
-      const seconds = await load.ask<number>('flood', speakers, messages, WINDOW);
+      const seconds = await load.ask<number>('flood', speakers, messages, window);
       const all = deliveries * messages;
       columns.note(`${what}, deliveries/s`, all / seconds);
       columns.note(`${what}, server CPU us a delivery`, (1e6 * ((await cpuSecondsOf(server.pid)) - atServer)) / all);

@@ -1,12 +1,12 @@
 /**
  * Measures rows of the table in the design, each beside its reference in the same run: ratios count, times do not.
  *
- *   node bench/run.ts [row...] [--runs 5] [--size N] [--files N] [--members N] [--messages N] [--minutes N]
+ *   node bench/run.ts [row...] [--runs 5] [--size N] [--files N] [--members N] [--messages N] [--window N] [--minutes N]
  *
  * `--size` is MiB for a file (2048; 256 where many move at once), thousands of entries for a catch-up (100), of reads
  * for requests (20), of accounts for lookups (20) and records (1000), of links for idle (15), of entries for scroll (100), hundreds of lookups for zones (2), idle
  * clients for im (10000); `--files` small files (100000), or idle pairs for relay (1000). `--members` (100) and `--messages` (200) are of a room; for im `--members` (1000)
- * is of the larger room. `--minutes` (0.5) are of messages that arrive at the page.
+ * is of the larger room, and `--window` (64) the messages that are under way at once. `--minutes` (0.5) are of messages that arrive at the page.
  *
  * Prints a table and appends a line for each row to bench/history/<row>.jsonl.
  */
@@ -46,7 +46,7 @@ export type Measured = {
 };
 
 /** Each undefined unless it was said. */
-type Sizes = Record<'size' | 'files' | 'members' | 'messages' | 'minutes', number | undefined>;
+type Sizes = Record<'size' | 'files' | 'members' | 'messages' | 'window' | 'minutes', number | undefined>;
 
 export type Row = { name: string; run(options: { runs: number } & Sizes): Promise<Measured> };
 
@@ -92,6 +92,7 @@ async function main(): Promise<void> {
       files: { type: 'string' },
       members: { type: 'string' },
       messages: { type: 'string' },
+      window: { type: 'string' },
       minutes: { type: 'string' },
     },
   });
@@ -103,12 +104,13 @@ async function main(): Promise<void> {
   }
   for (const row of rows.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
     const number = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text));
-    const { size, files, members, messages, minutes } = values;
+    const { size, files, members, messages, window, minutes } = values;
     const sizes = {
       size: number(size),
       files: number(files),
       members: number(members),
       messages: number(messages),
+      window: number(window),
       minutes: number(minutes),
     };
     const measured = await row.run({ runs: Number(values.runs), ...sizes });

@@ -7,7 +7,7 @@ import { base32Number } from '../base/encoding.ts';
 import type { Store } from '../base/sqlite.ts';
 import type { Statements } from './tables.ts';
 
-/** Characters of an id that the index has: 45 bits, of which two of a million entries are the same once in a hundred logs. */
+/** Characters of an id that the index has: 45 bits, which two of a million entries share in one of seventy logs. */
 const HEAD = 9;
 /** New entries that are written together, and how many of them at once: a thousand inserts take a millisecond or two. */
 const TOGETHER = 4096;
