@@ -76,7 +76,6 @@ export class Store implements Disposable {
   #depth = 0;
   #after: (() => void)[] = [];
   #group: Grouped[] = [];
-  #isGroupDue = false;
   #undone = 0;
   /** Counts changes; all up to `#safe` are on the disk. */
   #written = 0;
@@ -170,15 +169,12 @@ export class Store implements Disposable {
         if (result) resolve(result.value);
       };
       this.#group.push({ run, done, fail: reject, again });
-      if (this.#isGroupDue) return;
-      this.#isGroupDue = true;
-      setImmediate(() => this.#startGroup());
+      if (this.#group.length === 1 || this.#group.length === ENOUGH) setImmediate(() => this.#startGroup());
     });
   }
 
   /** While the disk is at what was written last, more gather: each commit, and all that follows it, then serves more of them. */
   #startGroup(): void {
-    this.#isGroupDue = false;
     const start = (): void => this.#runGroup();
     if (this.#syncing && this.#group.length < ENOUGH) this.#syncing.then(start, start);
     else start();

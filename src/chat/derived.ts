@@ -102,10 +102,8 @@ export class Derived {
 
   /** Makes anew what is derived from a message. */
   refresh(id: string): void {
-    const place = this.#places.of(id);
-    if (place === undefined) return;
-    const row = this.#sql.of<Row>(`SELECT ${ENTRY} FROM entries WHERE place = ?`).get(place);
-    if (row && isMessageKind(row.kind)) this.#write({ ...row, body: JSON.parse(row.body) }, place);
+    const row = this.#places.entry<Row & { place: number }>(`${ENTRY}, place`, id);
+    if (row && isMessageKind(row.kind)) this.#write({ ...row, body: JSON.parse(row.body) }, row.place);
   }
 
   /**
@@ -166,8 +164,8 @@ export class Derived {
   }
 
   #edit(target: Target, row: ActRow): Act[] {
-    const written = this.#sql.of<{ body: string }>('SELECT body FROM entries WHERE place = ?');
-    return actOfRow(target, { ...row, body: written.get(this.#places.of(row.entry) ?? 0)?.body ?? '{}' });
+    const body = this.#places.entry<{ body: string }>('body', row.entry)?.body ?? '{}';
+    return actOfRow(target, { ...row, body });
   }
 
   /**

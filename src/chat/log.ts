@@ -311,9 +311,7 @@ export class EntryLog {
   }
 
   get(id: string): Stored | undefined {
-    const place = this.#places.of(id);
-    if (place === undefined) return undefined;
-    const row = this.#sql.of<Row>(`SELECT ${COLUMNS} FROM entries WHERE place = ?`).get(place);
+    const row = this.#places.entry<Row>(COLUMNS, id);
     return row && stored(row);
   }
 
@@ -324,11 +322,7 @@ export class EntryLog {
 
   /** Of an own entry in a room, the number of its order that was known when it was written; null where that is not kept here. */
   under(id: string): number | null {
-    const place = this.#places.of(id);
-    if (place === undefined) return null;
-    return (
-      this.#sql.of<{ under: number | null }>('SELECT under FROM entries WHERE place = ?').get(place)?.under ?? null
-    );
+    return this.#places.entry<{ under: number | null }>('under', id)?.under ?? null;
   }
 
   /**

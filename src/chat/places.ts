@@ -59,16 +59,24 @@ export class Places {
   }
 
   of(id: string): number | undefined {
+    return this.entry<{ place: number }>('place', id)?.place;
+  }
+
+  /** Columns of the entry with this id, as `R` states them. */
+  entry<R extends Record<string, unknown>>(columns: string, id: string): R | undefined {
     const head = headOf(id);
     if (head === undefined) return undefined;
     this.#read();
-    const isIt = this.#sql.of('SELECT 1 FROM entries WHERE place = ? AND id = ?');
-    const stands = (place: number | undefined): place is number =>
-      place !== undefined && isIt.get(place, id) !== undefined;
-    const known = [this.#fresh.get(head), this.#leaving.get(head)].find(stands);
-    if (known !== undefined) return known;
-    const rows = this.#sql.of<{ place: number }>('SELECT place FROM places WHERE head = ?').all(head);
-    return rows.map(({ place }) => place).find(stands);
+    const row = this.#sql.of<R>(`SELECT ${columns} FROM entries WHERE place = ? AND id = ?`);
+    for (const place of [this.#fresh.get(head), this.#leaving.get(head)]) {
+      const found = place === undefined ? undefined : row.get(place, id);
+      if (found) return found;
+    }
+    for (const { place } of this.#sql.of<{ place: number }>('SELECT place FROM places WHERE head = ?').all(head)) {
+      const found = row.get(place, id);
+      if (found) return found;
+    }
+    return undefined;
   }
 
   /** Ids that begin with `text`: at most `most`. */

@@ -3,6 +3,28 @@ import type { Statement, Store } from '../base/sqlite.ts';
 import { headInSql } from './places.ts';
 import { fold } from './search.ts';
 
+// A step is never changed once it was released. What several say alike, for they make a table anew, stands here, and is as fixed.
+const BESIDE_ENTRIES = `
+  CREATE UNIQUE INDEX entries_chain ON entries (conversation, author, seq) WHERE withdrawn = 0;
+  CREATE INDEX entries_order ON entries (conversation, at, id);
+  CREATE INDEX entries_time ON entries (at, id);
+`;
+const BESIDE_OUTBOX = `
+  CREATE INDEX outbox_waiting ON outbox (recipient, conversation, seq) WHERE state <> 'failed';
+  CREATE INDEX outbox_entry ON outbox (entry);
+  CREATE TRIGGER outbox_added AFTER INSERT ON outbox BEGIN
+    INSERT INTO outbox_totals (recipient, entries, bytes) VALUES (new.recipient, 1, new.bytes)
+    ON CONFLICT (recipient) DO UPDATE SET entries = entries + 1, bytes = bytes + new.bytes;
+  END;
+  CREATE TRIGGER outbox_settled AFTER DELETE ON outbox WHEN old.state <> 'failed' BEGIN
+    UPDATE outbox_totals SET entries = entries - 1, bytes = bytes - old.bytes WHERE recipient = old.recipient;
+  END;
+  CREATE TRIGGER outbox_failed AFTER UPDATE OF state ON outbox WHEN old.state <> 'failed' AND new.state = 'failed' BEGIN
+    UPDATE outbox_totals SET entries = entries - 1, bytes = bytes - old.bytes WHERE recipient = old.recipient;
+  END;
+`;
+const BESIDE_MESSAGES = 'CREATE INDEX messages_unread ON messages (conversation, author, seq, removed, mentioned);';
+
 export const STEPS = [
   `
   CREATE TABLE conversations (
@@ -32,9 +54,7 @@ export const STEPS = [
     stored_at INTEGER NOT NULL,
     withdrawn INTEGER NOT NULL DEFAULT 0
   ) STRICT;
-  CREATE UNIQUE INDEX entries_chain ON entries (conversation, author, seq) WHERE withdrawn = 0;
-  CREATE INDEX entries_order ON entries (conversation, at, id);
-  CREATE INDEX entries_time ON entries (at, id);
+  ${BESIDE_ENTRIES}
 
   -- The first other entry that an author signed for a place that is taken: evidence against the author.
   CREATE TABLE forks (
@@ -58,8 +78,6 @@ export const STEPS = [
     message TEXT,
     PRIMARY KEY (recipient, entry)
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX outbox_waiting ON outbox (recipient, conversation, seq) WHERE state <> 'failed';
-  CREATE INDEX outbox_entry ON outbox (entry);
 
   -- What waits for each recipient, so that a bound is checked without counting thousands of rows.
   CREATE TABLE outbox_totals (
@@ -67,16 +85,7 @@ export const STEPS = [
     entries INTEGER NOT NULL,
     bytes INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
-  CREATE TRIGGER outbox_added AFTER INSERT ON outbox BEGIN
-    INSERT INTO outbox_totals (recipient, entries, bytes) VALUES (new.recipient, 1, new.bytes)
-    ON CONFLICT (recipient) DO UPDATE SET entries = entries + 1, bytes = bytes + new.bytes;
-  END;
-  CREATE TRIGGER outbox_settled AFTER DELETE ON outbox WHEN old.state <> 'failed' BEGIN
-    UPDATE outbox_totals SET entries = entries - 1, bytes = bytes - old.bytes WHERE recipient = old.recipient;
-  END;
-  CREATE TRIGGER outbox_failed AFTER UPDATE OF state ON outbox WHEN old.state <> 'failed' AND new.state = 'failed' BEGIN
-    UPDATE outbox_totals SET entries = entries - 1, bytes = bytes - old.bytes WHERE recipient = old.recipient;
-  END;
+  ${BESIDE_OUTBOX}
 
   CREATE TABLE receipts (
     conversation TEXT NOT NULL,
@@ -114,7 +123,7 @@ export const STEPS = [
     removed INTEGER NOT NULL DEFAULT 0,
     mentioned INTEGER NOT NULL DEFAULT 0
   ) STRICT;
-  CREATE INDEX messages_unread ON messages (conversation, author, seq, removed, mentioned);
+  ${BESIDE_MESSAGES}
 
   -- Words only: the texts stand in entries. fold() is this program's own function and leaves letters, digits and spaces,
   -- of which the plainest tokenizer makes the same words that the program means.
@@ -167,7 +176,7 @@ export const STEPS = [
   INSERT INTO docs SELECT doc, entry, conversation, author, seq, removed, mentioned FROM messages ORDER BY doc;
   DROP TABLE messages;
   ALTER TABLE docs RENAME TO messages;
-  CREATE INDEX messages_unread ON messages (conversation, author, seq, removed, mentioned);
+  ${BESIDE_MESSAGES}
   `,
   `
   -- Of own entries in a room: the number of its order that their author knew. Earlier ones have it in room_entries.
@@ -190,18 +199,7 @@ export const STEPS = [
   INSERT INTO waiting SELECT recipient, entry, conversation, seq, bytes, state, code, message FROM outbox;
   DROP TABLE outbox;
   ALTER TABLE waiting RENAME TO outbox;
-  CREATE INDEX outbox_waiting ON outbox (recipient, conversation, seq) WHERE state <> 'failed';
-  CREATE INDEX outbox_entry ON outbox (entry);
-  CREATE TRIGGER outbox_added AFTER INSERT ON outbox BEGIN
-    INSERT INTO outbox_totals (recipient, entries, bytes) VALUES (new.recipient, 1, new.bytes)
-    ON CONFLICT (recipient) DO UPDATE SET entries = entries + 1, bytes = bytes + new.bytes;
-  END;
-  CREATE TRIGGER outbox_settled AFTER DELETE ON outbox WHEN old.state <> 'failed' BEGIN
-    UPDATE outbox_totals SET entries = entries - 1, bytes = bytes - old.bytes WHERE recipient = old.recipient;
-  END;
-  CREATE TRIGGER outbox_failed AFTER UPDATE OF state ON outbox WHEN old.state <> 'failed' AND new.state = 'failed' BEGIN
-    UPDATE outbox_totals SET entries = entries - 1, bytes = bytes - old.bytes WHERE recipient = old.recipient;
-  END;
+  ${BESIDE_OUTBOX}
 
   CREATE TABLE changes (
     target TEXT NOT NULL,
@@ -242,9 +240,7 @@ export const STEPS = [
     FROM entries ORDER BY 1;
   DROP TABLE entries;
   ALTER TABLE log RENAME TO entries;
-  CREATE UNIQUE INDEX entries_chain ON entries (conversation, author, seq) WHERE withdrawn = 0;
-  CREATE INDEX entries_order ON entries (conversation, at, id);
-  CREATE INDEX entries_time ON entries (at, id);
+  ${BESIDE_ENTRIES}
 
   CREATE TABLE texts (
     place INTEGER PRIMARY KEY,
@@ -257,7 +253,7 @@ export const STEPS = [
   INSERT INTO texts SELECT doc, conversation, author, seq, removed, mentioned FROM messages;
   DROP TABLE messages;
   ALTER TABLE texts RENAME TO messages;
-  CREATE INDEX messages_unread ON messages (conversation, author, seq, removed, mentioned);
+  ${BESIDE_MESSAGES}
 
   CREATE TABLE places (
     head INTEGER NOT NULL,

@@ -9,9 +9,10 @@ export class Bitmap {
   constructor(size: number, bytes?: Uint8Array) {
     this.size = size;
     const length = Math.ceil(size / 8);
-    const isKnown = bytes?.length === length;
-    this.#bits = isKnown ? Uint8Array.from(bytes) : new Uint8Array(length);
-    for (let index = 0; isKnown && index < size; index++) if (this.has(index)) this.#count += 1;
+    this.#bits = bytes?.length === length ? Uint8Array.from(bytes) : new Uint8Array(length);
+    this.each(() => {
+      this.#count += 1;
+    });
   }
 
   get count(): number {
@@ -30,6 +31,15 @@ export class Bitmap {
     if (index >= this.size || this.has(index)) return;
     this.#bits[index >> 3] = (this.#bits[index >> 3] ?? 0) | (1 << (index & 7));
     this.#count += 1;
+  }
+
+  /** Tells of each chunk that is here, in order. */
+  each(tell: (index: number) => void): void {
+    for (let byte = 0; byte < this.#bits.length; byte++) {
+      if (this.#bits[byte] === 0) continue;
+      const end = Math.min(this.size, 8 * byte + 8);
+      for (let index = 8 * byte; index < end; index++) if (this.has(index)) tell(index);
+    }
   }
 
   /** A copy of the bits, as they are stored. */

@@ -44,8 +44,9 @@ export class Ledger {
     const have = new Bitmap(layout.chunks, part.fresh ? undefined : marked);
     const maybe = new Bitmap(layout.chunks);
     const noted = new Bitmap(layout.chunks, part.fresh ? undefined : asked);
-    const most = noted.count > 0 ? layout.chunks : 0;
-    for (let index = 0; index < most; index++) if (noted.has(index) && !have.has(index)) maybe.set(index);
+    noted.each((index) => {
+      if (!have.has(index)) maybe.set(index);
+    });
     for (let from = 0; maybe.count > 0 && from < layout.chunks; ) {
       signal.throwIfAborted();
       const to = from + layout.within(from, layout.chunks - from, VERIFY_BYTES);

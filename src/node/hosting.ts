@@ -292,25 +292,28 @@ export class House implements AsyncDisposable {
   async *follow(account: HostedAccount, { match, ...options }: Follow): AsyncGenerator<NodeEvent, void, void> {
     const fits = matcher(match);
     for await (const event of this.events.follow(options)) {
-      const seen = this.#view(account, event);
-      if (seen && fits(seen)) yield { ...event, ...seen };
+      const seen = this.#view(account, event, fits);
+      if (seen) yield { ...event, ...seen };
     }
   }
 
-  /** An event as an account sees it; undefined where it does not concern it. */
-  #view(account: HostedAccount, { type, data }: NodeEvent): Pick<NodeEvent, 'type' | 'data'> | undefined {
+  /** An event as an account sees it; undefined where it does not concern it, or does not fit. */
+  #view(
+    account: HostedAccount,
+    { type, data }: NodeEvent,
+    fits: ReturnType<typeof matcher>,
+  ): Pick<NodeEvent, 'type' | 'data'> | undefined {
     const { account: only, conversation, entry, room } = data;
     if (only !== undefined && only !== account.account) return undefined;
     if (typeof entry === 'string') {
       const stored = account.chat.history.find(entry);
       const isOwn = stored?.entry.author === account.account;
       if (!stored || (type === 'message.received' && isOwn)) return undefined;
-      return {
-        type: type === 'message.sent' && !isOwn ? 'message.received' : type,
-        data: account.messageView(account.chat.history.show(entry)),
-      };
+      const seen = type === 'message.sent' && !isOwn ? 'message.received' : type;
+      if (!fits({ type: seen, data })) return undefined;
+      return { type: seen, data: account.messageView(account.chat.history.show(entry)) };
     }
-    if (!account.chat.rooms.has(String(conversation))) return undefined;
+    if (!fits({ type, data: { id: conversation } }) || !account.chat.rooms.has(String(conversation))) return undefined;
     return { type, data: roomEventView(room as RoomEvent, this.handleOf) }; // as `roomChanged` wrote it
   }
 
