@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { SecondTry } from './test/second-try.ts';
 
 export default defineConfig({
   test: {
@@ -10,7 +11,8 @@ export default defineConfig({
     env: { NETAPP_LAN: 'off', NETAPP_PORT_MAPPING: 'off' },
     pool: 'forks',
     maxWorkers: 2,
-    // One that passes only the second time is printed with "(retry x1)": it is a bug to find, but tells nothing of the change at hand.
+    // One that passes only the second time is a bug to find, but tells nothing of the change at hand.
     retry: process.env.CI ? 1 : 0,
+    reporters: ['default', new SecondTry()],
   },
 });

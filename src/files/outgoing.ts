@@ -47,7 +47,7 @@ export class Outgoing {
   readonly #hashing = new Budget(1, { queue: 100_000 });
   readonly #folders = new FolderReaders();
   readonly #jobs = new Map<string, { stop: AbortController; done: Promise<void> }>();
-  readonly #serving = new Map<string, { count: number; idle: NodeJS.Timeout | undefined }>();
+  readonly #serving = new Map<string, { count: number; idle: NodeJS.Timeout | undefined; isCounted: boolean }>();
 
   constructor(options: {
     store: FileStore;
@@ -246,18 +246,19 @@ export class Outgoing {
   }
 
   onServe(id: string): void {
-    const serving = this.#serving.get(id) ?? { count: 0, idle: undefined };
+    const transfer = this.#transfers.get(id);
+    const { state, direction } = transfer;
+    // How much of it each of many has is theirs to say; the sum would say nothing.
+    const isCounted = direction === 'out' && !this.isToMany(transfer);
+    const serving = this.#serving.get(id) ?? { count: 0, idle: undefined, isCounted };
     this.#serving.set(id, serving);
     clearTimeout(serving.idle);
     serving.count += 1;
-    const { state, direction } = this.#transfers.get(id);
     if (direction === 'out' && !isEnd(state) && state !== 'serving') this.#transfers.change(id, { state: 'serving' });
   }
 
   onBytes(id: string, bytes: number): void {
-    // How much of it each of many has is theirs to say; the sum would say nothing.
-    const transfer = this.#transfers.get(id);
-    if (transfer.direction === 'out' && !this.isToMany(transfer)) this.#transfers.advance(id, bytes);
+    if (this.#serving.get(id)?.isCounted) this.#transfers.advance(id, bytes);
   }
 
   isToMany({ peer }: Transfer): boolean {

@@ -14,6 +14,7 @@ import { Link } from './link.ts';
 import type { Router } from './router.ts';
 import { noteOrigin, originOf, type Rung } from './rung.ts';
 import type { Sessions } from './sessions.ts';
+import { TLS } from './tls.ts';
 import { upgrade } from './upgrade.ts';
 
 /** Milliseconds from the first packet to the end of the TLS handshake. */
@@ -104,7 +105,7 @@ async function attempt(
       ...(over ? { socket: over.stream } : { host, port }),
       key: options.identity.key.pem,
       cert: options.identity.cert,
-      minVersion: 'TLSv1.3',
+      ...TLS,
       rejectUnauthorized: false, // the key is checked below; no authority vouches for it
       ALPNProtocols: ['http/1.1'],
       ...(!over && isIP(host) === 0 && { servername: host }),

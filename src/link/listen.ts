@@ -20,6 +20,7 @@ import { type HttpHandler, linkUpgrades, offersLink, Routes, refuseUpgrade } fro
 import { noteOrigin, type Origin, originOf } from './rung.ts';
 import { ticketsOf } from './sessions.ts';
 import { WebSocketStream } from './stream.ts';
+import { TLS } from './tls.ts';
 import { type VisitHandler, Visits, visitOf } from './visit.ts';
 
 export type { HttpHandler };
@@ -54,7 +55,7 @@ const MOST_ARRIVING = 4096;
 const ACCEPTING = {
   requestCert: true,
   rejectUnauthorized: false, // the key is the identity; no authority vouches for it
-  minVersion: 'TLSv1.3' as const,
+  ...TLS,
   // A list of them would be copied for each connection, into a pool of 64 KiB that stays as long as it does.
   ALPNCallback: ({ protocols }: { protocols: string[] }) => protocols.find((offered) => offered === 'http/1.1'),
 };
@@ -162,7 +163,7 @@ export class Listener {
    */
   take(stream: Duplex, origin: Origin): void {
     const { identity, handshakeMs = HANDSHAKE_MS, log } = this.#options;
-    this.#context ??= createSecureContext({ key: identity.key.pem, cert: identity.cert, minVersion: 'TLSv1.3' });
+    this.#context ??= createSecureContext({ key: identity.key.pem, cert: identity.cert, ...TLS });
     const socket = new TLSSocket(stream, { isServer: true, secureContext: this.#context, ...ACCEPTING });
     noteOrigin(socket, origin);
     this.#taken.add(socket);
