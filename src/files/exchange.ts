@@ -26,6 +26,14 @@ const RETRY = { firstMs: 2000, mostMs: 60_000 };
 const JOINS = { burst: 50, perSecond: 10 };
 /** Milliseconds between two looks at what those who fetch are shown, while nothing comes of them. */
 const SHOW_MS = 100;
+/**
+ * Milliseconds by which the first member is met ahead of the others: where many begin at once, what it costs to meet all of them would
+ * hold up the first bytes. At most; and from when it is met, so long that it can be asked.
+ */
+const HEAD_START_MS = 250;
+const ASKING_MS = 30;
+/** Milliseconds for which what was whole here counts as such to those who come: what is served is looked at again. */
+const WHOLE_MS = 1000;
 
 /** Who hears what neighbours of a content say: the fetch of it. */
 export type Listener = {
@@ -81,6 +89,9 @@ export class Topic {
   #listener: Listener | undefined;
   #telling: NodeJS.Timeout | undefined;
   #toldAt = Number.NEGATIVE_INFINITY;
+  #wholeAt = Number.NEGATIVE_INFINITY;
+  /** The first member was met, or was not to be met. */
+  readonly #tried = new AbortController();
   #showing: NodeJS.Timeout | undefined;
 
   constructor(options: {
@@ -104,6 +115,15 @@ export class Topic {
     return this.#listener !== undefined;
   }
 
+  /** All of it was here a moment ago. */
+  get isWholeNow(): boolean {
+    return performance.now() - this.#wholeAt < WHOLE_MS;
+  }
+
+  sawWhole(): void {
+    this.#wholeAt = performance.now();
+  }
+
   /** Members that are looked for now. */
   get seeking(): number {
     let count = 0;
@@ -111,13 +131,21 @@ export class Topic {
     return count;
   }
 
-  /** Looks for members, the first ones first, and goes on doing so where it fails. */
+  /** Looks for members, the first one some moments before the others, and goes on doing so where it fails. */
   seek(accounts: readonly string[]): void {
-    for (const account of accounts.slice(0, MOST_SOUGHT)) {
+    const others = this.#headStart();
+    for (const [place, account] of accounts.slice(0, MOST_SOUGHT).entries()) {
       if (this.#sought.has(account)) continue;
       this.#sought.set(account, { backoff: new Backoff(RETRY), wake: undefined });
-      void this.#seekOne(account);
+      void this.#seekOne(account, place === 0 ? undefined : others);
     }
+  }
+
+  /** Settles when others than the first may be looked for, or nobody is to be any more. */
+  async #headStart(): Promise<void> {
+    const { signal } = this.stop;
+    await sleep(HEAD_START_MS, AbortSignal.any([signal, this.#tried.signal])).catch(() => {});
+    await sleep(ASKING_MS, signal).catch(() => {});
   }
 
   /** The account was seen. */
@@ -125,12 +153,13 @@ export class Topic {
     this.#sought.get(account)?.wake?.abort();
   }
 
-  async #seekOne(account: string): Promise<void> {
+  async #seekOne(account: string, start: Promise<void> | undefined): Promise<void> {
     const { signal } = this.stop;
+    await start;
     const sought = this.#sought.get(account);
     while (sought && !signal.aborted) {
       try {
-        if (!this.neighbours.get(account)?.ready) await this.#meet(account, signal);
+        if (!this.neighbours.get(account)?.ready) await this.#meet(account, signal).finally(() => this.#tried.abort());
         // Both know of each other until the link ends; then it is looked for again, at once if it held for a while.
         sought.wake = new AbortController();
         const link = this.neighbours.get(account)?.link;
@@ -219,7 +248,7 @@ export class Topic {
     if (!this.#seeding)
       return { have: toBase64url(this.held.whole.bytes()), slices: this.#slices(), fetching: this.fetching };
     this.#seeding.add(account, held, performance.now(), this.#options.membersOf(this.hash).size <= 2);
-    this.#showSoon(0);
+    this.#show();
     const isAll = this.#seeding.isShownAll(account);
     return { have: toBase64url((isAll ? full(this.shape) : this.held.whole).bytes()), slices: [], fetching: false };
   }
@@ -390,10 +419,14 @@ export class Exchange {
     }
     const bytes = fromBase64url(haveText);
     const known = this.#topics.get(hash);
-    if (known?.fetching) return known.take(account, link, bytes);
+    if (known && (known.fetching || known.isWholeNow)) return known.take(account, link, bytes);
     const shape = await this.#options.wholeHere(hash);
     const topic = this.#topics.get(hash);
-    if (shape && link.open) return (topic ?? this.#topic(hash, shape)).take(account, link, bytes);
+    if (shape && link.open) {
+      const found = topic ?? this.#topic(hash, shape);
+      found.sawWhole();
+      return found.take(account, link, bytes);
+    }
     this.#options.onWanted(hash);
     throw new Fault('unknown_id', 'joining those who fetch a file: nothing of it is here now');
   }
