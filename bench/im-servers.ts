@@ -1,4 +1,4 @@
-/** Chat servers that the door is measured beside: each started here on loopback, with its limits on floods off. */
+/** What the door is measured beside: chat servers, each started here on loopback with its limits on floods off, and a least program. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -36,6 +36,15 @@ const all: readonly Contender[] = [
           await child[Symbol.asyncDispose]();
         },
       };
+    },
+  },
+  {
+    name: 'Node with a row of each',
+    kind: 'nats',
+    async start(folder) {
+      const child = new Child(resolve(import.meta.dirname, 'reference-kept.ts'));
+      const port = await child.ask<number>('start', folder);
+      return { port, pid: child.pid, [Symbol.asyncDispose]: () => child[Symbol.asyncDispose]() };
     },
   },
   {
