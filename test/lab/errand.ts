@@ -29,6 +29,7 @@ export class Errand {
     this.#source = source;
     this.#id = id;
     this.#talking = [this.#talk(from, to), this.#talk(to, from)];
+    for (const talk of this.#talking) talk.catch(() => {}); // `end` waits for it, if it comes to that
   }
 
   /** Offers so many MiB of noise, has them taken, and begins the talk. */
@@ -78,13 +79,15 @@ export class Errand {
     await until(
       async () => {
         const links = await this.to.client.links.list();
-        const { links: lines } = await this.file();
+        const { links: lines, state, progress, error } = await this.file();
         const link = links.find(({ handle }) => handle?.startsWith(`${this.from.name}@`));
-        return { link: link?.rung, file: lines.map((line) => line.rung) };
+        return { link: link?.rung, file: lines.map((line) => line.rung), state, progress, error };
       },
-      ({ link, file }) => link === rung && file.includes(rung),
+      ({ link, file, state }) => (link === rung && file.includes(rung)) || !isUnderWay(state),
       PATIENCE_MS,
     );
+    const { state, error } = await this.file();
+    if (!isUnderWay(state)) throw new Error(`the file is ${state} already: ${error?.message ?? 'make it larger'}`);
   }
 
   /** Waits until all has arrived. Gives what is wrong with it: nothing should be. */
