@@ -248,9 +248,12 @@ export class Outgoing {
   onServe(id: string): void {
     const transfer = this.#transfers.get(id);
     const { state, direction } = transfer;
-    // How much of it each of many has is theirs to say; the sum would say nothing.
-    const isCounted = direction === 'out' && !this.isToMany(transfer);
-    const serving = this.#serving.get(id) ?? { count: 0, idle: undefined, isCounted };
+    const serving = this.#serving.get(id) ?? {
+      count: 0,
+      idle: undefined,
+      // How much of it each of many has is theirs to say; the sum would say nothing.
+      isCounted: direction === 'out' && !this.isToMany(transfer),
+    };
     this.#serving.set(id, serving);
     clearTimeout(serving.idle);
     serving.count += 1;

@@ -65,8 +65,8 @@ export class Errand {
 
   /** Waits until so many more MiB are there; the file must not be whole before, else nothing is proved. */
   async goesOn(mib: number): Promise<void> {
-    const { progress, state, error } = await this.file();
-    if (!isUnderWay(state)) throw new Error(`the file is ${state} already: ${error?.message ?? 'make it larger'}`);
+    const { progress, ...file } = await this.file();
+    mustBeUnderWay(file);
     await until(
       () => this.file(),
       (now) => now.progress >= progress + mib * MiB || !isUnderWay(now.state),
@@ -76,7 +76,7 @@ export class Errand {
 
   /** Waits until the file moves on this rung, and the link stands on it. */
   async standsOn(rung: Rung): Promise<void> {
-    await until(
+    const seen = await until(
       async () => {
         const links = await this.to.client.links.list();
         const { links: lines, state, progress, error } = await this.file();
@@ -86,8 +86,7 @@ export class Errand {
       ({ link, file, state }) => (link === rung && file.includes(rung)) || !isUnderWay(state),
       PATIENCE_MS,
     );
-    const { state, error } = await this.file();
-    if (!isUnderWay(state)) throw new Error(`the file is ${state} already: ${error?.message ?? 'make it larger'}`);
+    mustBeUnderWay(seen);
   }
 
   /** Waits until all has arrived. Gives what is wrong with it: nothing should be. */
@@ -124,6 +123,11 @@ export class Errand {
 }
 
 const isUnderWay = (state: FileInfo['state']): boolean => state === 'accepted' || state === 'fetching';
+
+/** Throws where there is nothing more to come, so that nothing would be proved. */
+function mustBeUnderWay({ state, error }: Pick<FileInfo, 'state' | 'error'>): void {
+  if (!isUnderWay(state)) throw new Error(`the file is ${state} already: ${error?.message ?? 'make it larger'}`);
+}
 
 async function everything(at: Machine, other: Machine): Promise<Message[]> {
   const pages: Message[][] = [];
