@@ -1,4 +1,7 @@
-/** What is derived from entries and kept beside them, in the same transaction: acts by target, search index, unread. [H-9] */
+/**
+ * What is derived from entries and kept beside them, in the same transaction: acts by target, search index, and what a count of
+ * unread messages needs to know beside the chain: a plain message adds nothing there. [H-9]
+ */
 import { mentionsIn } from './mention.ts';
 import type { Places } from './places.ts';
 import { fold, matchOf } from './search.ts';
@@ -17,7 +20,7 @@ import {
   wordsOf,
 } from './timeline.ts';
 
-type Row = Omit<Target, 'body'> & { body: string };
+type Row = Omit<Target, 'body'> & { body: string; seq: number; withdrawn: number; place: number };
 type ActRow = { entry: string; author: string; kind: ActKind; emoji: string; state: number; at: number; body: string };
 
 /** What a search asks for, beside the words. Times are those of entries. */
@@ -31,7 +34,10 @@ export type SearchFilter = {
   limit: number;
 };
 
-const ENTRY = 'id, conversation, author, at, kind, body';
+const ENTRY = 'id, conversation, author, at, kind, body, seq, withdrawn, place';
+
+/** Where an entry stands. */
+type Placed = { place: number; conversation: string; author: string; seq: number };
 
 export class Derived {
   readonly #sql: Statements;
@@ -48,6 +54,10 @@ export class Derived {
 
   /** An entry was appended at this place. `isNew`: it was written here just now, so nothing was done to it yet. */
   added(parsed: Parameters<typeof actOf>[0], place: number, { isNew }: { isNew: boolean }): void {
+    const { entry, id } = parsed;
+    const { conversation, author, seq } = entry;
+    const at = { place, conversation, author, seq };
+    if (!isMessageKind(entry.kind)) this.#remark(at, { counts: false, mentioned: false });
     const act = actOf(parsed);
     if (act) {
       this.#sql
@@ -67,32 +77,46 @@ export class Derived {
       if (act.kind !== 'reaction') this.refresh(act.target);
       return;
     }
-    const { entry, id } = parsed;
     if (!isMessageKind(entry.kind)) return;
     const target = { ...entry, id };
     // What is done to what others wrote may have come before it.
     const { text, deleted } = isNew ? { text: wordsOf(target), deleted: false } : this.shown(target);
-    this.#sql
-      .of('INSERT INTO messages (place, conversation, author, seq, removed, mentioned) VALUES (?, ?, ?, ?, ?, ?)')
-      .run(place, entry.conversation, entry.author, entry.seq, Number(deleted), Number(this.#isMentioned(text)));
+    const mentioned = this.#isMentioned(text);
+    if (deleted || mentioned) this.#remark(at, { counts: !deleted, mentioned });
     if (!deleted) this.#index(place, text);
   }
 
-  /** An entry of somebody else is about to go: nothing is left of it. */
+  /** A count of unread messages is to leave this entry out, or to say that it names this account. */
+  #remark(
+    { place, conversation, author, seq }: Placed,
+    { counts, mentioned }: Record<'counts' | 'mentioned', boolean>,
+  ): void {
+    this.#sql
+      .of(
+        'INSERT OR REPLACE INTO remarks (place, conversation, author, seq, counts, mentioned) VALUES (?, ?, ?, ?, ?, ?)',
+      )
+      .run(place, conversation, author, seq, Number(counts), Number(mentioned));
+  }
+
+  #unremark(place: number): void {
+    this.#sql.of('DELETE FROM remarks WHERE place = ?').run(place);
+  }
+
+  /** An entry of somebody else, which was taken out of its chain, is about to go: nothing is left of it. */
   dropped(id: string, place: number): void {
     this.#sql.of('DELETE FROM acts WHERE entry = ?').run(id);
-    const { changes } = this.#sql.of('DELETE FROM messages WHERE place = ?').run(place);
-    if (changes > 0) this.#sql.of('DELETE FROM search WHERE rowid = ?').run(place);
+    this.#sql.of('DELETE FROM search WHERE rowid = ?').run(place);
   }
 
   #isRemoved(id: string): boolean {
-    const row = this.#sql.of<{ removed: number }>('SELECT removed FROM messages WHERE place = ?');
-    return row.get(this.#places.of(id) ?? 0)?.removed === 1;
+    const row = this.#sql.of<{ counts: number }>('SELECT counts FROM remarks WHERE place = ?');
+    return row.get(this.#places.of(id) ?? 0)?.counts === 0;
   }
 
-  /** Own entries were taken out of their chain: what they did is undone. */
+  /** Entries were taken out of their chain: what they did is undone. */
   withdrawn(gone: readonly Parameters<typeof actOf>[0][]): void {
     for (const parsed of gone) {
+      this.#unremark(this.#places.of(parsed.id) ?? 0);
       const act = actOf(parsed);
       if (!act) continue;
       this.#sql.of('DELETE FROM acts WHERE target = ? AND entry = ?').run(act.target, act.id);
@@ -102,8 +126,14 @@ export class Derived {
 
   /** Makes anew what is derived from a message. */
   refresh(id: string): void {
-    const row = this.#places.entry<Row & { place: number }>(`${ENTRY}, place`, id);
-    if (row && isMessageKind(row.kind)) this.#write({ ...row, body: JSON.parse(row.body) }, row.place);
+    const row = this.#places.entry<Row>(ENTRY, id);
+    if (!row || !isMessageKind(row.kind)) return;
+    const { text, deleted } = this.shown({ ...row, body: JSON.parse(row.body) });
+    this.#sql.of('DELETE FROM search WHERE rowid = ?').run(row.place);
+    if (!deleted) this.#index(row.place, text);
+    const mentioned = this.#isMentioned(text);
+    if (row.withdrawn === 0 && (deleted || mentioned)) this.#remark(row, { counts: !deleted, mentioned });
+    else this.#unremark(row.place);
   }
 
   /**
@@ -128,15 +158,6 @@ export class Derived {
   refreshStale(): void {
     for (const { entry } of this.#sql.of<{ entry: string }>('SELECT entry FROM stale').all()) this.refresh(entry);
     this.#sql.of('DELETE FROM stale').run();
-  }
-
-  #write(target: Target, place: number): void {
-    const { text, deleted } = this.shown(target);
-    this.#sql.of('DELETE FROM search WHERE rowid = ?').run(place);
-    if (!deleted) this.#index(place, text);
-    this.#sql
-      .of('UPDATE messages SET removed = ?, mentioned = ? WHERE place = ?')
-      .run(Number(deleted), Number(this.#isMentioned(text)), place);
   }
 
   #index(place: number, text: string): void {
@@ -192,8 +213,8 @@ export class Derived {
     const { conversation, author, since, until, before, limit } = filter;
     const rows = this.#sql
       .of<{ id: string }>(
-        `SELECT e.id FROM search s JOIN messages m ON m.place = s.rowid JOIN entries e ON e.place = s.rowid
-         WHERE search MATCH ? AND (?2 IS NULL OR m.conversation = ?2) AND (?3 IS NULL OR m.author = ?3)
+        `SELECT e.id FROM search s JOIN entries e ON e.place = s.rowid
+         WHERE search MATCH ? AND (?2 IS NULL OR e.conversation = ?2) AND (?3 IS NULL OR e.author = ?3)
            AND e.at >= ?4 AND e.at < ?5 AND (e.at, e.id) < (?6, ?7)
          ORDER BY e.at DESC, e.id DESC LIMIT ?8`,
       )
@@ -214,8 +235,11 @@ export class Derived {
   unread(conversation: string, author: string, seq: number): { unread: number; mentions: number } {
     const row = this.#sql
       .of<{ unread: number; mentions: number }>(
-        `SELECT count(*) AS unread, coalesce(sum(mentioned), 0) AS mentions FROM messages
-         WHERE conversation = ? AND author = ? AND seq > ? AND removed = 0`,
+        `SELECT
+           (SELECT count(*) FROM entries WHERE conversation = ?1 AND author = ?2 AND seq > ?3 AND withdrawn = 0)
+             - coalesce(sum(counts = 0), 0) AS unread,
+           coalesce(sum(counts = 1 AND mentioned = 1), 0) AS mentions
+         FROM remarks WHERE conversation = ?1 AND author = ?2 AND seq > ?3`,
       )
       .get(conversation, author, seq);
     return row ?? { unread: 0, mentions: 0 };

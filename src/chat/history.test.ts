@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { Store } from '../base/sqlite.ts';
 import { verifyExport } from './export.ts';
 import { type Person, World } from './fixture.ts';
-import { STEPS } from './tables.ts';
+import { EntryLog } from './log.ts';
+import { migrateChat, STEPS, Statements } from './tables.ts';
 import { typingNotice } from './wire.ts';
 
 async function couple(): Promise<{ world: World; alice: Person; bob: Person }> {
@@ -194,6 +195,43 @@ test('typing is seen by those who are linked, is kept nowhere, and a flood of it
   mallory.chat.say(bob.id, { text: 'it came before this' });
   await bob.seen('message.received', 3);
   expect(bob.signals.some((signal) => 'account' in signal && signal.account === mallory.id)).toBe(false);
+});
+
+test('what was counted row by row in an earlier version is counted by what differs', () => {
+  using store = new Store(':memory:');
+  store.define('fold', (text) => text);
+  store.define('head', () => 0);
+  store.migrate('chat', STEPS.slice(0, -1));
+  store.prepare("INSERT INTO conversations (id, kind) VALUES ('c', 'direct')").run();
+  const entry = store.prepare(
+    `INSERT INTO entries (place, id, conversation, author, seq, at, kind, body, sig, bytes, stored_at, withdrawn)
+     VALUES (?1, 'e' || ?1, 'c', 'a', ?1, ?1, ?2, '{}', '', 1, 1, ?3)`,
+  );
+  const message = store.prepare(
+    'INSERT INTO messages (place, conversation, author, seq, removed, mentioned) VALUES (?1, ?2, ?3, ?1, ?4, ?5)',
+  );
+  // A plain one, one taken back, one that names this account, one that did and was taken back, one that will reach nobody, an act.
+  for (const [place, removed, mentioned, withdrawn] of [
+    [1, 0, 0, 0],
+    [2, 1, 0, 0],
+    [3, 0, 1, 0],
+    [4, 1, 1, 0],
+    [6, 1, 0, 1],
+  ] as const) {
+    entry.run(place, 'text', withdrawn);
+    message.run(place, 'c', 'a', removed, mentioned);
+  }
+  entry.run(5, 'reaction', 0);
+  migrateChat(store);
+  const { derived } = new EntryLog(new Statements(store), store);
+  const counts = [0, 1, 2, 3, 4].map((seq) => derived.unread('c', 'a', seq));
+  expect(counts).toEqual([
+    { unread: 2, mentions: 1 },
+    { unread: 1, mentions: 1 },
+    { unread: 1, mentions: 1 },
+    { unread: 0, mentions: 0 },
+    { unread: 0, mentions: 0 },
+  ]);
 });
 
 test('a home of an earlier version is indexed when it is first opened', async () => {

@@ -167,7 +167,7 @@ test('a store that cannot be written refuses what is said and what comes, keeps 
   say(alice, bob, 'before');
   await alice.seen('message.delivered');
   const kept = (who: Person): unknown =>
-    ['entries', 'outbox', 'receipts', 'messages'].map((table) =>
+    ['entries', 'outbox', 'receipts', 'remarks'].map((table) =>
       who.store.prepare<{ n: number }>(`SELECT count(*) AS n FROM ${table}`).get(),
     );
   const before = kept(bob);

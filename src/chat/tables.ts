@@ -265,6 +265,24 @@ export const STEPS = [
   CREATE TABLE places_written (place INTEGER NOT NULL) STRICT;
   INSERT INTO places_written SELECT coalesce(max(place), 0) FROM entries;
   `,
+  `
+  -- Unread messages are counted by the chain. Here stands only what differs from a plain message. counts: 0 for what is none, and for
+  -- one that was taken back. mentioned: it names this account. A row goes when its entry is withdrawn.
+  CREATE TABLE remarks (
+    place INTEGER PRIMARY KEY,
+    conversation TEXT NOT NULL,
+    author TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    counts INTEGER NOT NULL,
+    mentioned INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO remarks SELECT place, conversation, author, seq, 0, 0 FROM entries
+    WHERE kind NOT IN ('text', 'file') AND withdrawn = 0;
+  INSERT INTO remarks SELECT m.place, m.conversation, m.author, m.seq, m.removed = 0, m.mentioned
+    FROM messages m JOIN entries e ON e.place = m.place WHERE (m.removed = 1 OR m.mentioned = 1) AND e.withdrawn = 0;
+  CREATE INDEX remarks_chain ON remarks (conversation, author, seq, counts, mentioned);
+  DROP TABLE messages;
+  `,
 ] as const;
 
 /** Makes the tables where they are missing, or brings them up to date. */

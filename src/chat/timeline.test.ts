@@ -53,7 +53,7 @@ const story = fc.array(step, { minLength: 1, maxLength: 25 }).map((steps) => {
   const ids: string[] = [];
   for (const [index, { by, what, about, emoji }] of steps.entries()) {
     const target = ids[about % Math.max(ids.length, 1)];
-    const text = `words ${index}`;
+    const text = `words ${index}${index % 3 === 0 ? ' @bob' : ''}`;
     if (what === 'text' || target === undefined) ids.push(chains.add(by, 'text', { text }));
     else if (what === 'edit') ids.push(chains.add(by, 'edit', { target, text }));
     else if (what === 'delete') ids.push(chains.add(by, 'delete', { target }));
@@ -87,12 +87,13 @@ test('what is shown depends on neither order nor repetition of the entries [H-5]
   );
 });
 
-test('a store that is given the entries in any way shows what the rules say, and finds it [H-5] [H-9]', () => {
+test('a store that is given the entries in any way shows what the rules say, counts it and finds it [H-5] [H-8] [H-9]', () => {
   fc.assert(
     fc.property(story, fc.array(fc.boolean(), { minLength: 40, maxLength: 40 }), (entries, turns) => {
       using store = new Store(':memory:');
       const clock = { now: () => AT / 1000 };
-      const ledger = new Ledger({ account: bob, store, clock, log: silentLog(), emit: () => {} });
+      const handleOf = (account: string) => (account === bob.id ? 'bob@lab' : undefined);
+      const ledger = new Ledger({ account: bob, store, clock, log: silentLog(), emit: () => {}, handleOf });
       ledger.migrate();
       const intake = new Intake(ledger, silentLog());
       const chains = [alice, bob].map((key) => entries.filter(({ author }) => author === key.id));
@@ -117,6 +118,13 @@ test('a store that is given the entries in any way shows what the rules say, and
           const found = ledger.entries.derived.search([words], all).includes(id);
           expect(found).toBe(!shown.deleted && shown.text.startsWith(words));
         }
+      }
+      const standing = shownBy(entries);
+      for (const [after, { author, seq }] of entries.entries()) {
+        const later = entries.slice(after + 1).filter((entry) => entry.author === author);
+        const texts = later.flatMap((entry) => standing.get(entryId(entry)) ?? []).filter(({ deleted }) => !deleted);
+        const mentions = texts.filter(({ text }) => text.includes('@bob')).length;
+        expect(ledger.entries.derived.unread(conversation, author, seq)).toEqual({ unread: texts.length, mentions });
       }
     }),
     { numRuns: 60 },
