@@ -66,6 +66,35 @@ const SNAPSHOT_PAGES = 1024;
  */
 const ENOUGH = 16;
 
+/** What is written together at the end of a transaction. */
+class Gathered<T> {
+  readonly #write: (items: readonly T[]) => void;
+  #items: T[] = [];
+
+  constructor(write: (items: readonly T[]) => void) {
+    this.#write = write;
+  }
+
+  get length(): number {
+    return this.#items.length;
+  }
+
+  add(item: T): void {
+    this.#items.push(item);
+  }
+
+  cut(length: number): void {
+    this.#items.length = length;
+  }
+
+  flush(): void {
+    if (this.#items.length === 0) return;
+    const items = this.#items;
+    this.#items = [];
+    this.#write(items);
+  }
+}
+
 /** One of the works that share a transaction. */
 type Grouped = { run(): void; done(): void; fail(error: unknown): void; again: boolean };
 
@@ -75,6 +104,7 @@ export class Store implements Disposable {
   #wal: number | undefined;
   #depth = 0;
   #after: (() => void)[] = [];
+  readonly #gathered: Pick<Gathered<unknown>, 'length' | 'cut' | 'flush'>[] = [];
   #group: Grouped[] = [];
   #undone = 0;
   /** Counts changes; all up to `#safe` are on the disk. */
@@ -217,6 +247,7 @@ export class Store implements Disposable {
   /** Undoes what `work` did, and that alone, if it throws; gives what it threw. */
   #within(work: () => void): { error: unknown } | undefined {
     const heard = this.#after.length;
+    const gathered = this.#gathered.map(({ length }) => length);
     this.#db.exec('SAVEPOINT one');
     try {
       work();
@@ -226,6 +257,7 @@ export class Store implements Disposable {
       if (!this.#db.isTransaction) throw error; // SQLite gave all of it up: a full disk, perhaps
       this.#db.exec('ROLLBACK TO one; RELEASE one');
       this.#after.length = heard;
+      for (const [index, each] of this.#gathered.entries()) each.cut(gathered[index] ?? 0);
       this.#undone += 1;
       return { error: toFault(error, 'writing to the store') };
     }
@@ -241,12 +273,14 @@ export class Store implements Disposable {
       this.#db.exec('BEGIN IMMEDIATE');
       this.#depth = 1;
       const result = work();
+      for (const each of this.#gathered) each.flush();
       this.#db.exec('COMMIT');
       this.#wrote();
       this.#checkpoints?.wrote(this.#written);
       return result;
     } catch (error) {
       this.#after = [];
+      for (const each of this.#gathered) each.cut(0);
       this.#undone += 1;
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
       throw toFault(error, 'writing to the store');
@@ -263,6 +297,19 @@ export class Store implements Disposable {
   afterCommit(tell: () => void): void {
     if (this.#depth > 0) this.#after.push(tell);
     else tell();
+  }
+
+  /**
+   * A way to have things written together: `write` gets all that one transaction has for it, in their order, just before that is
+   * committed, and what is given outside of one at once. What is undone is not written.
+   */
+  gathering<T>(write: (items: readonly T[]) => void): (item: T) => void {
+    const gathered = new Gathered(write);
+    this.#gathered.push(gathered);
+    return (item) => {
+      if (this.#depth > 0) gathered.add(item);
+      else write([item]);
+    };
   }
 
   /**

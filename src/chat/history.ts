@@ -2,7 +2,7 @@
 import { Fault } from '../base/fault.ts';
 import { idOf } from '../base/prefix.ts';
 import type { Conversation } from './conversation.ts';
-import { EMOJI_BYTES, TEXT_BYTES, textBody } from './entry.ts';
+import { EMOJI_BYTES, plainText, TEXT_BYTES, textBody } from './entry.ts';
 import type { Ledger } from './ledger.ts';
 import type { Stored } from './log.ts';
 import type { ReadMarks } from './marks.ts';
@@ -347,6 +347,7 @@ function checkLimit(limit: number): void {
 
 /** A text's body. Throws `too_large`, `invalid_argument`. */
 export function checkText(body: { text: string; replyTo?: string }): { text: string } {
+  if (plainText(body) !== undefined) return body;
   const parsed = textBody.safeParse(body);
   if (parsed.success) return parsed.data;
   const size = Buffer.byteLength(body.text);

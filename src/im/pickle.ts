@@ -27,7 +27,10 @@ export const PICKLE_LIMITS: PickleLimits = { bytes: 1_048_576, depth: 32, values
 
 /** Bytes of a number written in decimal: more digits than any id or count has. */
 const DIGITS_MAX = 400;
+/** Digits that a double always has exactly. */
+const DIGITS_EXACT = 15;
 const NEWLINE = 10;
+const NOTHING = Buffer.alloc(0);
 
 const refuse = (why: string): Fault => new Fault('malformed', `reading a pickle: ${why}`);
 
@@ -183,10 +186,14 @@ function textOf(bytes: Buffer): string {
 
 const ESCAPES: Record<string, string> = { n: '\n', r: '\r', t: '\t', a: '\x07', b: '\b', f: '\f', v: '\v' };
 
+/** Of a `repr`, what stands for itself. */
+const itself = /^[\x20-\x5b\x5d-\x7e]*$/;
+
 /** STRING: the `repr` of a Python 2 `str`. */
 function unquoted(line: Buffer): string {
   const [, , inner] = /^(['"])(.*)\1$/s.exec(line.toString('latin1').trim()) ?? [];
   if (inner === undefined) throw refuse('a string is not between quotes');
+  if (itself.test(inner)) return inner;
   const plain = inner.replace(
     /\\(?:x([0-9a-f]{2})|([0-7]{1,3})|([\s\S]?))/gi,
     (_, hex, octal, other: string | undefined) => {
@@ -215,6 +222,15 @@ function unescaped(line: Buffer): string {
 const lenient = new TextDecoder('utf-8', { ignoreBOM: true });
 
 function decimal(line: Buffer): number | bigint {
+  let digits = 0;
+  for (const byte of line) {
+    if (byte < 0x30 || byte > 0x39 || line.length > DIGITS_EXACT) return longDecimal(line);
+    digits = 10 * digits + byte - 0x30;
+  }
+  return line.length === 0 ? longDecimal(line) : digits;
+}
+
+function longDecimal(line: Buffer): number | bigint {
   const text = line.toString('latin1').trim();
   if (!/^[+-]?\d+$/.test(text)) throw refuse(`"${text.slice(0, 20)}" is no whole number`);
   return small(BigInt(text.replace(/^\+/, '')));
@@ -246,10 +262,10 @@ function float(line: Buffer): number {
 }
 
 /** By code: protocol that brought it, what stands behind it, what it does. */
-const OPCODES = new Map<number, Opcode & { protocol: number }>();
+const OPCODES: (Opcode & { protocol: number })[] = [];
 
 function define(protocol: number, code: string, length: Length, run: Opcode['run']): void {
-  OPCODES.set(code.charCodeAt(0), { protocol, length, run });
+  OPCODES[code.charCodeAt(0)] = { protocol, length, run };
 }
 
 const push =
@@ -471,7 +487,7 @@ export class PickleDecoder {
         queue.drop(1);
         return { value: this.#machine.result() };
       }
-      const opcode = OPCODES.get(code);
+      const opcode = OPCODES[code];
       if (!opcode) {
         const name = DANGEROUS.get(code);
         throw refuse(
@@ -487,7 +503,7 @@ export class PickleDecoder {
       this.#checkSize(this.#read);
       const machine = this.#machine;
       if (machine.protocol < opcode.protocol && opcode.protocol < 2) machine.protocol = opcode.protocol;
-      opcode.run(machine, queue.peek(from, to));
+      opcode.run(machine, from === to ? NOTHING : queue.peek(from, to));
       queue.drop(end);
       this.#searched = 0;
     }

@@ -163,3 +163,58 @@ test('after an unclean end, cursors go on beyond any that may have been seen [E-
   log.emit('after', {});
   expect(log.last).toBeGreaterThan(10_000);
 });
+
+test('events of one transaction share rows, and are followed, resumed among and dropped one by one [E-1] [E-2]', async () => {
+  using store = new Store(':memory:');
+  const log = new EventLog(store, systemClock);
+  store.transaction(() => {
+    for (const type of ['a.one', 'a.one', 'a.one', 'b.one', 'a.one']) log.emit(type, { text: 'x'.repeat(10) });
+    for (let n = 0; n < 3; n++) log.emit('c.large', { text: 'y'.repeat(40_000), n });
+  });
+  const rows = () => store.prepare<{ cursor: number; count: number }>('SELECT cursor, count FROM events').all();
+  expect(rows().map(({ cursor, count }) => [cursor, count])).toEqual([
+    [3, 3],
+    [4, 1],
+    [5, 1],
+    [7, 2], // no row is much larger than a page of them may be
+    [8, 1],
+  ]);
+  const all = await take(log, 0, 8);
+  expect(all.map(([cursor]) => cursor)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  for (let from = 1; from < 8; from++) expect(await take(log, from, 8 - from)).toEqual(all.slice(from));
+  expect(await take(log, 1, 1, 'b.*')).toEqual([[4, 'b.one']]);
+});
+
+test('what is undone within a transaction is no event, and its neighbours are', async () => {
+  using store = new Store(':memory:');
+  const log = new EventLog(store, systemClock);
+  const said = ['one', 'two', 'three'].map((text) =>
+    store.grouped(() => {
+      log.emit('x', { text });
+      if (text === 'two') throw new Error('undone');
+    }),
+  );
+  expect((await Promise.allSettled(said)).map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+  const texts: unknown[] = [];
+  for await (const { data } of log.follow({ from: 0 })) {
+    texts.push(data.text);
+    if (texts.length === 2) break;
+  }
+  expect(texts).toEqual(['one', 'three']);
+  expect(log.last).toBe(2);
+});
+
+test('old events are dropped by the row, also where one stands for many, and no more of them than are too many [E-2]', () => {
+  using store = new Store(':memory:');
+  const log = new EventLog(store, systemClock);
+  for (let n = 0; n < 300; n++) {
+    store.transaction(() => {
+      for (let m = 0; m < 70; m++) log.emit('x', {});
+    });
+  }
+  const kept = store.prepare<{ n: number }>('SELECT sum(count) AS n FROM events').get()?.n ?? 0;
+  expect(log.last).toBe(21_000);
+  expect(kept).toBeGreaterThanOrEqual(20_000);
+  expect(kept).toBeLessThan(20_000 + 70);
+  expect(log.floor).toBe(21_000 - kept);
+});

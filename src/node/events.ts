@@ -13,6 +13,8 @@ const TRIM = 1000;
 /** Milliseconds between two looks for events that are too old. */
 const AGE_CHECK_MS = 3_600_000;
 const PAGE = 200;
+/** Events that share a row at most, and their characters unless the first alone has more: a page of rows is read at once, and a row is dropped whole. */
+const RUN = { events: 256, characters: 65_536 };
 /** More events than can happen until the disk has them: what cursors skip after an unclean end. */
 const UNSEEN = 10_000;
 /** More events than a home can have had after the backup from which it was restored. */
@@ -27,7 +29,10 @@ export type Follow = {
   passed?: ((cursor: number) => void) | undefined;
 };
 
-type Row = { cursor: number; at: number; type: string; data: string };
+/** A run of events of one type that were written together: `cursor` is that of the last of them, `data` a list where there are several. */
+type Row = { cursor: number; at: number; type: string; data: string; count: number };
+
+type Emitted = { type: string; data: Record<string, unknown> };
 
 export class EventLog implements Disposable {
   readonly #store: Store;
@@ -38,9 +43,12 @@ export class EventLog implements Disposable {
   readonly #dropped: Statement;
   readonly #old: Statement<{ cursor: number | null }>;
   readonly #count: Statement<{ n: number }>;
-  readonly #nth: Statement<{ cursor: number }>;
+  readonly #oldest: Statement<{ cursor: number; count: number }>;
+  readonly #add: (event: Emitted) => void;
   readonly #followers = new Set<() => void>();
   #last: number;
+  /** The last cursor that was given to an event, be it one whose transaction was undone. */
+  #given: number;
   /** Events that are kept. */
   #kept = 0;
   #undone = 0;
@@ -62,22 +70,26 @@ export class EventLog implements Disposable {
       // One row: up to which cursor events were dropped.
       `CREATE TABLE events_dropped (cursor INTEGER NOT NULL) STRICT;
        INSERT INTO events_dropped (cursor) SELECT coalesce(min(cursor) - 1, 0) FROM events`,
+      // Events that were written together share a row; cursor is that of the last of them.
+      'ALTER TABLE events ADD COLUMN count INTEGER NOT NULL DEFAULT 1',
     ]);
     this.#reopen();
-    this.#insert = store.prepare('INSERT INTO events (at, type, data) VALUES (?, ?, ?)');
+    this.#insert = store.prepare('INSERT INTO events (cursor, at, type, data, count) VALUES (?, ?, ?, ?, ?)');
     this.#page = store.prepare(
-      `SELECT cursor, at, type, data FROM events WHERE cursor > ? ORDER BY cursor LIMIT ${PAGE}`,
+      `SELECT cursor, at, type, data, count FROM events WHERE cursor > ? ORDER BY cursor LIMIT ${PAGE}`,
     );
     this.#trim = store.prepare('DELETE FROM events WHERE cursor <= ?');
     this.#dropped = store.prepare('UPDATE events_dropped SET cursor = max(cursor, ?)');
     this.#old = store.prepare('SELECT max(cursor) AS cursor FROM events WHERE at < ?');
-    this.#count = store.prepare('SELECT count(*) AS n FROM events');
-    this.#nth = store.prepare('SELECT cursor FROM events ORDER BY cursor LIMIT 1 OFFSET ?');
+    this.#count = store.prepare('SELECT coalesce(sum(count), 0) AS n FROM events WHERE cursor <= ?');
+    this.#oldest = store.prepare(`SELECT cursor, count FROM events WHERE cursor > ? ORDER BY cursor LIMIT ${PAGE}`);
+    this.#add = store.gathering((events) => this.#write(events));
     const one = (sql: string): number => store.prepare<{ value: number | null }>(sql).get()?.value ?? 0;
     this.#last = one('SELECT max(cursor) AS value FROM events');
     this.#recount();
     this.#floor = one('SELECT cursor AS value FROM events_dropped');
     this.#highest = one("SELECT seq AS value FROM sqlite_sequence WHERE name = 'events'");
+    this.#given = this.#highest;
     this.#aged = clock.now();
     store.transaction(() => this.#dropOld());
   }
@@ -111,13 +123,32 @@ export class EventLog implements Disposable {
 
   /** Writes an event, as part of the transaction under way if there is one; followers see it once it is committed. */
   emit(type: string, data: Record<string, unknown>): void {
-    const { lastInsertRowid } = this.#insert.run(this.#clock.now(), type, JSON.stringify(data));
-    if (lastInsertRowid % TRIM === 0) this.#dropSurplus();
+    this.#add({ type, data });
+  }
+
+  /** Those of one type that follow each other share a row. */
+  #write(events: readonly Emitted[]): void {
+    const from = this.#given;
+    let run: string[] = [];
+    let length = 0;
+    for (const [index, { type, data }] of events.entries()) {
+      const text = JSON.stringify(data);
+      run.push(text);
+      length += text.length;
+      const goesOn = run.length < RUN.events && length < RUN.characters;
+      if (goesOn && events[index + 1]?.type === type) continue;
+      this.#given += run.length;
+      this.#insert.run(this.#given, this.#clock.now(), type, run.length === 1 ? text : `[${run.join()}]`, run.length);
+      run = [];
+      length = 0;
+    }
+    const upTo = this.#given;
+    this.#kept += events.length;
+    if (Math.floor(upTo / TRIM) > Math.floor(from / TRIM)) this.#dropSurplus();
     if (this.#clock.now() - this.#aged >= AGE_CHECK_MS) this.#dropOld();
-    this.#kept += 1;
     this.#store.afterCommit(() => {
-      this.#last = Math.max(this.#last, lastInsertRowid);
-      this.#highest = Math.max(this.#highest, lastInsertRowid);
+      this.#last = upTo;
+      this.#highest = upTo;
       for (const wake of this.#followers) wake();
     });
   }
@@ -125,13 +156,23 @@ export class EventLog implements Disposable {
   /** Found from the old end: to walk back over all that is kept takes milliseconds, and so does counting them. */
   #dropSurplus(): void {
     if (this.#undone !== this.#store.undone) this.#recount(); // some may have been counted that were not kept
-    const surplus = this.#kept - KEPT;
-    if (surplus > 0) this.#drop(this.#nth.get(surplus - 1)?.cursor ?? 0);
+    let surplus = this.#kept - KEPT;
+    let upTo = 0;
+    while (surplus > 0) {
+      const rows = this.#oldest.all(upTo);
+      for (const { cursor, count } of rows) {
+        surplus -= count;
+        if (surplus < 0) break; // a row goes whole, once all of it is too much
+        upTo = cursor;
+      }
+      if (rows.length === 0) break;
+    }
+    if (upTo > 0) this.#drop(upTo);
   }
 
   #recount(): void {
     this.#undone = this.#store.undone;
-    this.#kept = this.#count.get()?.n ?? 0;
+    this.#kept = this.#count.get(Number.MAX_SAFE_INTEGER)?.n ?? 0;
   }
 
   #dropOld(): void {
@@ -141,9 +182,9 @@ export class EventLog implements Disposable {
 
   #drop(upTo: number): void {
     if (upTo <= this.#floor) return;
-    const { changes } = this.#trim.run(upTo);
+    this.#kept -= this.#count.get(upTo)?.n ?? 0;
+    this.#trim.run(upTo);
     this.#dropped.run(upTo);
-    this.#kept -= changes;
     this.#store.afterCommit(() => {
       this.#floor = Math.max(this.#floor, upTo);
     });
@@ -183,10 +224,12 @@ export class EventLog implements Disposable {
       this.#check(cursor);
       const rows = this.#page.all(cursor);
       for (const row of rows) {
-        cursor = row.cursor;
-        const event = eventOf(row);
-        if (fits(event)) yield event;
-        if (signal?.aborted) return;
+        for (const event of eventsOf(row)) {
+          if (event.cursor <= cursor) continue; // within this row the follower stands
+          cursor = event.cursor;
+          if (fits(event)) yield event;
+          if (signal?.aborted) return;
+        }
       }
       passed?.(cursor);
       if (rows.length === 0) await this.#next(cursor, signal);
@@ -209,12 +252,11 @@ export class EventLog implements Disposable {
   }
 }
 
-const eventOf = (row: Row): NodeEvent => ({
-  cursor: row.cursor,
-  at: new Date(row.at).toISOString(),
-  type: row.type,
-  data: JSON.parse(row.data),
-});
+function eventsOf({ cursor, at, type, data, count }: Row): NodeEvent[] {
+  const held: Record<string, unknown>[] = count === 1 ? [JSON.parse(data)] : JSON.parse(data);
+  const time = new Date(at).toISOString();
+  return held.map((each, index) => ({ cursor: cursor - count + 1 + index, at: time, type, data: each }));
+}
 
 /** For a home that was restored from a backup: its cursors go on beyond all that the home it is a copy of may have given. */
 export function skipCursors(store: Store): void {
