@@ -4,6 +4,7 @@ import { base64urlnopad } from '@scure/base';
 import canonicalize from 'canonicalize';
 
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 /** The two characters of each ten bits. */
 const PAIRS = Array.from({ length: 1024 }, (_, bits) => BASE32.charAt(bits >> 5) + BASE32.charAt(bits & 31));
 
@@ -124,7 +125,23 @@ export function canonical(value: unknown): string {
 export function hash(data: string | Uint8Array): string {
   const bytes = typeof data === 'string' ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   // As text, for the buffer that it would give otherwise costs more than hashing 4 KiB.
-  return toBase32(Buffer.from(blake3UrlSafeBase64(bytes), 'base64url'));
+  return base32OfHash(blake3UrlSafeBase64(bytes));
+}
+
+/** What each character's code stands for in base64url. */
+const SIXES = Uint8Array.from({ length: 128 }, (_, code) => Math.max(0, BASE64URL.indexOf(String.fromCharCode(code))));
+const six = (text: string, at: number): number => SIXES[text.charCodeAt(at)] ?? 0;
+
+/** 32 bytes in base64url as base32: five characters are six, without the bytes between. */
+function base32OfHash(base64: string): string {
+  let text = '';
+  for (let at = 0; at < 40; at += 5) {
+    const high = (six(base64, at) << 12) | (six(base64, at + 1) << 6) | six(base64, at + 2);
+    const low = (six(base64, at + 3) << 6) | six(base64, at + 4);
+    text += pair(high >> 8) + pair(((high & 255) << 2) | (low >> 10)) + pair(low & 1023);
+  }
+  const rest = (six(base64, 40) << 12) | (six(base64, 41) << 6) | six(base64, 42);
+  return text + pair(rest >> 8) + pair((rest & 255) << 2);
 }
 
 /** Characters of 32 bytes in base64url, without the padding. */

@@ -146,11 +146,9 @@ function measure(entry: Unsigned): { bytes: number; id: string } {
   if (plain === undefined && isDeeper(entry.body, BODY_DEPTH)) {
     throw new Fault('invalid_argument', `reading an entry: body: nested more than ${BODY_DEPTH} deep`);
   }
-  const text = Buffer.from(
-    unsignedText(entry, plain === undefined ? bodyText(entry) : `{"text":${JSON.stringify(plain)}}`),
-  );
+  const text = unsignedText(entry, plain === undefined ? bodyText(entry) : `{"text":${JSON.stringify(plain)}}`);
   // With the signature it is that member longer, wherever it stands. [C-6]
-  const bytes = text.length + SIG_CHARACTERS;
+  const bytes = Buffer.byteLength(text) + SIG_CHARACTERS;
   if (bytes > ENTRY_BYTES) {
     throw new Fault('too_large', `reading an entry: ${bytes} bytes, at most ${ENTRY_BYTES} are taken`);
   }

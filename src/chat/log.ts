@@ -33,6 +33,7 @@ const stored = ({
 });
 
 const COLUMNS = 'conversation, author, seq, prev, at, kind, body, sig, id, bytes, stored_at, withdrawn';
+const INSERT = `INSERT INTO entries (${COLUMNS}, proven, place, under) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)`;
 const CHAIN = 'conversation = ? AND author = ? AND withdrawn = 0'; // as the unique index says it
 const IN_ORDER = 'conversation = ? AND +withdrawn = 0'; // the plus keeps SQLite from that index: entries_order is meant
 
@@ -46,11 +47,15 @@ const SEEN = `kind NOT IN ('edit', 'delete', 'reaction')`;
 /** Ends of chains, and of conversations, that are kept in memory. */
 const MOST_ENDS = 20_000;
 
+/** Of a conversation: time of its newest entry, and the end of each author's chain. What is not here is in the store. */
+type Ends = { last: number | undefined; heads: Map<string, Head> };
+
 export class EntryLog {
   readonly #sql: Statements;
-  /** The end of a chain, by conversation and author, and the newest time of a conversation: asked for with each entry that is written. */
-  readonly #heads = new Map<string, Head>();
-  readonly #last = new Map<string, number>();
+  /** By conversation: asked for with each entry that is written. */
+  readonly #ends = new Map<string, Ends>();
+  /** Chains of which the end is kept. */
+  #chains = 0;
   /** Who is in what, as the store has it: asked for with each entry and each receipt. Bounded by `#most`. */
   readonly #cached = new Map<string, Conversation>();
   readonly #most: number;
@@ -85,8 +90,8 @@ export class EntryLog {
   }
 
   #forgetEnds(): void {
-    this.#heads.clear();
-    this.#last.clear();
+    this.#ends.clear();
+    this.#chains = 0;
   }
 
   conversation(id: string): Conversation | undefined {
@@ -220,19 +225,30 @@ export class EntryLog {
 
   head(conversation: string, author: string): Head | undefined {
     this.#check();
-    const key = `${conversation} ${author}`;
-    const known = this.#heads.get(key);
+    const known = this.#ends.get(conversation)?.heads.get(author);
     if (known) return known;
     const found = this.#sql
       .of<Head>(`SELECT seq, id, at FROM entries WHERE ${CHAIN} ORDER BY seq DESC LIMIT 1`)
       .get(conversation, author);
-    if (found) this.#keepEnd(this.#heads, key, found);
+    if (found) this.#keepHead(this.#endsOf(conversation), author, found);
     return found;
   }
 
-  #keepEnd<T>(ends: Map<string, T>, key: string, end: T): void {
-    if (ends.size >= MOST_ENDS) ends.clear();
-    ends.set(key, end);
+  #endsOf(conversation: string): Ends {
+    let ends = this.#ends.get(conversation);
+    if (!ends) {
+      if (this.#ends.size >= MOST_ENDS) this.#forgetEnds();
+      ends = { last: undefined, heads: new Map() };
+      this.#ends.set(conversation, ends);
+    }
+    return ends;
+  }
+
+  #keepHead({ heads }: Ends, author: string, head: Head): void {
+    const { size } = heads;
+    heads.set(author, head);
+    this.#chains += heads.size - size;
+    if (this.#chains > MOST_ENDS) this.#forgetEnds();
   }
 
   /** Id of the author's entry at `seq`. */
@@ -245,12 +261,12 @@ export class EntryLog {
   /** Time of the newest entry of anybody. */
   lastAt(conversation: string): number | undefined {
     this.#check();
-    const known = this.#last.get(conversation);
+    const known = this.#ends.get(conversation)?.last;
     if (known !== undefined) return known;
     const at = this.#sql
       .of<{ at: number }>(`SELECT at FROM entries WHERE ${IN_ORDER} ORDER BY at DESC, id DESC LIMIT 1`)
       .get(conversation)?.at;
-    if (at !== undefined) this.#keepEnd(this.#last, conversation, at);
+    if (at !== undefined) this.#endsOf(conversation).last = at;
     return at;
   }
 
@@ -266,7 +282,7 @@ export class EntryLog {
     const last = this.lastAt(entry.conversation) ?? 0;
     const place = this.#places.next();
     this.#sql
-      .of(`INSERT INTO entries (${COLUMNS}, proven, place, under) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)`)
+      .of(INSERT)
       .run(
         entry.conversation,
         entry.author,
@@ -283,8 +299,9 @@ export class EntryLog {
         place,
         under,
       );
-    this.#keepEnd(this.#heads, `${entry.conversation} ${entry.author}`, { seq: entry.seq, id, at: entry.at });
-    this.#keepEnd(this.#last, entry.conversation, Math.max(last, entry.at));
+    const ends = this.#endsOf(entry.conversation);
+    ends.last = Math.max(last, entry.at);
+    this.#keepHead(ends, entry.author, { seq: entry.seq, id, at: entry.at });
     this.#places.add(id, place);
     this.derived.added({ entry, id }, place, { isNew });
     return { entry, id, bytes, storedAt: now, withdrawn: false };

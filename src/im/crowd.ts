@@ -1,6 +1,6 @@
 /** What is said goes to everybody who has it: written once for each room and form, and once to each client for each tick. */
 import type { Client } from './client.ts';
-import { type Form, Notice } from './notice.ts';
+import { Notice } from './notice.ts';
 
 /** A message as clients are told of it. */
 export type Line = {
@@ -92,7 +92,10 @@ export class Crowd {
       const { form } = client;
       let bytes = forms[form];
       if (!bytes) {
-        bytes = written(lines, form);
+        bytes = Notice.together(
+          lines.map(({ notice }) => notice),
+          form,
+        );
         forms[form] = bytes;
       }
       client.push(bytes);
@@ -130,10 +133,4 @@ export class Crowd {
     if (!user || message === undefined || !sent.has(conversation)) return [];
     return [{ name: user.name, conversation, message }];
   }
-}
-
-function written(lines: readonly { notice: Notice }[], form: Form): Buffer {
-  const [one, ...more] = lines;
-  if (one && more.length === 0) return one.notice.in(form);
-  return Buffer.concat(lines.map(({ notice }) => notice.in(form)));
 }

@@ -1,6 +1,6 @@
 /** What the server says, written once for each way in which clients write: [P-10], [P-23]. */
 import type { Pickled } from './pickle.ts';
-import { pickle } from './pickle-encode.ts';
+import { pickle, pickleText } from './pickle-encode.ts';
 
 /** How a client writes: a protocol of pickles, 0 to 5, or JSON. */
 export type Form = 0 | 1 | 2 | 3 | 4 | 5 | 6;
@@ -29,6 +29,15 @@ export class Notice {
     const bytes = write(this.#word, this.#argument, form);
     this.#forms[form] = bytes;
     return bytes;
+  }
+
+  /** Several, one behind the other. */
+  static together(notices: readonly Notice[], form: Form): Buffer {
+    const [one] = notices;
+    if (one && notices.length === 1) return one.in(form);
+    if (form !== 0) return Buffer.concat(notices.map((notice) => notice.in(form)));
+    // The form of most: put together as text it is copied once.
+    return Buffer.from(notices.map((notice) => pickleText(notice.#argument, `${notice.#word} `)).join(''), 'latin1');
   }
 }
 

@@ -5,9 +5,12 @@ const ascii = /^[\x20-\x7e]*$/;
 /** Of it, what needs no escape. */
 const plain = /^[\x20-\x26\x28-\x5b\x5d-\x7e]*$/;
 
+/** A pickle of protocol 0 behind `before`, which is ASCII like itself. */
+export const pickleText = (value: Pickled, before = ''): string => `${before}${text(value)}.`;
+
 /** A pickle of protocol 0 to 5, behind `before`, which is ASCII. */
 export function pickle(value: Pickled, protocol = 0, before = ''): Buffer {
-  if (protocol === 0) return Buffer.from(`${before}${text(value)}.`, 'latin1');
+  if (protocol === 0) return Buffer.from(pickleText(value, before), 'latin1');
   const parts: (string | Buffer)[] = [before];
   if (protocol >= 2) parts.push(Buffer.of(0x80, protocol));
   writeBinary(value, (part) => parts.push(part), protocol);

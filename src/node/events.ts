@@ -13,8 +13,8 @@ const TRIM = 1000;
 /** Milliseconds between two looks for events that are too old. */
 const AGE_CHECK_MS = 3_600_000;
 const PAGE = 200;
-/** Events that share a row at most, and their characters unless the first alone has more: a page of rows is read at once, and a row is dropped whole. */
-const RUN = { events: 256, characters: 65_536 };
+/** Events that share a row at most, and their characters unless the first alone has more: what fits a page of the store. A row is dropped whole. */
+const RUN = { events: 256, characters: 3000 };
 /** More events than can happen until the disk has them: what cursors skip after an unclean end. */
 const UNSEEN = 10_000;
 /** More events than a home can have had after the backup from which it was restored. */
