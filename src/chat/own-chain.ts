@@ -92,7 +92,9 @@ export class OwnChain {
    * entries; 0 where it never left, or where the home's clock is so far ahead that there is no sense in waiting. [R-33]
    */
   #backAt(room: RoomState, now: number): number {
-    const until = Math.max(0, ...(room.lapses.get(this.#self) ?? []).map((lapse) => lapse.until));
+    const lapses = room.lapses.get(this.#self);
+    if (!lapses) return 0;
+    const until = Math.max(0, ...lapses.map((lapse) => lapse.until));
     return until <= now + WAITS_MS ? until * 1000 : 0;
   }
 
