@@ -57,33 +57,41 @@ export class Derived {
     const { entry, id } = parsed;
     const { conversation, author, seq } = entry;
     const at = { place, conversation, author, seq };
-    if (!isMessageKind(entry.kind)) this.#remark(at, { counts: false, mentioned: false });
-    const act = actOf(parsed);
-    if (act) {
-      this.#sql
-        .of(
-          'INSERT INTO acts (target, entry, conversation, author, kind, emoji, state, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-        )
-        .run(
-          act.target,
-          act.id,
-          act.conversation,
-          act.author,
-          act.kind,
-          act.kind === 'reaction' ? act.emoji : '',
-          act.kind === 'reaction' ? Number(act.on) : 1,
-          act.at,
-        );
-      if (act.kind !== 'reaction') this.refresh(act.target);
+    if (!isMessageKind(entry.kind)) {
+      this.#remark(at, { counts: false, mentioned: false });
+      this.#addAct(parsed);
       return;
     }
-    if (!isMessageKind(entry.kind)) return;
     const target = { ...entry, id };
     // What is done to what others wrote may have come before it.
-    const { text, deleted } = isNew ? { text: wordsOf(target), deleted: false } : this.shown(target);
+    this.#derive(at, isNew ? { text: wordsOf(target), deleted: false } : this.shown(target));
+  }
+
+  #addAct(parsed: Parameters<typeof actOf>[0]): void {
+    const act = actOf(parsed);
+    if (!act) return;
+    this.#sql
+      .of(
+        'INSERT INTO acts (target, entry, conversation, author, kind, emoji, state, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      )
+      .run(
+        act.target,
+        act.id,
+        act.conversation,
+        act.author,
+        act.kind,
+        act.kind === 'reaction' ? act.emoji : '',
+        act.kind === 'reaction' ? Number(act.on) : 1,
+        act.at,
+      );
+    if (act.kind !== 'reaction') this.refresh(act.target);
+  }
+
+  /** Of a message of which nothing derived is there. What was withdrawn is found, and not counted. */
+  #derive(at: Placed, { text, deleted }: Pick<Shown, 'text' | 'deleted'>, { withdrawn = false } = {}): void {
+    if (!deleted) this.#index(at.place, text);
     const mentioned = this.#isMentioned(text);
-    if (deleted || mentioned) this.#remark(at, { counts: !deleted, mentioned });
-    if (!deleted) this.#index(place, text);
+    if (!withdrawn && (deleted || mentioned)) this.#remark(at, { counts: !deleted, mentioned });
   }
 
   /** A count of unread messages is to leave this entry out, or to say that it names this account. */
@@ -92,14 +100,8 @@ export class Derived {
     { counts, mentioned }: Record<'counts' | 'mentioned', boolean>,
   ): void {
     this.#sql
-      .of(
-        'INSERT OR REPLACE INTO remarks (place, conversation, author, seq, counts, mentioned) VALUES (?, ?, ?, ?, ?, ?)',
-      )
+      .of('INSERT INTO remarks (place, conversation, author, seq, counts, mentioned) VALUES (?, ?, ?, ?, ?, ?)')
       .run(place, conversation, author, seq, Number(counts), Number(mentioned));
-  }
-
-  #unremark(place: number): void {
-    this.#sql.of('DELETE FROM remarks WHERE place = ?').run(place);
   }
 
   /** An entry of somebody else, which was taken out of its chain, is about to go: nothing is left of it. */
@@ -113,10 +115,15 @@ export class Derived {
     return row.get(this.#places.of(id) ?? 0)?.counts === 0;
   }
 
-  /** Entries were taken out of their chain: what they did is undone. */
+  /** The end of a chain was taken out of it, `gone` in its order: what these entries did is undone. */
   withdrawn(gone: readonly Parameters<typeof actOf>[0][]): void {
+    const [first] = gone;
+    if (!first) return;
+    const { conversation, author, seq } = first.entry;
+    this.#sql
+      .of('DELETE FROM remarks WHERE conversation = ? AND author = ? AND seq >= ?')
+      .run(conversation, author, seq);
     for (const parsed of gone) {
-      this.#unremark(this.#places.of(parsed.id) ?? 0);
       const act = actOf(parsed);
       if (!act) continue;
       this.#sql.of('DELETE FROM acts WHERE target = ? AND entry = ?').run(act.target, act.id);
@@ -128,12 +135,9 @@ export class Derived {
   refresh(id: string): void {
     const row = this.#places.entry<Row>(ENTRY, id);
     if (!row || !isMessageKind(row.kind)) return;
-    const { text, deleted } = this.shown({ ...row, body: JSON.parse(row.body) });
     this.#sql.of('DELETE FROM search WHERE rowid = ?').run(row.place);
-    if (!deleted) this.#index(row.place, text);
-    const mentioned = this.#isMentioned(text);
-    if (row.withdrawn === 0 && (deleted || mentioned)) this.#remark(row, { counts: !deleted, mentioned });
-    else this.#unremark(row.place);
+    this.#sql.of('DELETE FROM remarks WHERE place = ?').run(row.place);
+    this.#derive(row, this.shown({ ...row, body: JSON.parse(row.body) }), { withdrawn: row.withdrawn !== 0 });
   }
 
   /**

@@ -222,17 +222,9 @@ function unescaped(line: Buffer): string {
 const lenient = new TextDecoder('utf-8', { ignoreBOM: true });
 
 function decimal(line: Buffer): number | bigint {
-  let digits = 0;
-  for (const byte of line) {
-    if (byte < 0x30 || byte > 0x39 || line.length > DIGITS_EXACT) return longDecimal(line);
-    digits = 10 * digits + byte - 0x30;
-  }
-  return line.length === 0 ? longDecimal(line) : digits;
-}
-
-function longDecimal(line: Buffer): number | bigint {
   const text = line.toString('latin1').trim();
   if (!/^[+-]?\d+$/.test(text)) throw refuse(`"${text.slice(0, 20)}" is no whole number`);
+  if (text.length <= DIGITS_EXACT) return Number(text) + 0; // there is no -0 among whole numbers
   return small(BigInt(text.replace(/^\+/, '')));
 }
 

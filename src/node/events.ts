@@ -32,7 +32,8 @@ export type Follow = {
 /** A run of events of one type that were written together: `cursor` is that of the last of them, `data` a list where there are several. */
 type Row = { cursor: number; at: number; type: string; data: string; count: number };
 
-type Emitted = { type: string; data: Record<string, unknown> };
+/** `text`: its data, as they were when it happened. */
+type Emitted = { type: string; text: string };
 
 export class EventLog implements Disposable {
   readonly #store: Store;
@@ -123,7 +124,7 @@ export class EventLog implements Disposable {
 
   /** Writes an event, as part of the transaction under way if there is one; followers see it once it is committed. */
   emit(type: string, data: Record<string, unknown>): void {
-    this.#add({ type, data });
+    this.#add({ type, text: JSON.stringify(data) });
   }
 
   /** Those of one type that follow each other share a row. */
@@ -131,8 +132,7 @@ export class EventLog implements Disposable {
     const from = this.#given;
     let run: string[] = [];
     let length = 0;
-    for (const [index, { type, data }] of events.entries()) {
-      const text = JSON.stringify(data);
+    for (const [index, { type, text }] of events.entries()) {
       run.push(text);
       length += text.length;
       const goesOn = run.length < RUN.events && length < RUN.characters;
