@@ -60,12 +60,6 @@ const CHECKPOINT_PAGES = 16_000;
 /** Pages copied at once: 4 MiB, some milliseconds. */
 const SNAPSHOT_PAGES = 1024;
 
-/**
- * Works that are worth a commit of their own while the disk is at the last one. In a loop that waits for its answers they are all there
- * is to come by then, and the processor would be idle.
- */
-const ENOUGH = 16;
-
 /** What is written together at the end of a transaction. */
 class Gathered<T> {
   readonly #write: (items: readonly T[]) => void;
@@ -185,9 +179,10 @@ export class Store implements Disposable {
   }
 
   /**
-   * As `transaction`, together with all others that are asked for in this turn of the event loop, and, while they are few, while the
-   * disk takes what was written before: one commit serves all, and each stands or falls by itself. `work` must not wait. `again`: it does nothing but write to this store, so it may be run once
-   * more where another one failed; of such works none pays for being undone alone unless one has to be.
+   * As `transaction`, together with all others that are asked for in this turn of the event loop, and while the disk takes what was
+   * written before: one commit serves all, and each stands or falls by itself. `work` must not wait. `again`: it does nothing but
+   * write to this store, so it may be run once more where another one failed; of such works none pays for being undone alone unless
+   * one has to be.
    */
   grouped<T>(work: () => T, { again = false } = {}): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -199,20 +194,23 @@ export class Store implements Disposable {
         if (result) resolve(result.value);
       };
       this.#group.push({ run, done, fail: reject, again });
-      if (this.#group.length === 1 || this.#group.length === ENOUGH) setImmediate(() => this.#startGroup());
+      if (this.#group.length === 1) setImmediate(() => this.#startGroup());
     });
   }
 
-  /** While the disk is at what was written last, more gather: each commit, and all that follows it, then serves more of them. */
+  /**
+   * Whoever waits for the disk is told first, and what is said to that, a turn later, comes along. Else half of what is under way would be
+   * told while the other half is written, and nothing would keep these halves from being one and all the rest: each costs a commit.
+   */
   #startGroup(): void {
     const start = (): void => this.#runGroup();
-    if (this.#syncing && this.#group.length < ENOUGH) this.#syncing.then(start, start);
-    else start();
+    if (!this.#syncing) return start();
+    const soon = (): void => void setImmediate(() => setImmediate(start));
+    this.#syncing.then(soon, soon);
   }
 
   #runGroup(): void {
     const group = this.#group;
-    if (group.length === 0) return; // they had become enough meanwhile
     this.#group = [];
     const kept: Grouped[] = [];
     try {

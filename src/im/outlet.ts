@@ -15,6 +15,8 @@ export class Flush {
   /** Called first at the end of a tick: what was put off goes to its outlets now. */
   readonly #before: () => void;
   #isSet = false;
+  /** What earlier ticks gathered, and the disk does not have yet: nothing overtakes it. */
+  #leaving: Promise<void> | undefined;
 
   constructor(options: { settled: () => Promise<void> | undefined; before: () => void }) {
     this.#settled = options.settled;
@@ -34,16 +36,24 @@ export class Flush {
   }
 
   #run(): void {
-    this.#isSet = false;
     this.#before();
+    this.#isSet = false; // what came of that is due now
     const due = this.#due.splice(0);
-    const settled = this.#settled();
+    if (due.length === 0) return;
+    // What is told from now on may need more to be on the disk than this does.
+    const told = due.map((outlet) => outlet.take());
     const write = (): void => {
-      for (const outlet of due) outlet.flush();
+      for (const [index, outlet] of due.entries()) outlet.write(told[index]);
     };
-    if (settled)
-      settled.then(write, () => due.forEach((outlet) => void outlet.cut('what it was to hear could not be kept')));
-    else write();
+    const settled = this.#settled();
+    if (!settled && !this.#leaving) return write();
+    const cut = (): void => due.forEach((outlet) => void outlet.cut('what it was to hear could not be kept'));
+    const leaving: Promise<void> = Promise.all([this.#leaving, settled])
+      .then(write, cut)
+      .finally(() => {
+        if (this.#leaving === leaving) this.#leaving = undefined;
+      });
+    this.#leaving = leaving;
   }
 }
 
@@ -54,6 +64,7 @@ export class Outlet {
   /** Waits for the end of the tick: one buffer, or several. */
   #one: Buffer | undefined;
   #more: Buffer[] | undefined;
+  /** That were pushed, and not written. */
   #bytes = 0;
   #ended = false;
 
@@ -79,23 +90,28 @@ export class Outlet {
     return this.#socket.writableLength + this.#bytes;
   }
 
-  /** All of the tick in one write [P-30]; a client that is too far behind is cut instead [P-37]. */
-  flush(): void {
+  /** All that was pushed in this tick; what is pushed from now on is of the next one. */
+  take(): Buffer | undefined {
     const [one, more] = [this.#one, this.#more];
     this.#one = undefined;
     this.#more = undefined;
-    this.#bytes = 0;
-    if (one === undefined || this.#socket.destroyed) return;
+    return more === undefined ? one : Buffer.concat(more);
+  }
+
+  /** What was taken, in one write [P-30]; a client that is too far behind is cut instead [P-37]. */
+  write(taken: Buffer | undefined): void {
+    if (taken === undefined || this.#socket.destroyed) return;
+    this.#bytes -= taken.length;
     if (this.#socket.writableLength > WAITING_BYTES) return this.cut('it does not read what it is sent');
-    this.#socket.write(more === undefined ? one : Buffer.concat(more));
-    if (this.#ended) this.#socket.end();
+    this.#socket.write(taken);
+    if (this.#ended && this.#bytes === 0) this.#socket.end();
   }
 
   /** What was pushed still goes out, nothing after it; then the connection ends. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#one === undefined) this.#socket.end();
+    if (this.#bytes === 0) this.#socket.end();
   }
 
   cut(why: string): void {
