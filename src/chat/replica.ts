@@ -20,6 +20,8 @@ const SHARED_STEPS = [
     account TEXT NOT NULL, conversation TEXT NOT NULL, PRIMARY KEY (account, conversation)
   ) STRICT, WITHOUT ROWID;
   `,
+  // What is listed of all conversations is gathered from each that the account may see: nobody looks for entries by their time alone.
+  'DROP INDEX IF EXISTS entries_time',
 ] as const;
 
 /** The accounts that share a replica. */
