@@ -250,12 +250,10 @@ export class House implements AsyncDisposable {
 
   /** Something became of an entry, in the transaction that makes it so. One row of the log is for all whom it concerns. */
   told(account: HostedAccount, type: ChatEvent, stored: Stored): void {
-    const { conversation } = stored.entry;
-    const data = { conversation, entry: stored.id };
-    if (FOR_ALL.has(type)) this.events.emit(type, data);
-    else this.events.emit(type, { ...data, account: account.account });
+    const entry = stored.id; // which says the rest
+    this.events.emit(type, FOR_ALL.has(type) ? { entry } : { entry, account: account.account });
     if (type !== 'message.sent' && type !== 'message.received') return;
-    const to = this.#hostedOf(this.replica.entries.conversation(conversation)?.members ?? []);
+    const to = this.#hostedOf(this.replica.entries.conversation(stored.entry.conversation)?.members ?? []);
     this.store.afterCommit(() => this.#tell({ type: 'message', stored, to }));
   }
 
@@ -310,7 +308,7 @@ export class House implements AsyncDisposable {
       const isOwn = stored?.entry.author === account.account;
       if (!stored || (type === 'message.received' && isOwn)) return undefined;
       const seen = type === 'message.sent' && !isOwn ? 'message.received' : type;
-      if (!fits({ type: seen, data })) return undefined;
+      if (!fits({ type: seen, data: { conversation: stored.entry.conversation } })) return undefined;
       return { type: seen, data: account.messageView(account.chat.history.show(entry)) };
     }
     if (!fits({ type, data: { id: conversation } }) || !account.chat.rooms.has(String(conversation))) return undefined;
