@@ -57,6 +57,42 @@ test('works of one turn share a commit, and each stands or falls by itself', asy
   expect([all.all().map(({ n }) => n), heard, store.undone - undone]).toEqual([[1, 3], [1, 3], 1]);
 });
 
+test('a chore is done once however often it is asked for, nobody waits for it, and one that fails leaves nothing', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'netapp-'));
+  using _ = { [Symbol.dispose]: () => rmSync(folder, { recursive: true }) };
+  using store = new Store(join(folder, 'store.db'));
+  store.migrate('test', ['CREATE TABLE t (n INTEGER) STRICT']);
+  const insert = store.prepare('INSERT INTO t VALUES (?)');
+  const all = store.prepare<{ n: number }>('SELECT n FROM t ORDER BY n');
+  const settled = async (): Promise<void> => {
+    while (store.settled()) await store.settled();
+  };
+  const turns = async (): Promise<void> => {
+    for (let n = 0; n < 4; n++) await new Promise((done) => setImmediate(done));
+  };
+  const chore = (): void => void insert.run(1);
+  store.transaction(() => {
+    store.meanwhile(chore);
+    store.meanwhile(chore);
+    insert.run(0);
+  });
+  await settled();
+  await turns();
+  expect([all.all().map(({ n }) => n), store.settled()]).toEqual([[0, 1], undefined]);
+  store.meanwhile(() => {
+    insert.run(2);
+    throw new Fault('cancelled', 'no');
+  });
+  await turns();
+  store.meanwhile(() => insert.run(3));
+  await turns();
+  insert.run(4);
+  expect(store.settled()).toBeInstanceOf(Promise);
+  await settled();
+  expect(all.all().map(({ n }) => n)).toEqual([0, 1, 3, 4]);
+  store.meanwhile(() => insert.run(5)); // the store is closed before
+});
+
 test('works wait while the disk takes the last ones, and what is said to these comes along', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'netapp-'));
   using _ = { [Symbol.dispose]: () => rmSync(folder, { recursive: true }) };

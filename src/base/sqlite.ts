@@ -101,15 +101,20 @@ export class Store implements Disposable {
   readonly #gathered: Pick<Gathered<unknown>, 'length' | 'cut' | 'flush'>[] = [];
   #group: Grouped[] = [];
   #undone = 0;
-  /** Counts changes; all up to `#safe` are on the disk. */
+  /** Counts changes; all up to `#safe` are on the disk. Chores are not among them. */
   #written = 0;
   #safe = 0;
+  /** Counts changes, those of chores as well. */
+  #changes = 0;
+  readonly #chores = new Set<() => void>();
+  #isChore = false;
   #syncing: Promise<void> | undefined;
   /** Who asks before anything else is written waits for the same. */
   #settling: { upTo: number; done: Promise<void> } | undefined;
   readonly #checkpoints: Checkpoints | undefined;
   readonly #wrote = (): void => {
-    this.#written += 1;
+    this.#changes += 1;
+    if (!this.#isChore) this.#written += 1;
   };
 
   /** `path` is a file, or ':memory:'. Opens it, so only a `start()` calls this. */
@@ -261,6 +266,33 @@ export class Store implements Disposable {
     }
   }
 
+  /**
+   * Has `work` done soon, once however often that is asked for, in a transaction of its own: best while the disk takes what was
+   * written before, for nobody waits for the disk to have this. So it may write what can be made anew from other rows, and nothing
+   * else. Where it fails it is undone, and done no more until it is asked for again.
+   */
+  meanwhile(work: () => void): void {
+    this.#chores.add(work);
+    // By the third turn those who wait for the disk have asked it.
+    if (this.#chores.size === 1) setImmediate(() => setImmediate(() => setImmediate(() => this.#doChores())));
+  }
+
+  #doChores(): void {
+    const chores = [...this.#chores];
+    this.#chores.clear();
+    if (!this.#db.isOpen) return;
+    this.#isChore = true;
+    try {
+      this.transaction(() => {
+        for (const chore of chores) chore();
+      });
+    } catch {
+      // A full disk, perhaps: whoever writes what cannot be made anew is told.
+    } finally {
+      this.#isChore = false;
+    }
+  }
+
   /** Counts transactions that were undone: what somebody keeps in memory of one of them is not so. */
   get undone(): number {
     return this.#undone;
@@ -274,7 +306,7 @@ export class Store implements Disposable {
       for (const each of this.#gathered) each.flush();
       this.#db.exec('COMMIT');
       this.#wrote();
-      this.#checkpoints?.wrote(this.#written);
+      this.#checkpoints?.wrote(this.#changes);
       return result;
     } catch (error) {
       this.#after = [];

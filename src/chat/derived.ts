@@ -1,7 +1,9 @@
 /**
  * What is derived from entries and kept beside them, in the same transaction: acts by target, search index, and what a count of
- * unread messages needs to know beside the chain: a plain message adds nothing there. [H-9]
+ * unread messages needs to know beside the chain: a plain message adds nothing there. The words of new messages go to the index
+ * some time later, and before anybody searches. [H-9]
  */
+import type { Store } from '../base/sqlite.ts';
 import { mentionsIn } from './mention.ts';
 import type { Places } from './places.ts';
 import { fold, matchOf } from './search.ts';
@@ -39,18 +41,50 @@ const ENTRY = 'id, conversation, author, at, kind, body, seq, withdrawn, place';
 /** Where an entry stands. */
 type Placed = { place: number; conversation: string; author: string; seq: number };
 
+/** New messages that go to the search index together: each time costs as much as some twenty of them. */
+const INDEXED_TOGETHER = 64;
+
+/** New words of the message at a place; none where the index has it as it is, or is not to have it. */
+type Words = { place: number; text: string | undefined };
+
 export class Derived {
   readonly #sql: Statements;
   readonly #places: Places;
+  readonly #store: Store;
+  /** Words of messages that are committed, and not in the search index yet, by place. After a kill they are read again. */
+  readonly #unindexed = new Map<number, string>();
+  /** To be called within the transaction that makes it so. */
+  readonly #note: (words: Words) => void;
   /** Handle of this account, so that what names it can be counted; none: nothing is. */
   me: () => string | undefined = () => undefined;
   /** Who else than its author may take back an entry. Where that changes later, call `refresh` for what it changes. */
   mayRemove: MayRemove = () => false;
 
-  constructor(sql: Statements, places: Places) {
+  constructor(sql: Statements, places: Places, store: Store) {
     this.#sql = sql;
     this.#places = places;
+    this.#store = store;
+    this.#note = store.gathering((noted) => store.afterCommit(() => this.#keep(noted)));
   }
+
+  #keep(noted: readonly Words[]): void {
+    for (const { place, text } of noted) {
+      if (text === undefined) this.#unindexed.delete(place);
+      else this.#unindexed.set(place, text);
+    }
+    if (this.#unindexed.size >= INDEXED_TOGETHER) this.#store.meanwhile(this.#writeIndex);
+  }
+
+  readonly #writeIndex = (): void => {
+    if (this.#unindexed.size === 0) return;
+    let last = 0;
+    for (const [place, text] of this.#unindexed) {
+      this.#index(place, text);
+      last = Math.max(last, place);
+    }
+    this.#sql.of('UPDATE search_written SET place = max(place, ?)').run(last);
+    this.#store.afterCommit(() => this.#unindexed.clear());
+  };
 
   /** An entry was appended at this place. `isNew`: it was written here just now, so nothing was done to it yet. */
   added(parsed: Parameters<typeof actOf>[0], place: number, { isNew }: { isNew: boolean }): void {
@@ -64,7 +98,9 @@ export class Derived {
     }
     const target = { ...entry, id };
     // What is done to what others wrote may have come before it.
-    this.#derive(at, isNew ? { text: wordsOf(target), deleted: false } : this.shown(target));
+    const shown = isNew ? { text: wordsOf(target), deleted: false } : this.shown(target);
+    if (!shown.deleted) this.#note({ place, text: shown.text });
+    this.#remarkOn(at, shown);
   }
 
   #addAct(parsed: Parameters<typeof actOf>[0]): void {
@@ -87,11 +123,10 @@ export class Derived {
     if (act.kind !== 'reaction') this.refresh(act.target);
   }
 
-  /** Of a message of which nothing derived is there. What was withdrawn is found, and not counted. */
-  #derive(at: Placed, { text, deleted }: Pick<Shown, 'text' | 'deleted'>, { withdrawn = false } = {}): void {
-    if (!deleted) this.#index(at.place, text);
+  /** On a message, where there is something to remark. */
+  #remarkOn(at: Placed, { text, deleted }: Pick<Shown, 'text' | 'deleted'>): void {
     const mentioned = this.#isMentioned(text);
-    if (!withdrawn && (deleted || mentioned)) this.#remark(at, { counts: !deleted, mentioned });
+    if (deleted || mentioned) this.#remark(at, { counts: !deleted, mentioned });
   }
 
   /** A count of unread messages is to leave this entry out, or to say that it names this account. */
@@ -107,7 +142,7 @@ export class Derived {
   /** An entry of somebody else, which was taken out of its chain, is about to go: nothing is left of it. */
   dropped(id: string, place: number): void {
     this.#sql.of('DELETE FROM acts WHERE entry = ?').run(id);
-    this.#sql.of('DELETE FROM search WHERE rowid = ?').run(place);
+    this.#unindex(place);
   }
 
   #isRemoved(id: string): boolean {
@@ -135,9 +170,22 @@ export class Derived {
   refresh(id: string): void {
     const row = this.#places.entry<Row>(ENTRY, id);
     if (!row || !isMessageKind(row.kind)) return;
-    this.#sql.of('DELETE FROM search WHERE rowid = ?').run(row.place);
+    const shown = this.#indexAnew(row);
     this.#sql.of('DELETE FROM remarks WHERE place = ?').run(row.place);
-    this.#derive(row, this.shown({ ...row, body: JSON.parse(row.body) }), { withdrawn: row.withdrawn !== 0 });
+    if (row.withdrawn === 0) this.#remarkOn(row, shown);
+  }
+
+  /** What was withdrawn is found, and not counted. */
+  #indexAnew(row: Row): Shown {
+    const shown = this.shown({ ...row, body: JSON.parse(row.body) });
+    this.#unindex(row.place);
+    if (!shown.deleted) this.#index(row.place, shown.text);
+    return shown;
+  }
+
+  #unindex(place: number): void {
+    this.#sql.of('DELETE FROM search WHERE rowid = ?').run(place);
+    this.#note({ place, text: undefined });
   }
 
   /**
@@ -158,8 +206,13 @@ export class Derived {
     });
   }
 
-  /** Makes anew what a migration left to be. */
-  refreshStale(): void {
+  /** Makes anew what a migration left to be, and what a kill left out. */
+  catchUp(): void {
+    const rows = this.#sql
+      .of<Row>(`SELECT ${ENTRY} FROM entries WHERE place > (SELECT place FROM search_written)`)
+      .all();
+    for (const row of rows) if (isMessageKind(row.kind)) this.#indexAnew(row);
+    this.#sql.of('UPDATE search_written SET place = (SELECT coalesce(max(place), 0) FROM entries)').run();
     for (const { entry } of this.#sql.of<{ entry: string }>('SELECT entry FROM stale').all()) this.refresh(entry);
     this.#sql.of('DELETE FROM stale').run();
   }
@@ -214,6 +267,7 @@ export class Derived {
 
   /** Ids of messages whose words now match, the newest last. */
   search(words: readonly string[], filter: SearchFilter): string[] {
+    if (this.#unindexed.size > 0) this.#store.transaction(this.#writeIndex);
     const { conversation, author, since, until, before, limit } = filter;
     const rows = this.#sql
       .of<{ id: string }>(

@@ -70,7 +70,7 @@ export class EntryLog {
     this.#sql = sql;
     this.#most = isShared ? MOST_SHARED : MOST_CACHED;
     this.#places = new Places(sql, store);
-    this.derived = new Derived(sql, this.#places);
+    this.derived = new Derived(sql, this.#places, store);
   }
 
   /** Every conversation that is known here. */

@@ -9,9 +9,10 @@ import type { Statements } from './tables.ts';
 
 /** Characters of an id that the index has: 45 bits, which two of a million entries share in one of seventy logs. */
 const HEAD = 9;
-/** New entries that are written together, and how many of them at once: a thousand inserts take a millisecond or two. */
+/** New entries that are written together. */
 const TOGETHER = 4096;
-const AT_ONCE = 256;
+/** Entries after which some of those are, twice as many: about as long as the disk takes for what came with them. */
+const OWED = 64;
 
 /** The number that an id begins with; undefined for what is no id. */
 const headOf = (id: string): number | undefined => base32Number(id, HEAD);
@@ -30,6 +31,8 @@ export class Places {
   #left = 0;
   /** All up to here are in the table, or leaving. */
   #leavingUpTo = 0;
+  /** Entries that came since any left. */
+  #owed = 0;
   /** The last place that was given out; undefined before the first use. */
   #last: number | undefined;
 
@@ -50,7 +53,8 @@ export class Places {
     const head = headOf(id);
     if (head === undefined) throw new Error(`"${id}" is no id of an entry`);
     this.#keep(head, place);
-    if (place % AT_ONCE === 0) this.#store.afterCommit(() => this.#write());
+    this.#owed += 1;
+    if (this.#owed % OWED === 0) this.#store.meanwhile(this.#write);
   }
 
   /** Within the transaction that deletes the entry. */
@@ -127,7 +131,7 @@ export class Places {
   }
 
   /** A part of what is leaving goes to the table; where nothing is, all that is fresh is about to. */
-  #write(): void {
+  readonly #write = (): void => {
     if (this.#left === this.#order.length) {
       if (this.#fresh.size < TOGETHER) return;
       this.#leaving = this.#fresh;
@@ -136,14 +140,16 @@ export class Places {
       this.#left = 0;
       this.#fresh = new Map();
     }
-    const end = Math.min(this.#left + AT_ONCE, this.#order.length);
-    this.#store.transaction(() => {
-      for (const head of this.#order.subarray(this.#left, end)) {
-        const place = this.#leaving.get(head);
-        if (place !== undefined) this.#insert(head, place);
-      }
-      if (end === this.#order.length) this.#sql.of('UPDATE places_written SET place = ?').run(this.#leavingUpTo);
+    // Twice as fast as more come: all have left before as many are fresh again.
+    const end = Math.min(this.#left + 2 * this.#owed, this.#order.length);
+    for (const head of this.#order.subarray(this.#left, end)) {
+      const place = this.#leaving.get(head);
+      if (place !== undefined) this.#insert(head, place);
+    }
+    if (end === this.#order.length) this.#sql.of('UPDATE places_written SET place = ?').run(this.#leavingUpTo);
+    this.#store.afterCommit(() => {
+      this.#left = end;
+      this.#owed = 0;
     });
-    this.#left = end;
-  }
+  };
 }

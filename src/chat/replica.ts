@@ -89,7 +89,7 @@ export class Replica {
     this.store.migrate('letters', LETTER_STEPS);
     this.rooms.migrate();
     if (this.isShared) this.store.migrate('hosted-chat', SHARED_STEPS);
-    this.store.transaction(() => this.entries.derived.refreshStale());
+    this.store.transaction(() => this.entries.derived.catchUp());
   }
 
   /** The ledger of an account that stands on this log: the asker's own, or another's; undefined for whoever is elsewhere. */

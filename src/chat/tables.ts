@@ -283,6 +283,11 @@ export const STEPS = [
   CREATE INDEX remarks_chain ON remarks (conversation, author, seq, counts, mentioned);
   DROP TABLE messages;
   `,
+  `
+  -- One row: all messages up to this place are in the search index.
+  CREATE TABLE search_written (place INTEGER NOT NULL) STRICT;
+  INSERT INTO search_written SELECT coalesce(max(place), 0) FROM entries;
+  `,
 ] as const;
 
 /** Makes the tables where they are missing, or brings them up to date. */

@@ -87,21 +87,44 @@ test('what is shown depends on neither order nor repetition of the entries [H-5]
   );
 });
 
+/** Bob's, as after a start. */
+function opened(store: Store): Ledger {
+  const clock = { now: () => AT / 1000 };
+  const handleOf = (account: string) => (account === bob.id ? 'bob@lab' : undefined);
+  const ledger = new Ledger({ account: bob, store, clock, log: silentLog(), emit: () => {}, handleOf });
+  ledger.migrate();
+  return ledger;
+}
+
+/** What may happen before an entry comes. Killed: what is in memory alone is lost. */
+const before = fc.oneof(
+  { weight: 12, arbitrary: fc.constant('nothing') },
+  { weight: 3, arbitrary: fc.constantFrom('searched', 'killed', 'undone') },
+);
+const turn = fc.record({ isBobs: fc.boolean(), before });
+
 test('a store that is given the entries in any way shows what the rules say, counts it and finds it [H-5] [H-8] [H-9]', () => {
   fc.assert(
-    fc.property(story, fc.array(fc.boolean(), { minLength: 40, maxLength: 40 }), (entries, turns) => {
+    fc.property(story, fc.array(turn, { minLength: 40, maxLength: 40 }), (entries, turns) => {
       using store = new Store(':memory:');
-      const clock = { now: () => AT / 1000 };
-      const handleOf = (account: string) => (account === bob.id ? 'bob@lab' : undefined);
-      const ledger = new Ledger({ account: bob, store, clock, log: silentLog(), emit: () => {}, handleOf });
-      ledger.migrate();
-      const intake = new Intake(ledger, silentLog());
+      let ledger = opened(store);
       const chains = [alice, bob].map((key) => entries.filter(({ author }) => author === key.id));
-      for (const turn of [...turns, ...Array.from({ length: 50 }, (_, n) => n % 2 === 0)]) {
-        const entry = chains[Number(turn)]?.shift();
+      const rest = Array.from({ length: 50 }, (_, n) => ({ isBobs: n % 2 === 0, before: 'nothing' }));
+      for (const { isBobs, before } of [...turns, ...rest]) {
+        if (chains.flat().length === 0) break;
+        if (before === 'killed') ledger = opened(store);
+        if (before === 'searched') ledger.entries.derived.search(['words'], { limit: 1 });
+        const entry = chains[Number(isBobs)]?.shift();
         if (!entry) continue;
-        const { answer } = intake.take(alice.id, read([entry, entry]));
-        expect(answer).toMatchObject({ refused: [], have: [] });
+        const take = (): unknown => new Intake(ledger, silentLog()).take(alice.id, read([entry, entry])).answer;
+        if (before === 'undone') {
+          const work = (): void => {
+            take();
+            throw new Error('undone');
+          };
+          expect(() => store.transaction(work)).toThrow('undone');
+        }
+        expect(take()).toMatchObject({ refused: [], have: [] });
       }
       for (const [id, shown] of shownBy(entries)) {
         const stored = ledger.entries.get(id);
@@ -127,8 +150,26 @@ test('a store that is given the entries in any way shows what the rules say, cou
         expect(ledger.entries.derived.unread(conversation, author, seq)).toEqual({ unread: texts.length, mentions });
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 100 },
   );
+});
+
+test('what is said is in the search index before long, also where nobody searches', async () => {
+  using store = new Store(':memory:');
+  const ledger = opened(store);
+  const chains = new Chains();
+  for (let n = 0; n < 200; n++) chains.add(alice, 'text', { text: `words ${n}` });
+  const indexed = (): number => store.prepare<{ place: number }>('SELECT place FROM search_written').get()?.place ?? 0;
+  for (const entry of chains.entries) {
+    new Intake(ledger, silentLog()).take(alice.id, read([entry]));
+    for (let turns = 0; turns < 3; turns++) await new Promise((done) => setImmediate(done));
+  }
+  expect(indexed()).toBeGreaterThan(100);
+  const later = opened(store);
+  expect(indexed()).toBe(200);
+  for (const derived of [ledger.entries.derived, later.entries.derived]) {
+    expect(derived.search(['words'], { limit: 1000 })).toEqual(chains.entries.map((entry) => entryId(entry)));
+  }
 });
 
 function told(write: (chains: Chains, target: string) => void): Shown & { versions: string[] } {
