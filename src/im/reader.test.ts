@@ -63,6 +63,40 @@ test('any commands, cut anywhere, are the same commands [P-20]', () => {
   );
 });
 
+test('what most say is read as everything else is: whole at once, or byte by byte [P-20]', () => {
+  const line = fc.string({
+    unit: fc.constantFrom("'", '"', '\\', 'a', ' ', '\t', '\r', '~', '\x7f', 'p', '0', '\xe9'),
+    maxLength: 9,
+  });
+  const message = fc.record({
+    list: fc.constantFrom('l', 'lp0\n', 'lp12345\n', 'lp20000\n'),
+    number: fc.constantFrom('1', '3', '00', '01', '007', '-1', '999999999', '9999999999', 'x'),
+    quote: fc.constantFrom("S'", 'S"', 'V', "S '", "V'"),
+    line,
+    end: fc.constantFrom("'\n", '"\n', '\n', "'\r\n", "' \n"),
+    memo: fc.constantFrom('', 'p1\n', 'p0\n', 'p-1\n'),
+    rest: fc.constantFrom('a.', 'a.', '.', 'aI1\na.', 'a'),
+  });
+  const told = (...pieces: string[]): unknown => {
+    try {
+      return read(...pieces);
+    } catch (error) {
+      return String(error);
+    }
+  };
+  let plain = 0;
+  fc.assert(
+    fc.property(message, ({ list, number, quote, line, end, memo, rest }) => {
+      const stream = `SEND_MESSAGE (${list}I${number}\na${quote}${line}${end}${memo}${rest}`;
+      const whole = told(`${stream}GOODBYE`);
+      expect(whole).toEqual(told(...`${stream}GOODBYE`));
+      if (Array.isArray(whole) && whole.length === 2) plain += 1;
+    }),
+    { numRuns: 3000 },
+  );
+  expect(plain).toBeGreaterThan(100);
+});
+
 test('it is told how the client writes [P-23]', () => {
   const dialects = read("STATUS S'a'\n.", 'STATUS ["a"]', 'STATUS \x80\x02U\x01a.', 'STATUS U\x01a.').map(
     ({ dialect }) => dialect,
