@@ -170,6 +170,11 @@ export class Store implements Disposable {
   transaction<T>(work: () => T): T {
     if (this.#depth > 0) return work();
     const result = this.#commit(work);
+    this.#tellAfter();
+    return result;
+  }
+
+  #tellAfter(): void {
     const after = this.#after;
     this.#after = [];
     for (const tell of after) {
@@ -180,7 +185,6 @@ export class Store implements Disposable {
         process.emitWarning(toFault(error, 'telling of a committed change'));
       }
     }
-    return result;
   }
 
   /**
@@ -220,7 +224,7 @@ export class Store implements Disposable {
     const kept: Grouped[] = [];
     try {
       if (group.every(({ again }) => again) && this.#runPlainly(group)) return;
-      this.transaction(() => {
+      this.#commitGroup(() => {
         for (const each of group) {
           const failed = this.#within(() => each.run());
           if (failed) each.fail(failed.error);
@@ -237,7 +241,7 @@ export class Store implements Disposable {
   /** All of them without a savepoint, for which each would pay as much as for a row; false where one failed, and nothing is done. */
   #runPlainly(group: readonly Grouped[]): boolean {
     try {
-      this.transaction(() => {
+      this.#commitGroup(() => {
         for (const each of group) each.run();
       });
     } catch {
@@ -245,6 +249,13 @@ export class Store implements Disposable {
     }
     for (const each of group) each.done();
     return true;
+  }
+
+  /** Whoever shares a commit is about to wait for the disk: it begins before anybody is told of anything. */
+  #commitGroup(work: () => void): void {
+    this.#commit(work);
+    this.settled()?.catch(() => {}); // who waits for it hears why
+    this.#tellAfter();
   }
 
   /** Undoes what `work` did, and that alone, if it throws; gives what it threw. */
