@@ -284,7 +284,7 @@ export class Store implements Disposable {
   /**
    * Has `work` done soon, once however often that is asked for, in a transaction of its own: best while the disk takes what was
    * written before, for nobody waits for the disk to have this. So it may write what can be made anew from other rows, and nothing
-   * else. Where it fails it is undone, and done no more until it is asked for again.
+   * else. Where it fails, all that was to be done with it is undone, and done no more until it is asked for again.
    */
   meanwhile(work: () => void): void {
     this.#chores.add(work);
@@ -301,8 +301,10 @@ export class Store implements Disposable {
       this.transaction(() => {
         for (const chore of chores) chore();
       });
-    } catch {
-      // A full disk, perhaps: whoever writes what cannot be made anew is told.
+    } catch (error) {
+      // Of a full disk whoever writes what cannot be made anew is told.
+      const fault = toFault(error, 'writing what can be made anew');
+      if (fault.code !== 'disk_full') process.emitWarning(fault);
     } finally {
       this.#isChore = false;
     }
