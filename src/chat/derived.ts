@@ -212,7 +212,11 @@ export class Derived {
       .of<Row>(`SELECT ${ENTRY} FROM entries WHERE place > (SELECT place FROM search_written)`)
       .all();
     for (const row of rows) if (isMessageKind(row.kind)) this.#indexAnew(row);
-    this.#sql.of('UPDATE search_written SET place = (SELECT coalesce(max(place), 0) FROM entries)').run();
+    this.#sql
+      .of(
+        'UPDATE search_written SET place = last FROM (SELECT coalesce(max(place), 0) AS last FROM entries) WHERE place <> last',
+      )
+      .run();
     for (const { entry } of this.#sql.of<{ entry: string }>('SELECT entry FROM stale').all()) this.refresh(entry);
     this.#sql.of('DELETE FROM stale').run();
   }
@@ -267,7 +271,20 @@ export class Derived {
 
   /** Ids of messages whose words now match, the newest last. */
   search(words: readonly string[], filter: SearchFilter): string[] {
-    if (this.#unindexed.size > 0) this.#store.transaction(this.#writeIndex);
+    if (this.#unindexed.size === 0) return this.#find(words, filter);
+    let found: string[] | undefined;
+    try {
+      this.#store.transaction(() => {
+        this.#writeIndex();
+        found = this.#find(words, filter);
+      });
+    } catch (error) {
+      if (!found) throw error; // what a full disk does not keep of the index was there to be searched
+    }
+    return found ?? [];
+  }
+
+  #find(words: readonly string[], filter: SearchFilter): string[] {
     const { conversation, author, since, until, before, limit } = filter;
     const rows = this.#sql
       .of<{ id: string }>(
