@@ -7,7 +7,7 @@ import type { Store } from '../base/sqlite.ts';
 import { mentionsIn } from './mention.ts';
 import type { Places } from './places.ts';
 import { fold, matchOf } from './search.ts';
-import type { Statements } from './tables.ts';
+import { idOf, numberOf, type Statements } from './tables.ts';
 import {
   type Act,
   type ActKind,
@@ -36,7 +36,7 @@ export type SearchFilter = {
   limit: number;
 };
 
-const ENTRY = 'id, conversation, author, at, kind, body, seq, withdrawn, place';
+const ENTRY = `id, ${idOf('conversation')}, ${idOf('author')}, at, kind, body, seq, withdrawn, place`;
 
 /** Where an entry stands. */
 type Placed = { place: number; conversation: string; author: string; seq: number };
@@ -196,7 +196,8 @@ export class Derived {
     const targets = this.#sql
       .of<{ target: string }>(
         `SELECT DISTINCT a.target FROM entries e JOIN acts a ON a.entry = e.id AND a.target = json_extract(e.body, '$.target')
-         WHERE e.conversation = ? AND e.author = ? AND e.kind = 'delete' AND e.at > ? AND e.withdrawn = 0`,
+         WHERE e.conversation = ${numberOf('?')} AND e.author = ${numberOf('?')} AND e.kind = 'delete' AND e.at > ?
+           AND e.withdrawn = 0`,
       )
       .all(conversation, author, since);
     return targets.flatMap(({ target }) => {
@@ -289,7 +290,8 @@ export class Derived {
     const rows = this.#sql
       .of<{ id: string }>(
         `SELECT e.id FROM search s JOIN entries e ON e.place = s.rowid
-         WHERE search MATCH ? AND (?2 IS NULL OR e.conversation = ?2) AND (?3 IS NULL OR e.author = ?3)
+         WHERE search MATCH ? AND (?2 IS NULL OR e.conversation = ${numberOf('?2')})
+           AND (?3 IS NULL OR e.author = ${numberOf('?3')})
            AND e.at >= ?4 AND e.at < ?5 AND (e.at, e.id) < (?6, ?7)
          ORDER BY e.at DESC, e.id DESC LIMIT ?8`,
       )
@@ -311,7 +313,8 @@ export class Derived {
     const row = this.#sql
       .of<{ unread: number; mentions: number }>(
         `SELECT
-           (SELECT count(*) FROM entries WHERE conversation = ?1 AND author = ?2 AND seq > ?3 AND withdrawn = 0)
+           (SELECT count(*) FROM entries
+            WHERE conversation = ${numberOf('?1')} AND author = ${numberOf('?2')} AND seq > ?3 AND withdrawn = 0)
              - coalesce(sum(counts = 0), 0) AS unread,
            coalesce(sum(counts = 1 AND mentioned = 1), 0) AS mentions
          FROM remarks WHERE conversation = ?1 AND author = ?2 AND seq > ?3`,

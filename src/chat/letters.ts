@@ -2,7 +2,7 @@
 import { fromBase64url, toBase64url } from '../base/encoding.ts';
 import { type Hold, type Letter, letterId } from './letter.ts';
 import type { Receipt, ReceiptState } from './receipt.ts';
-import { Scope, type Statements } from './tables.ts';
+import { numberOf, Scope, type Statements } from './tables.ts';
 
 export const LETTER_STEPS = [
   `
@@ -222,7 +222,7 @@ export class LetterBook {
     const row = this.#sql
       .of(
         `SELECT 1 FROM entries x JOIN letter_entries e ON e.entry = x.id JOIN letters l ON l.n = e.letter
-         WHERE x.conversation = ? AND x.author = ? AND x.withdrawn = 0 AND x.seq >= ?
+         WHERE x.conversation = ${numberOf('?')} AND x.author = ${numberOf('?')} AND x.withdrawn = 0 AND x.seq >= ?
            AND (l.until > ? OR (l.holder IS NULL AND l.sent = 1)) LIMIT 1`,
       )
       .get(conversation, author, seq, now);

@@ -4,7 +4,7 @@ import type { Conversation, Head } from './conversation.ts';
 import { Derived } from './derived.ts';
 import { type Entry, entryVerified, type Parsed } from './entry.ts';
 import { Places } from './places.ts';
-import type { Statements } from './tables.ts';
+import { idOf, numberOf, type Statements } from './tables.ts';
 
 /** An entry as it is kept. `withdrawn`: its author took it out of the chain, because nobody would take it. */
 export type Stored = Parsed & { storedAt: number; withdrawn: boolean };
@@ -32,10 +32,13 @@ const stored = ({
   withdrawn: withdrawn !== 0,
 });
 
-const COLUMNS = 'conversation, author, seq, prev, at, kind, body, sig, id, bytes, stored_at, withdrawn';
-const INSERT = `INSERT INTO entries (${COLUMNS}, proven, place, under) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)`;
-const CHAIN = 'conversation = ? AND author = ? AND withdrawn = 0'; // as the unique index says it
-const IN_ORDER = 'conversation = ? AND +withdrawn = 0'; // the plus keeps SQLite from that index: entries_order is meant
+const REST = 'seq, prev, at, kind, body, sig, id, bytes, stored_at, withdrawn';
+const COLUMNS = `${idOf('conversation')}, ${idOf('author')}, ${REST}`;
+const INSERT = `INSERT INTO entries (conversation, author, ${REST}, proven, place, under) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)`;
+const WITHIN = `conversation = ${numberOf('?')}`;
+const BY = `author = ${numberOf('?')}`;
+const CHAIN = `${WITHIN} AND ${BY} AND withdrawn = 0`; // as the unique index says it
+const IN_ORDER = `${WITHIN} AND +withdrawn = 0`; // the plus keeps SQLite from that index: entries_order is meant
 
 /** Conversations whose members are kept in memory: of one account, and where many share a log. */
 const MOST_CACHED = 1000;
@@ -44,7 +47,7 @@ const MOST_SHARED = 20_000;
 /** Entries that a reader sees as they are; the others change one of these. */
 const SEEN = `kind NOT IN ('edit', 'delete', 'reaction')`;
 
-/** Ends of chains, and of conversations, that are kept in memory. */
+/** Ends of chains, and of conversations, that are kept in memory, and numbers. */
 const MOST_ENDS = 20_000;
 
 /** Of a conversation: time of its newest entry, and the end of each author's chain. What is not here is in the store. */
@@ -54,6 +57,8 @@ export class EntryLog {
   readonly #sql: Statements;
   /** By conversation: asked for with each entry that is written. */
   readonly #ends = new Map<string, Ends>();
+  /** Numbers in the log, of accounts and conversations to which something was written lately. */
+  readonly #numbers = new Map<string, number>();
   /** Chains of which the end is kept. */
   #chains = 0;
   /** Who is in what, as the store has it: asked for with each entry and each receipt. Bounded by `#most`. */
@@ -86,7 +91,19 @@ export class EntryLog {
     if (this.#undone === this.#sql.undone) return;
     this.#undone = this.#sql.undone;
     this.#cached.clear();
+    this.#numbers.clear();
     this.#forgetEnds();
+  }
+
+  /** Of an account or a conversation that has an entry here, or is about to, within the transaction that writes it. */
+  #number(id: string): number {
+    const known = this.#numbers.get(id);
+    if (known !== undefined) return known;
+    if (this.#numbers.size >= MOST_ENDS) this.#numbers.clear();
+    const found = this.#sql.of<{ n: number }>('SELECT n FROM ids WHERE id = ?').get(id)?.n;
+    const number = found ?? Number(this.#sql.of('INSERT INTO ids (id) VALUES (?)').run(id).lastInsertRowid);
+    this.#numbers.set(id, number);
+    return number;
   }
 
   #forgetEnds(): void {
@@ -140,7 +157,8 @@ export class EntryLog {
     return this.#sql
       .of<{ account: string }>(
         `SELECT DISTINCT m.account FROM members m WHERE m.account <> ?1 AND EXISTS (
-           SELECT 1 FROM entries e WHERE e.conversation = m.conversation AND e.author = ?1 AND e.withdrawn = 0
+           SELECT 1 FROM entries e
+           WHERE e.conversation = ${numberOf('m.conversation')} AND e.author = ${numberOf('?1')} AND e.withdrawn = 0
          ) ORDER BY m.account`,
       )
       .all(self)
@@ -264,7 +282,7 @@ export class EntryLog {
     const known = this.#ends.get(conversation)?.last;
     if (known !== undefined) return known;
     const at = this.#sql
-      .of<{ at: number }>(`SELECT at FROM entries WHERE ${IN_ORDER} ORDER BY at DESC, id DESC LIMIT 1`)
+      .of<{ at: number }>(`SELECT at FROM entries WHERE ${IN_ORDER} ORDER BY at DESC LIMIT 1`)
       .get(conversation)?.at;
     if (at !== undefined) this.#endsOf(conversation).last = at;
     return at;
@@ -284,8 +302,8 @@ export class EntryLog {
     this.#sql
       .of(INSERT)
       .run(
-        entry.conversation,
-        entry.author,
+        this.#number(entry.conversation),
+        this.#number(entry.author),
         entry.seq,
         entry.prev,
         entry.at,
@@ -353,7 +371,7 @@ export class EntryLog {
       conversation === undefined
         ? this.#sql.of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${SEEN} AND ${tail}`).all(at, id, limit)
         : this.#sql
-            .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE conversation = ? AND ${SEEN} AND ${tail}`)
+            .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${WITHIN} AND ${SEEN} AND ${tail}`)
             .all(conversation, at, id, limit);
     return rows.reverse().map(stored);
   }
@@ -365,7 +383,7 @@ export class EntryLog {
       conversation === undefined
         ? this.#sql.of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${tail}`).all(at, id, limit)
         : this.#sql
-            .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE conversation = ? AND ${tail}`)
+            .of<Row>(`SELECT ${COLUMNS} FROM entries WHERE ${WITHIN} AND ${tail}`)
             .all(conversation, at, id, limit);
     return rows.map(stored);
   }
@@ -382,7 +400,7 @@ export class EntryLog {
   lastSeq(conversation: string, author: string, upTo: { at: number; id: string }): number {
     const row = this.#sql
       .of<{ seq: number }>(
-        `SELECT seq FROM entries WHERE ${IN_ORDER} AND author = ? AND (at, id) <= (?, ?) ORDER BY at DESC, id DESC LIMIT 1`,
+        `SELECT seq FROM entries WHERE ${IN_ORDER} AND ${BY} AND (at, id) <= (?, ?) ORDER BY at DESC, id DESC LIMIT 1`,
       )
       .get(conversation, author, upTo.at, upTo.id);
     return row?.seq ?? 0;
@@ -399,9 +417,7 @@ export class EntryLog {
   /** As `firstSince`, by the order of the conversation: quick where the time is near its end. */
   firstAfter(conversation: string, author: string, at: number): number | undefined {
     return this.#sql
-      .of<{ seq: number }>(
-        `SELECT seq FROM entries WHERE ${IN_ORDER} AND author = ? AND at >= ? ORDER BY at, id LIMIT 1`,
-      )
+      .of<{ seq: number }>(`SELECT seq FROM entries WHERE ${IN_ORDER} AND ${BY} AND at >= ? ORDER BY at, id LIMIT 1`)
       .get(conversation, author, at)?.seq;
   }
 

@@ -11,10 +11,6 @@ class Log {
   places = this.#open();
   readonly ids = new Map<string, number>();
 
-  constructor() {
-    this.store.prepare('INSERT INTO conversations (id, kind) VALUES (?, ?)').run('c', 'direct');
-  }
-
   #open(): Places {
     migrateChat(this.store);
     return new Places(new Statements(this.store), this.store);
@@ -28,7 +24,7 @@ class Log {
   append(ids: readonly string[], { fails = false } = {}): void {
     const insert = this.store.prepare(
       `INSERT INTO entries (place, id, conversation, author, seq, at, kind, body, sig, bytes, stored_at)
-       VALUES (?, ?, 'c', 'a', ?, 1, 'text', '{}', '', 1, 1)`,
+       VALUES (?, ?, 1, 2, ?, 1, 'text', '{}', '', 1, 1)`,
     );
     const placed: [string, number][] = [];
     const work = (): void => {

@@ -22,6 +22,8 @@ const SHARED_STEPS = [
   `,
   // What is listed of all conversations is gathered from each that the account may see: nobody looks for entries by their time alone.
   'DROP INDEX IF EXISTS entries_time',
+  // The log was made anew, with its indexes.
+  'DROP INDEX IF EXISTS entries_time',
 ] as const;
 
 /** The accounts that share a replica. */

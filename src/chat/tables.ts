@@ -288,7 +288,41 @@ export const STEPS = [
   CREATE TABLE search_written (place INTEGER NOT NULL) STRICT;
   INSERT INTO search_written SELECT coalesce(max(place), 0) FROM entries;
   `,
+  `
+  -- Accounts and conversations, by which numbers the log names them: its rows are shorter so, and those of its indexes by far.
+  CREATE TABLE ids (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE) STRICT;
+  INSERT INTO ids (id) SELECT conversation FROM entries UNION SELECT author FROM entries;
+  CREATE TABLE log (
+    place INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    conversation INTEGER NOT NULL,
+    author INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    prev TEXT,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    sig TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    stored_at INTEGER NOT NULL,
+    withdrawn INTEGER NOT NULL DEFAULT 0,
+    proven INTEGER NOT NULL DEFAULT 1,
+    under INTEGER
+  ) STRICT;
+  INSERT INTO log
+    SELECT e.place, e.id, c.n, a.n, e.seq, e.prev, e.at, e.kind, e.body, e.sig, e.bytes, e.stored_at, e.withdrawn, e.proven, e.under
+    FROM entries e JOIN ids c ON c.id = e.conversation JOIN ids a ON a.id = e.author ORDER BY e.place;
+  DROP TABLE entries;
+  ALTER TABLE log RENAME TO entries;
+  ${BESIDE_ENTRIES}
+  `,
 ] as const;
+
+/** In SQL: the number of an account or a conversation in the log; null for one that has no entries there. */
+export const numberOf = (id: string): string => `(SELECT n FROM ids WHERE id = ${id})`;
+/** In SQL: a column of the log that has the number of an account or a conversation, as its id. */
+export const idOf = (column: 'conversation' | 'author'): string =>
+  `(SELECT ids.id FROM ids WHERE ids.n = ${column}) AS ${column}`;
 
 /** Makes the tables where they are missing, or brings them up to date. */
 export function migrateChat(store: Store): void {
