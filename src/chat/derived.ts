@@ -42,7 +42,7 @@ const ENTRY = `id, ${idOf('conversation')}, ${idOf('author')}, at, kind, body, s
 type Placed = { place: number; conversation: string; author: string; seq: number };
 
 /** New messages that go to the search index together: each time costs as much as some twenty of them. */
-const INDEXED_TOGETHER = 64;
+const INDEXED_TOGETHER = 256;
 
 /** New words of the message at a place; none where the index has it as it is, or is not to have it. */
 type Words = { place: number; text: string | undefined };

@@ -5,6 +5,9 @@ import { Store } from '../base/sqlite.ts';
 import { Places } from './places.ts';
 import { migrateChat, Statements } from './tables.ts';
 
+/** Fewer than a node gathers, so that many are written. */
+const TOGETHER = 4096;
+
 /** A log of entries of which only ids and places matter. */
 class Log {
   readonly store = new Store(':memory:');
@@ -13,7 +16,7 @@ class Log {
 
   #open(): Places {
     migrateChat(this.store);
-    return new Places(new Statements(this.store), this.store);
+    return new Places(new Statements(this.store), this.store, { together: TOGETHER });
   }
 
   /** As after a kill: nothing is left of what was in memory. */

@@ -158,15 +158,15 @@ test('what is said is in the search index before long, also where nobody searche
   using store = new Store(':memory:');
   const ledger = opened(store);
   const chains = new Chains();
-  for (let n = 0; n < 200; n++) chains.add(alice, 'text', { text: `words ${n}` });
+  for (let n = 0; n < 600; n++) chains.add(alice, 'text', { text: `words ${n}` });
   const indexed = (): number => store.prepare<{ place: number }>('SELECT place FROM search_written').get()?.place ?? 0;
   for (const entry of chains.entries) {
     new Intake(ledger, silentLog()).take(alice.id, read([entry]));
     for (let turns = 0; turns < 3; turns++) await new Promise((done) => setImmediate(done));
   }
-  expect(indexed()).toBeGreaterThan(100);
+  expect(indexed()).toBeGreaterThan(500);
   const later = opened(store);
-  expect(indexed()).toBe(200);
+  expect(indexed()).toBe(600);
   for (const derived of [ledger.entries.derived, later.entries.derived]) {
     expect(derived.search(['words'], { limit: 1000 })).toEqual(chains.entries.map((entry) => entryId(entry)));
   }
