@@ -59,9 +59,14 @@ const CHECKPOINT_PAGES = 16_000;
 
 /** Turns of the event loop in which what is said to those who were just told comes in: some 10 µs each where nothing does. */
 const ANSWER_TURNS = 8;
+/** Turns after which what came during a sync is written: chores are done by then. */
+const EARLY_TURNS = 4;
 
 /** Pages copied at once: 4 MiB, some milliseconds. */
 const SNAPSHOT_PAGES = 1024;
+
+const turns = (count: number, then: () => void): void =>
+  void setImmediate(() => (count > 1 ? turns(count - 1, then) : then()));
 
 /** What is written together at the end of a transaction. */
 class Gathered<T> {
@@ -112,6 +117,11 @@ export class Store implements Disposable {
   readonly #chores = new Set<() => void>();
   #isChore = false;
   #syncing: Promise<void> | undefined;
+  /** After a sync, where works share transactions: until what is said to those who were told is there. */
+  #answering: Promise<void> | undefined;
+  /** Some of the next group was written during this sync. */
+  #wroteEarly = false;
+  #isShared = false;
   /** Who asks before anything else is written waits for the same. */
   #settling: { upTo: number; done: Promise<void> } | undefined;
   readonly #checkpoints: Checkpoints | undefined;
@@ -197,6 +207,7 @@ export class Store implements Disposable {
    * one has to be.
    */
   grouped<T>(work: () => T, { again = false } = {}): Promise<T> {
+    this.#isShared = true;
     return new Promise<T>((resolve, reject) => {
       let result: { value: T } | undefined;
       const run = (): void => {
@@ -210,16 +221,31 @@ export class Store implements Disposable {
     });
   }
 
-  /**
-   * Whoever waits for the disk is told first, and what is said to that, some turns later, comes along. Else half of what is under way would be
-   * told while the other half is written, and nothing would keep these halves from being one and all the rest: each costs a commit.
-   */
+  /** While the disk is busy what is there already is written, once; it is synced with what comes later. */
   #startGroup(): void {
-    const start = (): void => this.#runGroup();
-    if (!this.#syncing) return start();
-    const after = (turns: number): void => void setImmediate(() => (turns > 1 ? after(turns - 1) : start()));
-    const soon = (): void => after(ANSWER_TURNS);
-    this.#syncing.then(soon, soon);
+    if (this.#answering) return; // its end runs all that is there
+    if (!this.#syncing) return this.#runGroup();
+    if (this.#wroteEarly) return;
+    this.#wroteEarly = true;
+    turns(EARLY_TURNS, () => {
+      if (this.#syncing && this.#group.length > 0) this.#runGroup();
+    });
+  }
+
+  /**
+   * Whoever waited for the disk was told, and what is said to that, some turns later, comes along; only then the disk is asked again. Else half of
+   * what is under way would be told while the other half is written, and nothing would keep these halves from being one and all the rest: each costs
+   * a sync, and a write to everybody.
+   */
+  #hearAnswers(): void {
+    this.#answering = new Promise((over) => {
+      turns(ANSWER_TURNS, () => {
+        this.#answering = undefined;
+        this.#wroteEarly = false;
+        if (this.#group.length > 0) this.#runGroup(); // asks the disk, for those as well who wait for the end of this
+        over();
+      });
+    });
   }
 
   #runGroup(): void {
@@ -373,11 +399,16 @@ export class Store implements Disposable {
 
   async #settle(upTo: number, path: string): Promise<void> {
     while (this.#safe < upTo && this.#db.isOpen) {
-      this.#syncing ??= this.#sync(path).finally(() => {
-        this.#syncing = undefined;
-      });
-      await this.#syncing;
+      await (this.#answering ?? this.#synced(path));
     }
+  }
+
+  #synced(path: string): Promise<void> {
+    this.#syncing ??= this.#sync(path).finally(() => {
+      this.#syncing = undefined;
+      if (this.#isShared) this.#hearAnswers();
+    });
+    return this.#syncing;
   }
 
   /** What FULL does after each commit: the log is synced; a checkpoint of SQLite's own syncs whatever it moves. */

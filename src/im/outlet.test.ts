@@ -1,13 +1,17 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { Flush, Outlet } from './outlet.ts';
 
 /** An outlet into a real connection, of which all is heard at the other end. */
-async function connected(
-  flush: Flush,
-): Promise<
-  { outlet: Outlet; heard: () => string; until: (text: string) => Promise<void>; cuts: string[] } & Disposable
+async function connected(flush: Flush): Promise<
+  {
+    outlet: Outlet;
+    heard: () => string;
+    until: (text: string) => Promise<void>;
+    writes: () => number;
+    cuts: string[];
+  } & Disposable
 > {
   const server = createServer();
   await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -19,7 +23,9 @@ async function connected(
     heard += bytes.toString();
   });
   const cuts: string[] = [];
+  const write = vi.spyOn(socket, 'write');
   return {
+    writes: () => write.mock.calls.length,
     outlet: new Outlet({ socket, flush, onCut: (why) => cuts.push(why) }),
     heard: () => heard,
     until: async (text) => {
@@ -61,6 +67,25 @@ test('what is told while earlier words wait for the disk waits for its own turn 
   expect([end.heard(), end.outlet.waiting]).toEqual(['one two ', 6]);
   disk[1]?.resolve();
   await end.until('one two three ');
+});
+
+test('what earlier ticks gathered and may leave at once goes to each client in one write', async () => {
+  const disk = Promise.withResolvers<void>();
+  const flush = new Flush({ settled: () => disk.promise, before: () => {} });
+  using first = await connected(flush);
+  using second = await connected(flush);
+  const words = ['one ', 'two ', 'three '].map((word) => Buffer.from(word));
+  for (const word of words) {
+    first.outlet.push(word);
+    second.outlet.push(word);
+    await turns(2);
+  }
+  second.outlet.push(Buffer.from('four'));
+  await turns(2);
+  disk.resolve();
+  await first.until('one two three ');
+  await second.until('one two three four');
+  expect([first.writes(), second.writes(), first.outlet.waiting]).toEqual([1, 1, 0]);
 });
 
 test('nothing overtakes what waits for the disk', async () => {

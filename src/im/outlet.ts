@@ -7,6 +7,9 @@ import type { Socket } from 'node:net';
  */
 export const WAITING_BYTES = 1_048_576;
 
+/** What some outlets took at the end of a tick. */
+type Told = { due: readonly Outlet[]; told: readonly (Buffer | undefined)[] };
+
 /** Those to whom something is to be written at the end of this tick. */
 export class Flush {
   readonly #due: Outlet[] = [];
@@ -17,6 +20,8 @@ export class Flush {
   #isSet = false;
   /** What earlier ticks gathered, and the disk does not have yet: nothing overtakes it. */
   #leaving: Promise<void> | undefined;
+  /** May leave now. */
+  readonly #ready: Told[] = [];
 
   constructor(options: { settled: () => Promise<void> | undefined; before: () => void }) {
     this.#settled = options.settled;
@@ -42,18 +47,38 @@ export class Flush {
     if (due.length === 0) return;
     // What is told from now on may need more to be on the disk than this does.
     const told = due.map((outlet) => outlet.take());
-    const write = (): void => {
-      for (const [index, outlet] of due.entries()) outlet.write(told[index]);
-    };
     const settled = this.#settled();
-    if (!settled && !this.#leaving) return write();
+    if (!settled && !this.#leaving) return this.#write([{ due, told }]);
+    const leave = (): void => {
+      this.#ready.push({ due, told });
+      // Several ticks may have waited for the same: each client gets what they all have for it in one write.
+      if (this.#ready.length === 1) process.nextTick(() => this.#write(this.#ready.splice(0)));
+    };
     const cut = (): void => due.forEach((outlet) => void outlet.cut('what it was to hear could not be kept'));
     const leaving: Promise<void> = Promise.all([this.#leaving, settled])
-      .then(write, cut)
+      .then(leave, cut)
       .finally(() => {
         if (this.#leaving === leaving) this.#leaving = undefined;
       });
     this.#leaving = leaving;
+  }
+
+  #write(ready: readonly Told[]): void {
+    const all = new Map<Outlet, Buffer>();
+    for (const { due, told } of ready) {
+      // In a room all are told the same, so what was joined last is wanted again.
+      let joined: { first: Buffer; second: Buffer; both: Buffer } | undefined;
+      for (const [index, outlet] of due.entries()) {
+        const second = told[index];
+        if (second === undefined) continue;
+        const first = all.get(outlet);
+        if (first && (joined?.first !== first || joined.second !== second)) {
+          joined = { first, second, both: Buffer.concat([first, second]) };
+        }
+        all.set(outlet, first && joined ? joined.both : second);
+      }
+    }
+    for (const [outlet, bytes] of all) outlet.write(bytes);
   }
 }
 
