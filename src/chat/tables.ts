@@ -4,6 +4,17 @@ import { headInSql } from './places.ts';
 import { fold } from './search.ts';
 
 // A step is never changed once it was released. What several say alike, for they make a table anew, stands here, and is as fixed.
+const AFTER_AUTHOR = `seq INTEGER NOT NULL,
+  prev TEXT,
+  at INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  body TEXT NOT NULL,
+  sig TEXT NOT NULL,
+  bytes INTEGER NOT NULL,
+  stored_at INTEGER NOT NULL,
+  withdrawn INTEGER NOT NULL DEFAULT 0,
+  proven INTEGER NOT NULL DEFAULT 1,
+  under INTEGER`;
 const BESIDE_ENTRIES = `
   CREATE UNIQUE INDEX entries_chain ON entries (conversation, author, seq) WHERE withdrawn = 0;
   CREATE INDEX entries_order ON entries (conversation, at, id);
@@ -222,17 +233,7 @@ export const STEPS = [
     id TEXT NOT NULL,
     conversation TEXT NOT NULL REFERENCES conversations (id),
     author TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    prev TEXT,
-    at INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    body TEXT NOT NULL,
-    sig TEXT NOT NULL,
-    bytes INTEGER NOT NULL,
-    stored_at INTEGER NOT NULL,
-    withdrawn INTEGER NOT NULL DEFAULT 0,
-    proven INTEGER NOT NULL DEFAULT 1,
-    under INTEGER
+    ${AFTER_AUTHOR}
   ) STRICT;
   INSERT INTO log
     SELECT coalesce(doc, (SELECT coalesce(max(doc), 0) FROM messages) + rowid), id, conversation, author, seq, prev, at, kind, body,
@@ -297,17 +298,7 @@ export const STEPS = [
     id TEXT NOT NULL,
     conversation INTEGER NOT NULL,
     author INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    prev TEXT,
-    at INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    body TEXT NOT NULL,
-    sig TEXT NOT NULL,
-    bytes INTEGER NOT NULL,
-    stored_at INTEGER NOT NULL,
-    withdrawn INTEGER NOT NULL DEFAULT 0,
-    proven INTEGER NOT NULL DEFAULT 1,
-    under INTEGER
+    ${AFTER_AUTHOR}
   ) STRICT;
   INSERT INTO log
     SELECT e.place, e.id, c.n, a.n, e.seq, e.prev, e.at, e.kind, e.body, e.sig, e.bytes, e.stored_at, e.withdrawn, e.proven, e.under
