@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLog } from '../src/base/log.ts';
 import { startHostingNode } from '../src/bin/hosting-node.ts';
@@ -15,6 +16,8 @@ import { pickle } from '../src/im/pickle-encode.ts';
 import type { TestNet } from './testnet.ts';
 
 const PATIENCE_MS = 30_000;
+/** To come by a name whose last holder has just gone: the server may hear of that later. */
+const MOST_TRIES = 500;
 const EXAMPLES = resolve(import.meta.dirname, '../examples/im');
 
 /** A door beside a tracker of the net; opened again on the same name, it is the same one. */
@@ -82,7 +85,7 @@ export class RawClient implements AsyncDisposable {
   static async in(port: number, name: string, password?: string): Promise<RawClient> {
     const client = await RawClient.open(port);
     const isIn = (told: Told): boolean => told.word === 'ONLINE_USERS' && Object.hasOwn(told.argument as object, name); // a dict of them
-    for (;;) {
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
       const from = client.heard.length;
       client.say('REGISTER', password === undefined ? [name, 'online'] : [name, 'online', password]);
       const answer = await client.#until(
@@ -93,7 +96,10 @@ export class RawClient implements AsyncDisposable {
       // Who was here by this name has just gone, and the server does not know it yet.
       if (!String(answer.argument).startsWith('username taken: somebody is here'))
         throw new Error(String(answer.argument));
+      await sleep(10);
     }
+    client.socket.destroy();
+    throw new Error(`"${name}" is still taken after ${MOST_TRIES} tries`);
   }
 
   #takeJson(bytes: Uint8Array): void {

@@ -14,7 +14,7 @@ const NAMELESS_MS = 300_000;
 /** Milliseconds that a client has to take its last words. */
 const LAST_WORDS_MS = 2000;
 /** Messages of one client that are on their way to the disk; beyond it nothing more is read of it. */
-const MOST_UNSAID = 256;
+const MOST_UNSAID = 512;
 /** Bytes that are taken of a client while a command of it is under way; beyond it the network waits. */
 const MOST_HELD = 65_536;
 
