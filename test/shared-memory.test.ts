@@ -1,5 +1,6 @@
 /** The door for programs that map a file: a real agent, and a Python program that knows mmap alone. */
 import { execFile } from 'node:child_process';
+import { truncateSync } from 'node:fs';
 import { chmod, mkdtemp, rm, stat, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -153,6 +154,21 @@ test('garbage, a shrinking file and a file taken away harm nobody', async () => 
     handle: 'alice@lab',
   });
   expect(await alice.stop()).toBe(0);
+});
+
+test('a file that is cut to nothing while the agent reads it holds no command', async () => {
+  await up();
+  const area = new AreaClient(path, 4096);
+  const heads = new Set<string>();
+  for (let n = 0; n < 50_000; n++) {
+    truncateSync(path, 0);
+    truncateSync(path, 4096);
+    area.write('get_list\n');
+    for (let look = 0; look < 5; look++) heads.add(area.read()[0].trim());
+  }
+  expect([...heads].filter((head) => head.startsWith('error'))).toEqual([]);
+  expect(heads).toContain('running');
+  expect((await area.settled())[0]).toBe('done');
 });
 
 test('a file that is not an area, a symlink, and a wrong size are refused before anything is written', async () => {

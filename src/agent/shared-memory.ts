@@ -109,6 +109,7 @@ export class SharedMemory {
     const now = performance.now();
     this.#busyUntil = now + BUSY_FOR_MS;
     const { line, whole } = this.#area.read();
+    if (STATUS.test(line)) return undefined; // since the head was read, a program cut the file to nothing
     if (line !== this.#seen.line) this.#seen = { line, at: now };
     if (!whole && now - this.#seen.at < SETTLED_MS) return undefined;
     this.#seen = { line: '', at: 0 };
