@@ -201,8 +201,10 @@ export class NatsLog implements SharedLog, AsyncDisposable {
   /**
    * What a machine of NATS shows may be nothing that the majority agreed upon (seen with 2.9.10, after two of three stood still): it
    * only says that there is something. What it is, the leader says, which also acknowledged it to whoever wrote it. [K-10]
+   * The leader may have it a moment later than the one who showed it: only once it is as far does it know what is not there.
    */
   async #takeUpTo(at: number, apply: (logged: Logged) => void): Promise<void> {
+    let isAsFar = false;
     while (this.#place < at && !this.#stop.signal.aborted) {
       const next = { seq: this.#place + 1, next_by_subj: `${this.#prefix}>` };
       const stored = await this.#manager.streams.getMessage(this.#stream, next);
@@ -210,10 +212,11 @@ export class NatsLog implements SharedLog, AsyncDisposable {
         this.#take({ seq: stored.seq, subject: stored.subject, header: stored.header, text: stored.string() }, apply);
         continue;
       }
-      // It was removed since; or it was never agreed upon, and there may be another one in its place soon.
+      if (isAsFar) return this.#came(at); // it was removed since
+      // Where it was never agreed upon, there may be another one in its place soon.
       const { state } = await this.#manager.streams.info(this.#stream);
       if (state.last_seq < at) throw new Fault('tracker_down', `its machines disagree about place ${at}`);
-      this.#came(at);
+      isAsFar = true;
     }
   }
 
