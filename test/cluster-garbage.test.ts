@@ -37,7 +37,7 @@ test('garbage, forgeries, late and double texts have no effect at any door, also
   );
   await a.request(deposit, { to: bob.id, letters: [letter] });
 
-  await using raw = await connect({ servers: nats.url.slice('nats://'.length) });
+  await using raw = await connect({ servers: nats.url });
   const manager = await jetstreamManager(raw);
   const jetstream = manager.jetstream();
   const newest = async (stream: string, subject: string): Promise<string> =>

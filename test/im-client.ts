@@ -85,7 +85,7 @@ export class RawClient implements AsyncDisposable {
   static async in(port: number, name: string, password?: string): Promise<RawClient> {
     const client = await RawClient.open(port);
     const isIn = (told: Told): boolean => told.word === 'ONLINE_USERS' && Object.hasOwn(told.argument as object, name); // a dict of them
-    for (let tries = 0; tries < MOST_TRIES; tries++) {
+    for (let tries = 1; ; tries++) {
       const from = client.heard.length;
       client.say('REGISTER', password === undefined ? [name, 'online'] : [name, 'online', password]);
       const answer = await client.#until(
@@ -93,13 +93,14 @@ export class RawClient implements AsyncDisposable {
         `"${name}" to be in`,
       );
       if (answer.word !== 'ERROR') return client;
+      const error = String(answer.argument);
+      if (tries === MOST_TRIES || !error.startsWith('username taken: somebody is here')) {
+        client.socket.destroy();
+        throw new Error(error);
+      }
       // Who was here by this name has just gone, and the server does not know it yet.
-      if (!String(answer.argument).startsWith('username taken: somebody is here'))
-        throw new Error(String(answer.argument));
       await sleep(10);
     }
-    client.socket.destroy();
-    throw new Error(`"${name}" is still taken after ${MOST_TRIES} tries`);
   }
 
   #takeJson(bytes: Uint8Array): void {

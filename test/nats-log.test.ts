@@ -25,7 +25,7 @@ test('what the leader has a moment later is not left out, and what was removed h
 }) => {
   needsNats(skip);
   await using nats = await Nats.start();
-  const connection = await connect({ servers: nats.url.slice('nats://'.length).split(',') });
+  const connection = await connect({ servers: nats.url });
   await using _end = { [Symbol.asyncDispose]: () => connection.close() };
   const manager = await jetstreamManager(connection);
   const { created: born } = await manager.streams.add({ name: 'S', subjects: ['s.>'], max_msgs_per_subject: 1 });
