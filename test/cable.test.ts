@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { needs } from './needs.ts';
 import { type Running, start } from './program.ts';
 import { random, Talk } from './talk.ts';
 import { until } from './testnet.ts';
@@ -115,8 +116,7 @@ async function cuts(talk: Talk, next: () => number, ended: () => boolean): Promi
 }
 
 test(`${MESSAGES} messages, seed ${SEED}`, { timeout: PATIENCE_MS }, async ({ skip }) => {
-  if (!possible && process.env.CI !== 'true') skip('no cable can be cut: "ip netns add" failed; run as root');
-  expect(possible, '"ip netns add" failed: run as root, with iproute2').toBe(true);
+  needs(possible, 'no cable can be cut: "ip netns add" failed: run as root, with iproute2', skip);
   const talk = new Talk(NAMES, '#cable', clientOf);
   await talk.begin();
   let talking = true;

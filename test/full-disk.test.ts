@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FAULTS } from '../src/base/fault.ts';
+import { needs } from './needs.ts';
 import { type Running, run, start } from './program.ts';
 import { eventOf, until } from './testnet.ts';
 
@@ -44,8 +45,7 @@ async function fill(path: string): Promise<void> {
 }
 
 test('saying, receiving and starting on a full disk', async ({ skip }) => {
-  if (!mounted && process.env.CI !== 'true') skip('mount -t tmpfs failed: run as root');
-  expect(mounted, 'mount -t tmpfs failed: run as root').toBe(true);
+  needs(mounted, 'mount -t tmpfs failed: run as root', skip);
   const tracker = await start(join(folder, 'tracker'), ['tracker', '--port', '0']);
   running.push(tracker);
   const up = async (name: string, home: string): Promise<Running> => {
@@ -101,8 +101,7 @@ test('saying, receiving and starting on a full disk', async ({ skip }) => {
 test('a tracker on a full disk is alive but not ready, says why, and is ready again when there is room', async ({
   skip,
 }) => {
-  if (!mounted && process.env.CI !== 'true') skip('mount -t tmpfs failed: run as root');
-  expect(mounted, 'mount -t tmpfs failed: run as root').toBe(true);
+  needs(mounted, 'mount -t tmpfs failed: run as root', skip);
   const tracker = await start(join(small, 'tracker'), ['tracker', '--port', '0', '--metrics', '0']);
   running.push(tracker);
   const ask = async (path: string): Promise<{ status: number; body: unknown }> => {

@@ -8,6 +8,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { needs } from './needs.ts';
 import { type Running, start } from './program.ts';
 import { eventOf, until } from './testnet.ts';
 
@@ -76,8 +77,7 @@ afterAll(async () => {
 });
 
 test.beforeEach(({ skip }) => {
-  if (!possible && process.env.CI !== 'true') skip('no network can be made: "ip netns add" failed; run as root');
-  expect(possible, '"ip netns add" failed: run as root, with iproute2').toBe(true);
+  needs(possible, 'no network can be made: "ip netns add" failed: run as root, with iproute2', skip);
 });
 
 test('from a relay to the same network, and on from one address to another [N-71] [N-74] [N-75] [N-78]', {

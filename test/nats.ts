@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from '@nats-io/transport-node';
 import { expect } from 'vitest';
+import { needs } from './needs.ts';
 import { until } from './testnet.ts';
 
 /** Milliseconds for a cluster to elect itself on a busy machine. */
@@ -18,8 +19,7 @@ const hasNats = spawnSync('nats-server', ['--version'], { stdio: 'ignore' }).sta
 
 /** Skips a test where there is no nats-server, but never in CI, where it must be there. */
 export function needsNats(skip: (note: string) => void): void {
-  if (!hasNats && process.env.CI !== 'true') skip('no "nats-server" here: apt-get install nats-server');
-  expect(hasNats, '"nats-server" is missing: apt-get install nats-server').toBe(true);
+  needs(hasNats, 'no "nats-server" here: apt-get install nats-server', skip);
 }
 
 type Machine = { name: string; address: string; command: string[]; child: ChildProcess | undefined };

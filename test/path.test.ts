@@ -11,6 +11,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FAULTS } from '../src/base/fault.ts';
 import { EchoServer } from '../src/reach/echo.ts';
 import { MOST_PROBES, type ProbeResult } from '../src/reach/probe.ts';
+import { needs } from './needs.ts';
 import { run } from './program.ts';
 import { until } from './testnet.ts';
 
@@ -67,7 +68,7 @@ const hasNc = (() => {
 
 describe('with nc', () => {
   beforeEach(({ skip }) => {
-    if (!hasNc && process.env.CI !== 'true') skip('nc is not there: apt-get install netcat-openbsd');
+    needs(hasNc, 'nc is not there: apt-get install netcat-openbsd', skip);
   });
 
   test('echo answers nc, in words and in bulk', async () => {

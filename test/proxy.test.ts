@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { text as textOf } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Authority } from './authority.ts';
+import { needs } from './needs.ts';
 import { type Running, run, start } from './program.ts';
 import { until } from './testnet.ts';
 
@@ -95,7 +96,12 @@ function caddy({ port, upstream }: Proxy): string[] {
 const commands: Record<string, (proxy: Proxy) => string[]> = { nginx, caddy };
 /** Debian keeps nginx where only root looks. */
 const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin` };
-const isThere = (name: string): boolean => spawnSync(name, ['version'], { stdio: 'ignore', env }).error === undefined;
+const needsProxy = (name: string, skip: (note: string) => void): void =>
+  needs(
+    spawnSync(name, ['version'], { stdio: 'ignore', env }).error === undefined,
+    `${name} is not installed: apt-get install ${name === 'nginx' ? 'nginx-light' : name}`,
+    skip,
+  );
 
 async function startProxy(name: string, proxy: Proxy): Promise<ChildProcess> {
   const [command = '', ...args] = commands[name]?.(proxy) ?? [];
@@ -123,10 +129,7 @@ for (const name of Object.keys(commands)) {
   test(`a tracker behind ${name}: people join, see each other and talk, and come back when it does [L-40]`, async ({
     skip,
   }) => {
-    const missing = `${name} is not installed: apt-get install ${name === 'nginx' ? 'nginx-light' : name}`;
-    if (!isThere(name) && process.env.CI !== 'true') skip(missing);
-    expect(isThere(name), missing).toBe(true);
-
+    needsProxy(name, skip);
     const port = await freePort();
     const url = `wss://${HOST}:${port}/netapp`;
     const tracker = await start(join(folder, 'tracker'), [
@@ -188,7 +191,7 @@ test('without an authority that vouches for the proxy, and with settings that ca
   const wrong = await run(['tracker', '--home', join(folder, 't'), '--port', '0', ...plain]);
   expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('wss://')]);
 
-  if (!isThere('nginx') && process.env.CI !== 'true') skip('nginx is not installed: apt-get install nginx-light');
+  needsProxy('nginx', skip);
   const port = await freePort();
   const url = `wss://${HOST}:${port}/netapp`;
   const tracker = await start(join(folder, 'tracker'), [

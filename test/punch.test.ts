@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { canMakeNats, type NatKind, NatWorld } from './nat-world.ts';
+import { needs } from './needs.ts';
 import { type Running, start } from './program.ts';
 import { until } from './testnet.ts';
 
@@ -37,13 +38,13 @@ async function outside(opened: AsyncDisposableStack, name: string) {
   return { world, folder, invite, up };
 }
 
-// A laptop may do without; where everything must hold, it must be possible.
-if (!possible) console.warn('no NATs can be made here: root, iproute2 and nftables are needed');
-const inNats = possible || process.env.CI === 'true' ? test : test.skip;
+test.beforeEach(({ skip }) => {
+  needs(possible, 'no NATs can be made here: root, iproute2 and nftables are needed', skip);
+});
 
 const toNodes = async ({ client }: Running) => (await client.links.list()).filter(({ role }) => role === 'node');
 
-inNats.each<[NatKind, string]>([
+test.each<[NatKind, string]>([
   ['keeping', 'tcp'],
   ['refusing', 'udp'],
 ])(
@@ -107,21 +108,19 @@ async function tried(kind: NatKind) {
   return { tcp, udp, sent: counts.map((count) => count()) };
 }
 
-inNats('UDP gets through where TCP is refused [N-40]', { timeout: 2 * PATIENCE_MS }, async () => {
+test('UDP gets through where TCP is refused [N-40]', { timeout: 2 * PATIENCE_MS }, async () => {
   expect((await tried('refusing')).udp).toMatchObject({ label: 'udp', made: true });
 });
 
-inNats(
-  'where each destination sees another port no hole comes about, little is sent, and it is told why [N-37] [N-38]',
-  { timeout: 2 * PATIENCE_MS },
-  async () => {
-    const { tcp, udp, sent } = await tried('random');
-    const why = expect.stringMatching(/; the NAT here .*gives each destination another port/);
-    expect(tcp).toMatchObject({ label: 'tcp', made: false, why });
-    expect(udp).toMatchObject({ label: 'udp', made: false, why });
-    for (const packets of sent) {
-      expect(packets).toBeGreaterThan(0);
-      expect(packets).toBeLessThan(MOST_PACKETS);
-    }
-  },
-);
+test('where each destination sees another port no hole comes about, little is sent, and it is told why [N-37] [N-38]', {
+  timeout: 2 * PATIENCE_MS,
+}, async () => {
+  const { tcp, udp, sent } = await tried('random');
+  const why = expect.stringMatching(/; the NAT here .*gives each destination another port/);
+  expect(tcp).toMatchObject({ label: 'tcp', made: false, why });
+  expect(udp).toMatchObject({ label: 'udp', made: false, why });
+  for (const packets of sent) {
+    expect(packets).toBeGreaterThan(0);
+    expect(packets).toBeLessThan(MOST_PACKETS);
+  }
+});

@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { isIP } from 'node:net';
 import { createInterface } from 'node:readline';
 import { expect, test, vi } from 'vitest';
+import { needs } from '../../test/needs.ts';
 import { defaultIp, interfaceIps, watchInterfaces } from './interfaces.ts';
 
 test('the default IP is one that this machine has', async () => {
@@ -16,7 +17,7 @@ test('without a route, it is an address all the same that one can dial', async (
   const { status, stdout, stderr } = spawnSync('unshare', ['--net', process.execPath, '--eval', script], {
     encoding: 'utf8',
   });
-  if (status !== 0 && process.env.CI !== 'true') skip(`no network namespace can be made here: ${stderr}`);
+  needs(status === 0, `no network namespace can be made here: ${stderr}`, skip);
   expect([stdout.trim(), stderr]).toEqual(['127.0.0.1', '']);
 });
 
@@ -75,10 +76,7 @@ test('an address that comes and goes on a real interface is told of within a sec
     expect([status, String(stderr)]).toEqual([0, '']);
   };
   try {
-    if ((await next()) !== 'watching') {
-      if (process.env.CI !== 'true') skip('no network namespace can be made here');
-      throw new Error('no network namespace can be made here');
-    }
+    needs((await next()) === 'watching', 'no network namespace can be made here', skip);
     inside('link add name0 type veth peer name name1');
     inside('link set name1 up');
     inside('link set name0 up');

@@ -4,6 +4,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { decode } from 'dns-packet';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { needs } from '../../test/needs.ts';
 import { silentLog } from '../base/log.ts';
 import { type Hearing, hear } from './hearing.ts';
 import { networkOf } from './networks.ts';
@@ -106,7 +107,7 @@ describe('between two machines', () => {
     JSON.parse(execFileSync('ip', args(space, 'once'), { encoding: 'utf8' }));
 
   test('another machine is heard, and a firewall that keeps multicast out is seen', ({ skip }) => {
-    if (!possible && process.env.CI !== 'true') skip('"ip netns add" or nft failed: run as root, with nftables');
+    needs(possible, '"ip netns add" or nft failed: run as root, with nftables', skip);
     expect(heardIn(a)).toEqual([{ network: 'eth0', heard: true, others: 0 }]);
 
     const other = spawn('ip', args(b, 'for good'), { stdio: 'ignore' });
