@@ -117,7 +117,7 @@ test('one tracker at two addresses: one is cut, and its rooms, letters and prese
     () => other.open,
     (open) => open === 2,
   );
-  await uses(alice, tracker);
+  await Promise.all([uses(alice, tracker), uses(bob, tracker)]);
   await bob.client.rooms.join({ room: 'ops' });
   await until(
     () => alice.client.rooms.show({ room: room.id }),

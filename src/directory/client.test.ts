@@ -306,6 +306,28 @@ test('what is pushed while a list is on its way is not overwritten by the list [
   expect(alice.list().find(({ me }) => !me)).toMatchObject({ text: 'new', status: 'online' });
 });
 
+test('a tracker that has the record is up, also while its list is on its way', async () => {
+  const net = new Net();
+  const version = '1-1';
+  const listed = Promise.withResolvers<void>();
+  net.router = new Router()
+    .handle(messages.announce, () => ({ version, ttlMs: 90_000, observed: 'memory', checked: [], zones: ['lab'] }))
+    .handle(messages.watch, () => ({ version }))
+    .handle(messages.goodbye, () => ({}))
+    .handle(messages.list, async () => {
+      await listed.promise;
+      return { version, full: true, entries: [], gone: [], next: null };
+    });
+  const alice = net.client(new Guest('alice', net.clock));
+  try {
+    await alice.ready();
+    expect(alice.states()).toMatchObject([{ state: 'up', announced: true, used: false }]);
+  } finally {
+    listed.resolve();
+  }
+  await vi.waitFor(() => expect(alice.states()).toMatchObject([{ state: 'up', announced: true, used: true }]));
+});
+
 test('a caller who gives up an announce does not end the heartbeat [D-12]', async () => {
   const net = new Net();
   const alice = net.client(new Guest('alice', net.clock));

@@ -230,15 +230,17 @@ export class Upstream implements AsyncDisposable {
     const kept = this.#kept?.state;
     const { link } = this;
     const down = kept?.state === 'down' ? kept.fault : null;
+    const announced = link !== undefined && this.#announcer.isCurrent;
     return {
       peer,
       address: link ? this.#any.addressOf(link) : (addresses[0] ?? ''),
       zone,
       invite: formatInvite({ ...this.invite, token: undefined }), // that was for this node alone
       tier: this.tier,
-      state: kept?.state ?? 'rest',
+      // It has the record and is waited for no more, though its list may be on its way.
+      state: announced && kept?.state === 'connecting' ? 'up' : (kept?.state ?? 'rest'),
       error: this.#announcer.refused ?? this.#announcer.waiting ?? down,
-      announced: link !== undefined && this.#announcer.isCurrent,
+      announced,
       rttMs: this.rttMs,
       observed: this.#announcer.observed,
       checked: [...this.#announcer.checked],
