@@ -26,12 +26,20 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'netapp-path-'));
 });
 afterEach(async () => {
-  for (const child of children.splice(0)) child.kill('SIGKILL');
+  for (const { pid } of children.splice(0)) {
+    try {
+      if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+    } catch {
+      // all of it had ended by itself
+    }
+  }
   await rm(folder, { recursive: true, force: true });
 });
 
 function spawned(command: string, args: readonly string[]): Child {
-  const child = spawn(command, args, { stdio: 'pipe', env: { ...process.env, NETAPP_HOME: '/nowhere' } });
+  // A group of its own: what a shell starts may outlive it, as pipes of a ring that are full do.
+  const env = { ...process.env, NETAPP_HOME: '/nowhere' };
+  const child = spawn(command, args, { stdio: 'pipe', env, detached: true });
   children.push(child);
   return child;
 }
